@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cmath>
+
+#include <rota/policy/concepts.hpp>
+
+namespace rota {
+
+/// Keeps a ratio of each head's items: tokens, or (token, group) pairs of the survivors.
+struct keep_ratio {
+  using policy_kind = budget_tag;
+  struct params {
+    double ratio = 1;  ///< in [0, 1]; the count is rounded to the nearest
+  };
+  static constexpr budget_scope scope = budget_scope::head;
+
+  static status check(const params& p) {
+    if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
+    return {};
+  }
+  static index_t count(const params& p, index_t items) {
+    return static_cast<index_t>(std::llround(p.ratio * static_cast<double>(items)));
+  }
+};
+
+}  // namespace rota

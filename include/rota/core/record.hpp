@@ -1,0 +1,80 @@
+#pragma once
+
+#include <rota/core/types.hpp>
+
+namespace rota {
+
+/// Sections of a record and records start on a cache line, so that no row straddles one more line
+/// than it must. The slack is counted in every byte figure.
+inline constexpr index_t record_alignment = 64;
+
+constexpr index_t align_up(index_t n, index_t to) { return (n + to - 1) / to * to; }
+
+/// What the size of a record depends on, besides its tokens.
+struct record_shape {
+  index_t d_k = 0;
+  index_t d_v = 0;
+  index_t width = 0;  ///< elements of a value group
+  index_t element_bytes = 0;
+
+  constexpr index_t groups() const { return d_v / width; }
+  constexpr index_t key_bytes() const { return d_k * element_bytes; }
+  constexpr index_t slice_bytes() const { return width * element_bytes; }
+};
+
+/// Starts every record. The sections follow at the offsets that layout_record() gives.
+struct record_header {
+  std::uint16_t tokens = 0;
+  std::uint8_t order = 0;  ///< value_order
+  std::uint8_t reserved = 0;
+  std::uint32_t slices = 0;  ///< kept groups of all its tokens
+  std::uint64_t bytes = 0;
+};
+static_assert(sizeof(record_header) == 16);
+
+/// Byte offsets of a record's sections from its start; 0 means absent.
+struct record_layout {
+  index_t positions = 0;  ///< position_t[tokens]
+  index_t masks = 0;      ///< token-major: group_mask[tokens]
+  index_t starts = 0;     ///< token-major: uint16[tokens + 1]; group-major: uint16[groups + 1]
+  index_t members = 0;    ///< group-major: uint8[slices]
+  index_t keys = 0;
+  index_t values = 0;
+  index_t bytes = 0;
+};
+
+/// Sections of a whole record: positions, keys, values.
+constexpr record_layout layout_whole(const record_shape& s, index_t tokens) {
+  record_layout at;
+  at.positions = sizeof(record_header);
+  at.keys = align_up(at.positions + tokens * 4, record_alignment);
+  at.values = align_up(at.keys + tokens * s.key_bytes(), record_alignment);
+  at.bytes = align_up(at.values + tokens * s.d_v * s.element_bytes, record_alignment);
+  return at;
+}
+
+/// Sections of a record whose tokens keep only some groups, tokens one after another.
+constexpr record_layout layout_token_major(const record_shape& s, index_t tokens, index_t slices) {
+  record_layout at;
+  at.positions = sizeof(record_header);
+  at.masks = at.positions + tokens * 4;
+  at.starts = at.masks + tokens * 2;
+  at.keys = align_up(at.starts + (tokens + 1) * 2, record_alignment);
+  at.values = align_up(at.keys + tokens * s.key_bytes(), record_alignment);
+  at.bytes = align_up(at.values + slices * s.slice_bytes(), record_alignment);
+  return at;
+}
+
+/// The same, groups one after another.
+constexpr record_layout layout_group_major(const record_shape& s, index_t tokens, index_t slices) {
+  record_layout at;
+  at.positions = sizeof(record_header);
+  at.starts = at.positions + tokens * 4;
+  at.members = at.starts + (s.groups() + 1) * 2;
+  at.keys = align_up(at.members + slices, record_alignment);
+  at.values = align_up(at.keys + tokens * s.key_bytes(), record_alignment);
+  at.bytes = align_up(at.values + slices * s.slice_bytes(), record_alignment);
+  return at;
+}
+
+}  // namespace rota

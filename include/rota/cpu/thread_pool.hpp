@@ -1,0 +1,101 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <rota/cpu/backend.hpp>
+
+namespace rota::cpu {
+
+/// A small pool for engines that have none. The calling thread is worker 0 and works too. One
+/// call at a time; calls from several threads take turns.
+class thread_pool {
+ public:
+  explicit thread_pool(int threads) : threads_(threads < 1 ? 1 : threads) {
+    for (int w = 1; w < threads_; ++w) workers_.emplace_back([this, w] { serve(w); });
+  }
+  thread_pool(const thread_pool&) = delete;
+  thread_pool& operator=(const thread_pool&) = delete;
+
+  ~thread_pool() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& t : workers_) t.join();
+  }
+
+  int threads() const { return threads_; }
+
+  backend get_backend() {
+    return {{[](void* self, index_t count, executor::task t, void* context) {
+               static_cast<thread_pool*>(self)->run(count, t, context);
+             },
+             this, threads_}};
+  }
+
+ private:
+  void run(index_t count, executor::task t, void* context) {
+    std::lock_guard one_call(calls_);
+    if (threads_ == 1 || count == 1) {
+      for (index_t i = 0; i < count; ++i) t(context, i, 0);
+      return;
+    }
+    {
+      std::lock_guard lock(mutex_);
+      task_ = t;
+      context_ = context;
+      count_ = count;
+      next_.store(0, std::memory_order_relaxed);
+      busy_ = threads_ - 1;
+      ++generation_;
+    }
+    wake_.notify_all();
+    drain(t, context, count, 0);
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return busy_ == 0; });
+  }
+
+  void drain(executor::task t, void* context, index_t count, int worker) {
+    for (;;) {
+      const index_t i = next_.fetch_add(1, std::memory_order_relaxed);
+      if (i >= count) return;
+      t(context, i, worker);
+    }
+  }
+
+  void serve(int worker) {
+    std::uint64_t seen = 0;
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+      if (stopping_) return;
+      seen = generation_;
+      const executor::task t = task_;
+      void* const context = context_;
+      const index_t count = count_;
+      lock.unlock();
+      drain(t, context, count, worker);
+      lock.lock();
+      if (--busy_ == 0) done_.notify_one();
+    }
+  }
+
+  const int threads_;
+  std::vector<std::thread> workers_;
+  std::mutex calls_, mutex_;
+  std::condition_variable wake_, done_;
+  executor::task task_ = nullptr;
+  void* context_ = nullptr;
+  index_t count_ = 0;
+  std::atomic<index_t> next_{0};
+  int busy_ = 0;
+  std::uint64_t generation_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace rota::cpu

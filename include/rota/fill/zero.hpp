@@ -1,0 +1,15 @@
+#pragma once
+
+#include <rota/policy/concepts.hpp>
+
+namespace rota {
+
+/// Nothing stands in for a dropped group.
+struct zero_fill {
+  using policy_kind = fill_tag;
+  struct params {};
+  static constexpr std::uint8_t code = 0;
+  static constexpr bool has_means = false;
+};
+
+}  // namespace rota

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <rota/policy/concepts.hpp>
+
+// Turns a policy that does not fit into one sentence of the compiler, before anything else fails.
+
+namespace rota::detail {
+
+template <class P>
+concept has_kind = requires { typename P::policy_kind; };
+template <class P>
+concept has_params = requires { typename P::params; };
+
+template <class P>
+consteval bool require_token_scorer() {
+  static_assert(has_kind<P>,
+                "rota: a policy needs `using policy_kind = ...`; a token scorer's is "
+                "rota::token_scorer_tag");
+  static_assert(has_params<P>, "rota: a policy needs a nested `struct params` (it may be empty)");
+  if constexpr (has_kind<P> && has_params<P>) {
+    static_assert(policy_of<P, token_scorer_tag>,
+                  "rota: tokens<Scorer, Budget> needs a token scorer first: its policy_kind must be "
+                  "rota::token_scorer_tag");
+    static_assert(!policy_of<P, token_scorer_tag> || token_scorer<P>,
+                  "rota: a token scorer needs `static float score(const params&, const "
+                  "rota::token_ref&)`, or sums, accumulate, finish and score with a third argument "
+                  "`const float*`");
+  }
+  return token_scorer<P>;
+}
+
+template <class P>
+consteval bool require_group_scorer() {
+  static_assert(has_kind<P>,
+                "rota: a policy needs `using policy_kind = ...`; a group scorer's is "
+                "rota::group_scorer_tag");
+  static_assert(has_params<P>, "rota: a policy needs a nested `struct params` (it may be empty)");
+  if constexpr (has_kind<P> && has_params<P>) {
+    static_assert(policy_of<P, group_scorer_tag>,
+                  "rota: groups<Scorer, Budget> needs a group scorer first: its policy_kind must be "
+                  "rota::group_scorer_tag");
+    static_assert(!policy_of<P, group_scorer_tag> || group_scorer<P>,
+                  "rota: a group scorer needs `static float score(const params&, const "
+                  "rota::group_ref&)`");
+  }
+  return group_scorer<P>;
+}
+
+template <class B>
+consteval bool require_budget() {
+  static_assert(has_kind<B>,
+                "rota: a policy needs `using policy_kind = ...`; a budget's is rota::budget_tag");
+  static_assert(has_params<B>, "rota: a policy needs a nested `struct params` (it may be empty)");
+  if constexpr (has_kind<B> && has_params<B>) {
+    static_assert(policy_of<B, budget_tag>,
+                  "rota: a selector needs a budget second: its policy_kind must be "
+                  "rota::budget_tag");
+    static_assert(!policy_of<B, budget_tag> || budget<B>,
+                  "rota: a budget needs `static rota::status check(const params&)` and either "
+                  "`static constexpr rota::budget_scope scope` with `static rota::index_t "
+                  "count(const params&, rota::index_t items)`, or `static float threshold(const "
+                  "params&)`");
+  }
+  return budget<B>;
+}
+
+template <class Context, class Policy>
+consteval bool require_parts() {
+  static_assert(provides<Context, Policy>,
+                "rota: this scorer needs a part that the context does not carry; add what its "
+                "`needs` names: rota::context<E, rota::window_queries, ...>");
+  return provides<Context, Policy>;
+}
+
+}  // namespace rota::detail

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <rota/core/types.hpp>
+
+namespace rota {
+
+/// Scores of one layer of one sequence, caller-owned. A level that does not select has a null view.
+struct layer_scores {
+  view<float, 2> tokens;  ///< [kv_heads, n]
+  view<float, 3> groups;  ///< [kv_heads, n, S]
+};
+
+/// The kept set of one layer of one sequence, caller-owned: in row h the first counts(h) entries
+/// of `indices` are ascending token indices into the context, `masks` their kept groups.
+struct selection {
+  view<std::int32_t, 2> indices;  ///< [kv_heads, n]
+  view<group_mask, 2> masks;      ///< [kv_heads, n]
+  view<std::int32_t, 1> counts;   ///< [kv_heads]
+
+  index_t kv_heads() const { return indices.extent[0]; }
+  index_t capacity() const { return indices.extent[1]; }
+};
+
+/// Kept tokens and groups of one head, what the size of its records depends on.
+struct head_counts {
+  index_t tokens = 0;
+  index_t groups = 0;
+};
+
+inline head_counts count_head(const selection& s, index_t h) {
+  head_counts c{s.counts(h), 0};
+  for (index_t i = 0; i < c.tokens; ++i) c.groups += __builtin_popcount(s.masks(h, i));
+  return c;
+}
+
+inline status check_selection_memory(const selection& s, index_t kv_heads, index_t n) {
+  if (status st = check_output(s.indices, "selection.indices"); !st) return st;
+  if (status st = check_output(s.masks, "selection.masks"); !st) return st;
+  if (status st = check_output(s.counts, "selection.counts"); !st) return st;
+  if (s.indices.extent[0] != kv_heads || s.indices.extent[1] < n)
+    return {errc::bad_shape, "selection.indices"};
+  if (s.masks.extent[0] != kv_heads || s.masks.extent[1] < n)
+    return {errc::bad_shape, "selection.masks"};
+  if (s.counts.extent[0] != kv_heads) return {errc::bad_shape, "selection.counts"};
+  if (overlaps(range_of(s.indices), range_of(s.masks)) ||
+      overlaps(range_of(s.indices), range_of(s.counts)) ||
+      overlaps(range_of(s.masks), range_of(s.counts)))
+    return {errc::overlapping_memory, "selection"};
+  return {};
+}
+
+/// Checks a selection that is read: counts in range, indices ascending and below n, masks within
+/// the groups that exist.
+inline status check_selection(const selection& s, index_t kv_heads, index_t n, int groups) {
+  if (status st = check_selection_memory(s, kv_heads, 0); !st) return st;
+  for (index_t h = 0; h < kv_heads; ++h) {
+    const index_t count = s.counts(h);
+    if (count < 0 || count > s.capacity() || count > s.masks.extent[1])
+      return {errc::bad_selection, "selection.counts"};
+    for (index_t i = 0; i < count; ++i) {
+      const index_t at = s.indices(h, i);
+      if (at < 0 || at >= n || (i > 0 && at <= s.indices(h, i - 1)))
+        return {errc::bad_selection, "selection.indices"};
+      if ((s.masks(h, i) & ~full_mask(groups)) != 0)
+        return {errc::bad_selection, "selection.masks"};
+    }
+  }
+  return {};
+}
+
+}  // namespace rota

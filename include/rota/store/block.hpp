@@ -1,0 +1,61 @@
+#pragma once
+
+#include <concepts>
+
+#include <rota/core/types.hpp>
+
+namespace rota {
+
+/// How the values of a block lie in memory.
+enum class value_order : std::uint8_t {
+  whole = 0,        ///< every token has every group: plain rows
+  token_major = 1,  ///< a token's kept groups together, then the next token's
+  group_major = 2,  ///< per group, the slices of the tokens that have it
+};
+
+/// A run of tokens of one (sequence, kv head) as it lies in a store. This is all that attention,
+/// unpacking and the reference read, so every store works with each of them.
+template <element E>
+struct block {
+  index_t count = 0;
+  const position_t* positions = nullptr;  ///< [count]; null: first_position, first_position + 1, ...
+  position_t first_position = 0;
+  const E* keys = nullptr;  ///< row j at keys + j * key_stride
+  index_t key_stride = 0;
+  value_order order = value_order::whole;
+  const E* values = nullptr;
+  index_t value_stride = 0;  ///< whole: row j at values + j * value_stride
+
+  /// token_major: [count], the groups that token j has; null otherwise.
+  const group_mask* masks = nullptr;
+  /// token_major: [count + 1], token j's slices are numbers starts[j] .. starts[j + 1] - 1.
+  /// group_major: [groups + 1], the same for group s.
+  const std::uint16_t* starts = nullptr;
+  /// group_major: [starts[groups]], the token (0 .. count - 1) that each slice belongs to,
+  /// ascending inside a group.
+  const std::uint8_t* members = nullptr;
+
+  position_t position(index_t j) const {
+    return positions ? positions[j] : static_cast<position_t>(first_position + j);
+  }
+};
+
+/// What attention needs of a store: one sequence, one layer.
+template <class S>
+concept kv_store = element<typename S::element_type> && requires(const S& s, index_t h, index_t i) {
+  { s.kv_heads() } -> std::same_as<index_t>;
+  { s.d_k() } -> std::same_as<index_t>;
+  { s.d_v() } -> std::same_as<index_t>;
+  { s.group_width() } -> std::same_as<index_t>;
+  /// Position of the next token to be appended: the length of the sequence so far.
+  { s.next_position() } -> std::same_as<position_t>;
+  { s.block_count(h) } -> std::same_as<index_t>;
+  { s.block_at(h, i) } -> std::same_as<block<typename S::element_type>>;
+  /// [d_v] means that stand in for dropped groups of a head, or null.
+  { s.means(h) } -> std::same_as<const float*>;
+  /// All bytes that the store occupies, index and slack included.
+  { s.bytes() } -> std::same_as<index_t>;
+  { s.check() } -> std::same_as<status>;
+};
+
+}  // namespace rota

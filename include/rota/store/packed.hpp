@@ -1,0 +1,210 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include <rota/core/record.hpp>
+#include <rota/select/selection.hpp>
+#include <rota/store/block.hpp>
+
+namespace rota {
+
+/// Run-time shape of a packed store of one sequence and layer.
+struct packed_shape {
+  index_t kv_heads = 0;
+  record_shape record;
+  value_order order = value_order::group_major;
+  index_t record_tokens = 128;
+  index_t tail_capacity = 0;  ///< tokens that can be appended before tail_full
+  std::uint8_t element_code = 0;
+  std::uint8_t fill_code = 0;
+  bool has_means = false;
+};
+
+/// A packed store is one block of memory that starts with this; offsets are from its start, so it
+/// can be copied, moved and written to a file as it is.
+///
+///   header | heads | record offsets | means | records ... | tail keys | tail values
+struct packed_header {
+  char magic[8];
+  std::uint32_t version;
+  std::uint8_t element_code;
+  std::uint8_t order;
+  std::uint8_t fill_code;
+  std::uint8_t has_means;
+  std::int32_t kv_heads, d_k, d_v, width;
+  std::int32_t record_tokens, tail_capacity, tail_count;
+  std::int32_t next_position;
+  std::uint64_t record_count;
+  std::uint64_t means_at, records_at, tail_keys_at, tail_values_at;
+  std::uint64_t bytes;
+  std::uint64_t reserved[3];
+};
+static_assert(sizeof(packed_header) == 128);
+
+inline constexpr char packed_magic[8] = {'R', 'O', 'T', 'A', 'P', 'A', 'C', 'K'};
+inline constexpr std::uint32_t packed_version = 1;
+
+/// One kv head's run of records in the offset table.
+struct packed_head {
+  std::uint64_t first_record = 0;
+  std::uint64_t record_count = 0;
+  std::uint64_t tokens = 0;
+  std::uint64_t slices = 0;
+};
+
+/// Offsets of the parts of a packed store whose sealed records need `record_bytes` in all.
+inline packed_header layout_packed(const packed_shape& s, index_t record_count,
+                                   index_t record_bytes) {
+  packed_header h{};
+  std::memcpy(h.magic, packed_magic, sizeof h.magic);
+  h.version = packed_version;
+  h.element_code = s.element_code;
+  h.order = static_cast<std::uint8_t>(s.order);
+  h.fill_code = s.fill_code;
+  h.has_means = s.has_means;
+  h.kv_heads = static_cast<std::int32_t>(s.kv_heads);
+  h.d_k = static_cast<std::int32_t>(s.record.d_k);
+  h.d_v = static_cast<std::int32_t>(s.record.d_v);
+  h.width = static_cast<std::int32_t>(s.record.width);
+  h.record_tokens = static_cast<std::int32_t>(s.record_tokens);
+  h.tail_capacity = static_cast<std::int32_t>(s.tail_capacity);
+  h.record_count = static_cast<std::uint64_t>(record_count);
+  const index_t tail_rows = s.kv_heads * s.tail_capacity * s.record.element_bytes;
+  const index_t means_at = static_cast<index_t>(sizeof(packed_header)) +
+                           s.kv_heads * static_cast<index_t>(sizeof(packed_head)) +
+                           record_count * 8;
+  const index_t means_bytes = s.has_means ? s.kv_heads * s.record.d_v * 4 : 0;
+  const index_t records_at = align_up(means_at + means_bytes, record_alignment);
+  const index_t tail_keys_at = records_at + record_bytes;
+  const index_t tail_values_at = align_up(tail_keys_at + tail_rows * s.record.d_k, record_alignment);
+  h.means_at = static_cast<std::uint64_t>(means_at);
+  h.records_at = static_cast<std::uint64_t>(records_at);
+  h.tail_keys_at = static_cast<std::uint64_t>(tail_keys_at);
+  h.tail_values_at = static_cast<std::uint64_t>(tail_values_at);
+  h.bytes = static_cast<std::uint64_t>(
+      align_up(tail_values_at + tail_rows * s.record.d_v, record_alignment));
+  return h;
+}
+
+/// The order in which a record of `tokens` tokens with `slices` kept groups is stored: nothing
+/// dropped needs no index.
+constexpr value_order record_order(const packed_shape& s, index_t tokens, index_t slices) {
+  return slices == tokens * s.record.groups() ? value_order::whole : s.order;
+}
+
+constexpr record_layout layout_record(const record_shape& s, value_order order, index_t tokens,
+                                      index_t slices) {
+  switch (order) {
+    case value_order::whole: return layout_whole(s, tokens);
+    case value_order::token_major: return layout_token_major(s, tokens, slices);
+    case value_order::group_major: break;
+  }
+  return layout_group_major(s, tokens, slices);
+}
+
+/// Handle to a packed store of element E whose groups are W elements wide. The memory is the
+/// caller's and aligned to record_alignment. cpu::pack() writes it; append() fills its tail.
+template <element E, int W>
+struct packed_store {
+  using element_type = E;
+  static constexpr index_t tail_block_tokens = 64;
+
+  std::byte* data = nullptr;
+  index_t capacity_bytes = 0;
+
+  const packed_header& header() const { return *reinterpret_cast<const packed_header*>(data); }
+  packed_header& header() { return *reinterpret_cast<packed_header*>(data); }
+
+  index_t kv_heads() const { return header().kv_heads; }
+  index_t d_k() const { return header().d_k; }
+  index_t d_v() const { return header().d_v; }
+  index_t group_width() const { return W; }
+  position_t next_position() const { return header().next_position; }
+  index_t tail_count() const { return header().tail_count; }
+  index_t tail_capacity() const { return header().tail_capacity; }
+  index_t bytes() const { return static_cast<index_t>(header().bytes); }
+  /// Memory of the tail, which budgets and ratios leave out on both sides.
+  index_t tail_bytes() const { return static_cast<index_t>(header().bytes - header().tail_keys_at); }
+  index_t sealed_bytes() const { return static_cast<index_t>(header().tail_keys_at); }
+
+  const packed_head& head(index_t h) const {
+    return reinterpret_cast<const packed_head*>(data + sizeof(packed_header))[h];
+  }
+  const std::uint64_t* record_offsets() const {
+    return reinterpret_cast<const std::uint64_t*>(data + sizeof(packed_header) +
+                                                  sizeof(packed_head) *
+                                                      static_cast<std::size_t>(kv_heads()));
+  }
+  const float* means(index_t h) const {
+    if (!header().has_means) return nullptr;
+    return reinterpret_cast<const float*>(data + header().means_at) + h * d_v();
+  }
+
+  E* tail_key(index_t h, index_t i) const {
+    return reinterpret_cast<E*>(data + header().tail_keys_at) + (h * tail_capacity() + i) * d_k();
+  }
+  E* tail_value(index_t h, index_t i) const {
+    return reinterpret_cast<E*>(data + header().tail_values_at) + (h * tail_capacity() + i) * d_v();
+  }
+
+  index_t sealed_blocks(index_t h) const { return static_cast<index_t>(head(h).record_count); }
+  index_t block_count(index_t h) const {
+    return sealed_blocks(h) + (tail_count() + tail_block_tokens - 1) / tail_block_tokens;
+  }
+
+  block<E> block_at(index_t h, index_t i) const {
+    if (i >= sealed_blocks(h)) return tail_block(h, (i - sealed_blocks(h)) * tail_block_tokens);
+    const index_t number = static_cast<index_t>(head(h).first_record) + i;
+    return record_block(data + record_offsets()[number]);
+  }
+
+  record_shape shape() const { return {d_k(), d_v(), W, static_cast<index_t>(sizeof(E))}; }
+
+  /// Whether the memory holds a store of this type that fits into it.
+  status check() const {
+    if (data == nullptr) return {errc::null_view, "store"};
+    if (reinterpret_cast<std::uintptr_t>(data) % record_alignment != 0)
+      return {errc::bad_alignment, "store"};
+    if (capacity_bytes < static_cast<index_t>(sizeof(packed_header)))
+      return {errc::bad_store, "store"};
+    const packed_header& h = header();
+    const bool same = std::memcmp(h.magic, packed_magic, sizeof h.magic) == 0 &&
+                      h.version == packed_version && h.width == W &&
+                      h.element_code == element_traits<E>::code;
+    if (!same || h.bytes > static_cast<std::uint64_t>(capacity_bytes))
+      return {errc::bad_store, "store"};
+    return {};
+  }
+
+ private:
+  block<E> tail_block(index_t h, index_t first) const {
+    block<E> b;
+    b.count = std::min(tail_block_tokens, tail_count() - first);
+    b.first_position = static_cast<position_t>(next_position() - tail_count() + first);
+    b.keys = tail_key(h, first);
+    b.key_stride = d_k();
+    b.values = tail_value(h, first);
+    b.value_stride = d_v();
+    return b;
+  }
+
+  block<E> record_block(const std::byte* record) const {
+    const auto& r = *reinterpret_cast<const record_header*>(record);
+    block<E> b;
+    b.count = r.tokens;
+    b.order = static_cast<value_order>(r.order);
+    const record_layout at = layout_record(shape(), b.order, r.tokens, r.slices);
+    b.positions = reinterpret_cast<const position_t*>(record + at.positions);
+    b.keys = reinterpret_cast<const E*>(record + at.keys);
+    b.key_stride = d_k();
+    b.values = reinterpret_cast<const E*>(record + at.values);
+    b.value_stride = d_v();
+    if (at.masks) b.masks = reinterpret_cast<const group_mask*>(record + at.masks);
+    if (at.starts) b.starts = reinterpret_cast<const std::uint16_t*>(record + at.starts);
+    if (at.members) b.members = reinterpret_cast<const std::uint8_t*>(record + at.members);
+    return b;
+  }
+};
+
+}  // namespace rota
