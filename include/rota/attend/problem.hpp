@@ -16,10 +16,10 @@ struct attend_params {
 /// An empty context gives out 0 and log-sum-exp -inf.
 template <kv_store Store>
 struct attend_item {
-  view<const float, 3> q;   ///< [n, q_heads, d_k], after RoPE
+  view<const float, 3> q;  ///< [n, q_heads, d_k], after RoPE
   const Store* store = nullptr;
-  view<float, 3> out;       ///< [n, q_heads, d_v]
-  view<float, 2> lse;       ///< [n, q_heads], natural log; may be null
+  view<float, 3> out;  ///< [n, q_heads, d_v]
+  view<float, 2> lse;  ///< [n, q_heads], natural log; may be null
 };
 
 template <kv_store Store>

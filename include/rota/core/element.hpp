@@ -37,8 +37,7 @@ ROTA_HD inline std::uint16_t half_bits(float x) {
   if (a < 0x38800000u) {
     // Adding 0.5 aligns the subnormal's last place with the float's: the hardware rounds for us.
     const float aligned = bit_cast<float>(a) + 0.5f;
-    return static_cast<std::uint16_t>(sign |
-                                      (bit_cast<std::uint32_t>(aligned) - 0x3f000000u));
+    return static_cast<std::uint16_t>(sign | (bit_cast<std::uint32_t>(aligned) - 0x3f000000u));
   }
   const std::uint32_t rounded = a + 0xfffu + ((a >> 13) & 1u) - 0x38000000u;
   return static_cast<std::uint16_t>(sign | (rounded >> 13));
@@ -89,6 +88,8 @@ struct element_traits<f16> {
 };
 
 template <class E>
-concept element = requires { element_traits<E>::code; };
+concept element = requires {
+  element_traits<E>::code;
+};
 
 }  // namespace rota

@@ -8,7 +8,9 @@ namespace rota {
 /// than it must. The slack is counted in every byte figure.
 inline constexpr index_t record_alignment = 64;
 
-constexpr index_t align_up(index_t n, index_t to) { return (n + to - 1) / to * to; }
+constexpr index_t align_up(index_t n, index_t to) {
+  return (n + to - 1) / to * to;
+}
 
 /// What the size of a record depends on, besides its tokens.
 struct record_shape {

@@ -7,16 +7,17 @@ namespace rota {
 /// What went wrong. `ok` is zero.
 enum class errc : std::uint8_t {
   ok = 0,
-  null_view,            ///< a required pointer is null
-  bad_shape,            ///< an extent is negative, zero where it may not be, or disagrees with another
-  bad_stride,           ///< a stride makes rows overlap or cannot be addressed
-  bad_alignment,        ///< memory is not aligned as documented
+  null_view,      ///< a required pointer is null
+  bad_shape,      ///< an extent is negative, zero where it may not be, or disagrees with another
+  bad_stride,     ///< a stride makes rows overlap or cannot be addressed
+  bad_alignment,  ///< memory is not aligned as documented
   heads_not_divisible,  ///< q_heads is not a multiple of kv_heads
-  bad_group_width,      ///< d_v is not S slices of legal width (DESIGN: width * sizeof % 16 == 0, S <= 16)
-  bad_ratio,            ///< a ratio lies outside [0, 1] or is NaN
-  bad_count,            ///< a count is negative or too large
-  bad_parameter,        ///< another policy parameter is out of its documented range
-  budget_too_small,     ///< the budget cannot hold the protected tokens
+  bad_group_width,   ///< d_v is not S slices of legal width (DESIGN: width * sizeof % 16 == 0, S <=
+                     ///< 16)
+  bad_ratio,         ///< a ratio lies outside [0, 1] or is NaN
+  bad_count,         ///< a count is negative or too large
+  bad_parameter,     ///< another policy parameter is out of its documented range
+  budget_too_small,  ///< the budget cannot hold the protected tokens
   overlapping_memory,   ///< an output overlaps an input or another output
   workspace_too_small,  ///< fewer bytes than workspace_bytes() says, or misaligned workspace
   store_too_small,      ///< the memory for the store cannot hold the selection
@@ -29,24 +30,42 @@ enum class errc : std::uint8_t {
 /// One static sentence for each code.
 constexpr const char* describe(errc code) {
   switch (code) {
-    case errc::ok: return "ok";
-    case errc::null_view: return "a required pointer is null";
-    case errc::bad_shape: return "an extent is out of range or disagrees with another view";
-    case errc::bad_stride: return "a stride makes rows overlap or cannot be addressed";
-    case errc::bad_alignment: return "memory is not aligned as documented";
-    case errc::heads_not_divisible: return "q_heads is not a multiple of kv_heads";
-    case errc::bad_group_width: return "d_v is not at most 16 groups of a multiple of 16 bytes";
-    case errc::bad_ratio: return "a ratio lies outside [0, 1]";
-    case errc::bad_count: return "a count is out of range";
-    case errc::bad_parameter: return "a policy parameter is out of range";
-    case errc::budget_too_small: return "the budget cannot hold the protected tokens";
-    case errc::overlapping_memory: return "an output overlaps other memory of the call";
-    case errc::workspace_too_small: return "the workspace is too small or misaligned";
-    case errc::store_too_small: return "the memory for the store is too small";
-    case errc::tail_full: return "the tail of the store is full";
-    case errc::bad_store: return "the memory does not hold a store of this type";
-    case errc::bad_selection: return "the selection is not ascending or out of range";
-    case errc::bad_position: return "positions do not ascend";
+    case errc::ok:
+      return "ok";
+    case errc::null_view:
+      return "a required pointer is null";
+    case errc::bad_shape:
+      return "an extent is out of range or disagrees with another view";
+    case errc::bad_stride:
+      return "a stride makes rows overlap or cannot be addressed";
+    case errc::bad_alignment:
+      return "memory is not aligned as documented";
+    case errc::heads_not_divisible:
+      return "q_heads is not a multiple of kv_heads";
+    case errc::bad_group_width:
+      return "d_v is not at most 16 groups of a multiple of 16 bytes";
+    case errc::bad_ratio:
+      return "a ratio lies outside [0, 1]";
+    case errc::bad_count:
+      return "a count is out of range";
+    case errc::bad_parameter:
+      return "a policy parameter is out of range";
+    case errc::budget_too_small:
+      return "the budget cannot hold the protected tokens";
+    case errc::overlapping_memory:
+      return "an output overlaps other memory of the call";
+    case errc::workspace_too_small:
+      return "the workspace is too small or misaligned";
+    case errc::store_too_small:
+      return "the memory for the store is too small";
+    case errc::tail_full:
+      return "the tail of the store is full";
+    case errc::bad_store:
+      return "the memory does not hold a store of this type";
+    case errc::bad_selection:
+      return "the selection is not ascending or out of range";
+    case errc::bad_position:
+      return "positions do not ascend";
   }
   return "unknown";
 }

@@ -24,8 +24,8 @@ struct view {
 
   /// A contiguous row-major view.
   template <class... Extents>
-    requires(sizeof...(Extents) == Rank)
-  explicit view(T* p, Extents... extents) : data(p), extent{static_cast<index_t>(extents)...} {
+  requires(sizeof...(Extents) == Rank) explicit view(T* p, Extents... extents)
+      : data(p), extent{static_cast<index_t>(extents)...} {
     index_t step = 1;
     for (int i = Rank - 1; i >= 0; --i) {
       stride[i] = step;
@@ -38,13 +38,12 @@ struct view {
 
   /// A view of T converts to a view of const T.
   template <class U>
-    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
-  view(const view<U, Rank>& other)  // NOLINT: implicit as T* to const T* is
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
+      view(const view<U, Rank>& other)  // NOLINT: implicit as T* to const T* is
       : data(other.data), extent(other.extent), stride(other.stride) {}
 
   template <class... Indices>
-    requires(sizeof...(Indices) == Rank)
-  T& operator()(Indices... indices) const {
+  requires(sizeof...(Indices) == Rank) T& operator()(Indices... indices) const {
     const std::array<index_t, Rank> at{static_cast<index_t>(indices)...};
     index_t offset = 0;
     for (int i = 0; i < Rank; ++i) offset += at[i] * stride[i];
@@ -53,8 +52,7 @@ struct view {
 
   /// Pointer to the row at the given leading indices.
   template <class... Indices>
-    requires(sizeof...(Indices) == Rank - 1)
-  T* row(Indices... indices) const {
+  requires(sizeof...(Indices) == Rank - 1) T* row(Indices... indices) const {
     return &(*this)(indices..., 0);
   }
 

@@ -13,7 +13,7 @@ struct executor {
   /// Runs task(context, i, worker) once for each i in [0, count), in any order, and returns when
   /// all are done.
   void (*run)(void* self, index_t count, task t, void* context) = [](void*, index_t count, task t,
-                                                                      void* context) {
+                                                                     void* context) {
     for (index_t i = 0; i < count; ++i) t(context, i, 0);
   };
   void* self = nullptr;

@@ -19,55 +19,56 @@ struct store_tag {};
 struct fill_tag {};
 
 template <class P, class Tag>
-concept policy_of = requires { typename P::policy_kind; } &&
-                    std::same_as<typename P::policy_kind, Tag> &&
-                    requires { typename P::params; };
+concept policy_of = requires {
+  typename P::policy_kind;
+}
+&&std::same_as<typename P::policy_kind, Tag>&& requires {
+  typename P::params;
+};
 
 /// score(params, token): one number from what the token itself holds.
 template <class P>
-concept pointwise_token_scorer =
-    policy_of<P, token_scorer_tag> && requires(const typename P::params& p, const token_ref& t) {
-      { P::score(p, t) } -> std::same_as<float>;
-    };
+concept pointwise_token_scorer = policy_of<P, token_scorer_tag> &&
+    requires(const typename P::params& p, const token_ref& t) {
+  { P::score(p, t) } -> std::same_as<float>;
+};
 
 /// A scorer that needs sums over all tokens of a head first (a mean, say):
 /// `sums(params, d_k, d_v)` floats start at zero, `accumulate` adds one token to them,
 /// `finish` turns them into what `score` reads. Partial sums are added elementwise.
 template <class P>
-concept reduced_token_scorer =
-    policy_of<P, token_scorer_tag> &&
+concept reduced_token_scorer = policy_of<P, token_scorer_tag> &&
     requires(const typename P::params& p, const token_ref& t, float* sums, const float* done) {
-      { P::sums(p, 1, 1) } -> std::convertible_to<index_t>;
-      P::accumulate(p, t, sums);
-      P::finish(p, t, sums);
-      { P::score(p, t, done) } -> std::same_as<float>;
-    };
+  { P::sums(p, 1, 1) } -> std::convertible_to<index_t>;
+  P::accumulate(p, t, sums);
+  P::finish(p, t, sums);
+  { P::score(p, t, done) } -> std::same_as<float>;
+};
 
 /// A stock scorer that each backend implements as a whole, because it needs a softmax over the
 /// tokens or a matrix product. `using form = rota::whole_head;`.
 struct whole_head {};
 
 template <class P>
-concept whole_head_scorer =
-    (policy_of<P, token_scorer_tag> || policy_of<P, group_scorer_tag>) && requires {
-      typename P::form;
-      requires std::same_as<typename P::form, whole_head>;
-    };
+concept whole_head_scorer = (policy_of<P, token_scorer_tag> ||
+                             policy_of<P, group_scorer_tag>)&&requires {
+  typename P::form;
+  requires std::same_as<typename P::form, whole_head>;
+};
 
 template <class P>
-concept pointwise_group_scorer =
-    policy_of<P, group_scorer_tag> && requires(const typename P::params& p, const group_ref& g) {
-      { P::score(p, g) } -> std::same_as<float>;
-    };
+concept pointwise_group_scorer = policy_of<P, group_scorer_tag> &&
+    requires(const typename P::params& p, const group_ref& g) {
+  { P::score(p, g) } -> std::same_as<float>;
+};
 
 template <class P>
-concept token_scorer =
-    pointwise_token_scorer<P> || reduced_token_scorer<P> ||
-    (whole_head_scorer<P> && policy_of<P, token_scorer_tag>);
+concept token_scorer = pointwise_token_scorer<P> || reduced_token_scorer<P> ||
+    (whole_head_scorer<P>&& policy_of<P, token_scorer_tag>);
 
 template <class P>
-concept group_scorer =
-    pointwise_group_scorer<P> || (whole_head_scorer<P> && policy_of<P, group_scorer_tag>);
+concept group_scorer = pointwise_group_scorer<P> ||
+    (whole_head_scorer<P>&& policy_of<P, group_scorer_tag>);
 
 /// Among what a budget ranks. A row is the least that a level ranks: at the group level one
 /// token's groups, at the token level one head's tokens.
@@ -75,20 +76,19 @@ enum class budget_scope { row, head, layer, span };
 
 /// A budget that keeps the best `count` of `items`, protected ones included.
 template <class B>
-concept counting_budget =
-    policy_of<B, budget_tag> && requires(const typename B::params& p, index_t items) {
-      { B::scope } -> std::convertible_to<budget_scope>;
-      { B::check(p) } -> std::same_as<status>;
-      { B::count(p, items) } -> std::convertible_to<index_t>;
-    };
+concept counting_budget = policy_of<B, budget_tag> &&
+    requires(const typename B::params& p, index_t items) {
+  { B::scope } -> std::convertible_to<budget_scope>;
+  { B::check(p) } -> std::same_as<status>;
+  { B::count(p, items) } -> std::convertible_to<index_t>;
+};
 
 /// A budget that decides each item alone by a threshold: no future token is needed.
 template <class B>
-concept threshold_budget =
-    policy_of<B, budget_tag> && requires(const typename B::params& p) {
-      { B::check(p) } -> std::same_as<status>;
-      { B::threshold(p) } -> std::same_as<float>;
-    };
+concept threshold_budget = policy_of<B, budget_tag> && requires(const typename B::params& p) {
+  { B::check(p) } -> std::same_as<status>;
+  { B::threshold(p) } -> std::same_as<float>;
+};
 
 template <class B>
 concept budget = counting_budget<B> || threshold_budget<B>;

@@ -68,7 +68,9 @@ struct needs_of {
   using type = needs<>;
 };
 template <class P>
-  requires requires { typename P::needs; }
+requires requires {
+  typename P::needs;
+}
 struct needs_of<P> {
   using type = typename P::needs;
 };

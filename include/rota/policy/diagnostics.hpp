@@ -7,9 +7,13 @@
 namespace rota::detail {
 
 template <class P>
-concept has_kind = requires { typename P::policy_kind; };
+concept has_kind = requires {
+  typename P::policy_kind;
+};
 template <class P>
-concept has_params = requires { typename P::params; };
+concept has_params = requires {
+  typename P::params;
+};
 
 template <class P>
 consteval bool require_token_scorer() {
@@ -18,9 +22,10 @@ consteval bool require_token_scorer() {
                 "rota::token_scorer_tag");
   static_assert(has_params<P>, "rota: a policy needs a nested `struct params` (it may be empty)");
   if constexpr (has_kind<P> && has_params<P>) {
-    static_assert(policy_of<P, token_scorer_tag>,
-                  "rota: tokens<Scorer, Budget> needs a token scorer first: its policy_kind must be "
-                  "rota::token_scorer_tag");
+    static_assert(
+        policy_of<P, token_scorer_tag>,
+        "rota: tokens<Scorer, Budget> needs a token scorer first: its policy_kind must be "
+        "rota::token_scorer_tag");
     static_assert(!policy_of<P, token_scorer_tag> || token_scorer<P>,
                   "rota: a token scorer needs `static float score(const params&, const "
                   "rota::token_ref&)`, or sums, accumulate, finish and score with a third argument "
@@ -36,9 +41,10 @@ consteval bool require_group_scorer() {
                 "rota::group_scorer_tag");
   static_assert(has_params<P>, "rota: a policy needs a nested `struct params` (it may be empty)");
   if constexpr (has_kind<P> && has_params<P>) {
-    static_assert(policy_of<P, group_scorer_tag>,
-                  "rota: groups<Scorer, Budget> needs a group scorer first: its policy_kind must be "
-                  "rota::group_scorer_tag");
+    static_assert(
+        policy_of<P, group_scorer_tag>,
+        "rota: groups<Scorer, Budget> needs a group scorer first: its policy_kind must be "
+        "rota::group_scorer_tag");
     static_assert(!policy_of<P, group_scorer_tag> || group_scorer<P>,
                   "rota: a group scorer needs `static float score(const params&, const "
                   "rota::group_ref&)`");

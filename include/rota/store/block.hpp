@@ -18,7 +18,8 @@ enum class value_order : std::uint8_t {
 template <element E>
 struct block {
   index_t count = 0;
-  const position_t* positions = nullptr;  ///< [count]; null: first_position, first_position + 1, ...
+  const position_t* positions =
+      nullptr;  ///< [count]; null: first_position, first_position + 1, ...
   position_t first_position = 0;
   const E* keys = nullptr;  ///< row j at keys + j * key_stride
   index_t key_stride = 0;

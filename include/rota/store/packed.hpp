@@ -38,7 +38,7 @@ struct packed_header {
   std::uint64_t record_count;
   std::uint64_t means_at, records_at, tail_keys_at, tail_values_at;
   std::uint64_t bytes;
-  std::uint64_t reserved[3];
+  std::uint64_t reserved[4];
 };
 static_assert(sizeof(packed_header) == 128);
 
@@ -77,7 +77,8 @@ inline packed_header layout_packed(const packed_shape& s, index_t record_count,
   const index_t means_bytes = s.has_means ? s.kv_heads * s.record.d_v * 4 : 0;
   const index_t records_at = align_up(means_at + means_bytes, record_alignment);
   const index_t tail_keys_at = records_at + record_bytes;
-  const index_t tail_values_at = align_up(tail_keys_at + tail_rows * s.record.d_k, record_alignment);
+  const index_t tail_values_at =
+      align_up(tail_keys_at + tail_rows * s.record.d_k, record_alignment);
   h.means_at = static_cast<std::uint64_t>(means_at);
   h.records_at = static_cast<std::uint64_t>(records_at);
   h.tail_keys_at = static_cast<std::uint64_t>(tail_keys_at);
@@ -96,9 +97,12 @@ constexpr value_order record_order(const packed_shape& s, index_t tokens, index_
 constexpr record_layout layout_record(const record_shape& s, value_order order, index_t tokens,
                                       index_t slices) {
   switch (order) {
-    case value_order::whole: return layout_whole(s, tokens);
-    case value_order::token_major: return layout_token_major(s, tokens, slices);
-    case value_order::group_major: break;
+    case value_order::whole:
+      return layout_whole(s, tokens);
+    case value_order::token_major:
+      return layout_token_major(s, tokens, slices);
+    case value_order::group_major:
+      break;
   }
   return layout_group_major(s, tokens, slices);
 }
@@ -125,16 +129,17 @@ struct packed_store {
   index_t tail_capacity() const { return header().tail_capacity; }
   index_t bytes() const { return static_cast<index_t>(header().bytes); }
   /// Memory of the tail, which budgets and ratios leave out on both sides.
-  index_t tail_bytes() const { return static_cast<index_t>(header().bytes - header().tail_keys_at); }
+  index_t tail_bytes() const {
+    return static_cast<index_t>(header().bytes - header().tail_keys_at);
+  }
   index_t sealed_bytes() const { return static_cast<index_t>(header().tail_keys_at); }
 
   const packed_head& head(index_t h) const {
     return reinterpret_cast<const packed_head*>(data + sizeof(packed_header))[h];
   }
   const std::uint64_t* record_offsets() const {
-    return reinterpret_cast<const std::uint64_t*>(data + sizeof(packed_header) +
-                                                  sizeof(packed_head) *
-                                                      static_cast<std::size_t>(kv_heads()));
+    return reinterpret_cast<const std::uint64_t*>(
+        data + sizeof(packed_header) + sizeof(packed_head) * static_cast<std::size_t>(kv_heads()));
   }
   const float* means(index_t h) const {
     if (!header().has_means) return nullptr;

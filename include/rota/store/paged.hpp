@@ -11,8 +11,8 @@ template <element E>
 struct paged_store {
   using element_type = E;
 
-  view<E, 4> key_pages;    ///< [pages, kv_heads, page_tokens, d_k]
-  view<E, 4> value_pages;  ///< [pages, kv_heads, page_tokens, d_v]
+  view<E, 4> key_pages;                     ///< [pages, kv_heads, page_tokens, d_k]
+  view<E, 4> value_pages;                   ///< [pages, kv_heads, page_tokens, d_v]
   view<const std::int32_t, 1> block_table;  ///< page numbers of this sequence, in order
   index_t length = 0;
   position_t first_position = 0;
