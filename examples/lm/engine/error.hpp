@@ -1,0 +1,32 @@
+// The one exception type of the engine, and how foreign text gets into its message.
+#pragma once
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace rota_lm {
+
+/// What every function of the engine throws: bad files, bad text, bad arguments.
+/// what() is always a single line of printable characters: "where: what".
+class error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Text from outside, made safe to print on one line: control and non-ASCII bytes become '?',
+/// and everything beyond `limit` characters becomes "...".
+inline std::string printable(std::string_view text, std::size_t limit = 200) {
+  std::string out;
+  for (const char c : text.substr(0, limit)) out += (c >= 0x20 && c < 0x7f) ? c : '?';
+  if (text.size() > limit) out += "...";
+  return out;
+}
+
+/// Throws `error` with the message "where: what"; both may hold foreign text.
+[[noreturn]] inline void fail(std::string_view where, std::string_view what) {
+  throw error(printable(where, 600) + ": " + printable(what, 600));
+}
+
+}  // namespace rota_lm
