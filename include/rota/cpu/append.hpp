@@ -1,0 +1,105 @@
+#pragma once
+
+#include <rota/cpu/backend.hpp>
+#include <rota/cpu/pack/record_writer.hpp>
+#include <rota/store/layouts.hpp>
+
+// Appending new tokens: O(1) a token, all kv heads at once, at the store's next positions.
+
+namespace rota::cpu {
+namespace detail {
+
+/// Checks rows to append; `room` is how many tokens fit.
+template <class Store, element From>
+status check_append(const Store& store, const view<const From, 3>& k, const view<const From, 3>& v,
+                    index_t room) {
+  if (status s = check_view(k, "k"); !s) return s;
+  if (status s = check_view(v, "v"); !s) return s;
+  if (k.extent[1] != store.kv_heads() || k.extent[2] != store.d_k()) return {errc::bad_shape, "k"};
+  if (v.extent[0] != k.extent[0] || v.extent[1] != store.kv_heads() || v.extent[2] != store.d_v())
+    return {errc::bad_shape, "v"};
+  if (k.extent[0] > room) return {errc::tail_full, "store"};
+  if (k.extent[0] > INT32_MAX - index_t{store.next_position()})
+    return {errc::bad_position, "store"};
+  return {};
+}
+
+/// Converts row (i, h) of k and v to where `key_at(h, i)` and `value_at(h, i)` say.
+template <class E, element From, class KeyAt, class ValueAt>
+void write_rows(const view<const From, 3>& k, const view<const From, 3>& v, KeyAt key_at,
+                ValueAt value_at) {
+  for (index_t i = 0; i < k.extent[0]; ++i)
+    for (index_t h = 0; h < k.extent[1]; ++h) {
+      convert_row<E>(k.row(i, h), key_at(h, i), k.extent[2]);
+      convert_row<E>(v.row(i, h), value_at(h, i), v.extent[2]);
+    }
+}
+
+}  // namespace detail
+
+/// Appends n tokens: k [n, kv_heads, d_k], v [n, kv_heads, d_v].
+/// tail_full: they do not all fit; then nothing is appended.
+template <element E, element From>
+status append(const backend&, dense_store<E>& store, view<const From, 3> k, view<const From, 3> v) {
+  if (status s = store.check(); !s) return s;
+  if (status s = detail::check_append(store, k, v, store.capacity() - store.length); !s) return s;
+  if (overlaps(range_of(k), range_of(store.keys)) || overlaps(range_of(v), range_of(store.values)))
+    return {errc::overlapping_memory, "store"};
+  detail::write_rows<E>(
+      k, v, [&](index_t h, index_t i) { return store.keys.row(h, store.length + i); },
+      [&](index_t h, index_t i) { return store.values.row(h, store.length + i); });
+  store.length += k.extent[0];
+  return {};
+}
+
+/// The same into the sequence's pages.
+template <element E, element From>
+status append(const backend&, paged_store<E>& store, view<const From, 3> k, view<const From, 3> v) {
+  if (status s = store.check(); !s) return s;
+  if (status s = detail::check_append(store, k, v, store.capacity() - store.length); !s) return s;
+  if (overlaps(range_of(k), range_of(store.key_pages)) ||
+      overlaps(range_of(v), range_of(store.value_pages)))
+    return {errc::overlapping_memory, "store"};
+  const index_t page_tokens = store.page_tokens();
+  const auto page = [&](index_t i) {
+    return index_t{store.block_table((store.length + i) / page_tokens)};
+  };
+  const auto slot = [&](index_t i) { return (store.length + i) % page_tokens; };
+  detail::write_rows<E>(
+      k, v, [&](index_t h, index_t i) { return store.key_pages.row(page(i), h, slot(i)); },
+      [&](index_t h, index_t i) { return store.value_pages.row(page(i), h, slot(i)); });
+  store.length += k.extent[0];
+  return {};
+}
+
+/// The same into the tail, where tokens stay whole until the store is re-routed.
+template <element E, int W, element From>
+status append(const backend&, packed_store<E, W>& store, view<const From, 3> k,
+              view<const From, 3> v) {
+  if (status s = store.check(); !s) return s;
+  const index_t count = store.tail_count();
+  if (status s = detail::check_append(store, k, v, store.tail_capacity() - count); !s) return s;
+  const byte_range memory(store.data, static_cast<std::size_t>(store.bytes()));
+  if (overlaps(range_of(k), memory) || overlaps(range_of(v), memory))
+    return {errc::overlapping_memory, "store"};
+  detail::write_rows<E>(
+      k, v, [&](index_t h, index_t i) { return store.tail_key(h, count + i); },
+      [&](index_t h, index_t i) { return store.tail_value(h, count + i); });
+  packed_header& header = store.header();
+  header.tail_count += static_cast<std::int32_t>(k.extent[0]);
+  header.next_position += static_cast<std::int32_t>(k.extent[0]);
+  return {};
+}
+
+/// Takes back the last n appended tokens of a packed store: as far as the tail reaches.
+template <element E, int W>
+status roll_back(const backend&, packed_store<E, W>& store, index_t n) {
+  if (status s = store.check(); !s) return s;
+  if (n < 0 || n > store.tail_count()) return {errc::bad_count, "n"};
+  packed_header& header = store.header();
+  header.tail_count -= static_cast<std::int32_t>(n);
+  header.next_position -= static_cast<std::int32_t>(n);
+  return {};
+}
+
+}  // namespace rota::cpu

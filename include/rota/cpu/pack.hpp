@@ -1,0 +1,157 @@
+#pragma once
+
+#include <type_traits>
+
+#include <rota/core/workspace.hpp>
+#include <rota/cpu/backend.hpp>
+#include <rota/cpu/pack/means.hpp>
+#include <rota/cpu/pack/record_writer.hpp>
+#include <rota/policy/context.hpp>
+#include <rota/store/packed_size.hpp>
+
+namespace rota::cpu {
+
+/// What packing may be told beyond the selection.
+struct pack_options {
+  /// [kv_heads, d_v]: the stand-ins of dropped groups, when they are those of a larger selection
+  /// of which this is a part. Null: computed from this selection.
+  view<const float, 2> means;
+  /// Position of the next token to be appended; -1 means after the context's last.
+  std::int64_t next_position = -1;
+};
+
+namespace detail {
+
+/// The arrays that packing needs for a while.
+struct pack_scratch {
+  index_t* first_record = nullptr;  ///< [kv_heads + 1]
+  double* sums = nullptr;           ///< [kv_heads, d_v], only where means are computed
+
+  pack_scratch(carver& c, const packed_shape& shape, const pack_options& options) {
+    first_record = c.take<index_t>(shape.kv_heads + 1);
+    if (shape.has_means && options.means.data == nullptr)
+      sums = c.take<double>(shape.kv_heads * shape.record.d_v);
+  }
+};
+
+template <class Sources>
+status check_masks_available(const Sources& sources, const selection& sel) {
+  for (index_t h = 0; h < sel.kv_heads(); ++h) {
+    const auto source = sources(h);
+    if (source.available == nullptr) continue;
+    for (index_t i = 0; i < sel.counts(h); ++i)
+      if ((sel.masks(h, i) & ~source.available[sel.indices(h, i)]) != 0)
+        return {errc::bad_selection, "selection.masks"};
+  }
+  return {};
+}
+
+/// Writes header, head table and record offsets; returns through `first_record` where each head's
+/// records begin.
+inline void write_tables(const packed_shape& shape, const selection& sel,
+                         const packed_header& header, std::byte* memory, index_t* first_record) {
+  std::memset(memory, 0, header.records_at);
+  std::memcpy(memory, &header, sizeof header);
+  auto* heads = reinterpret_cast<packed_head*>(memory + sizeof header);
+  auto* offsets = reinterpret_cast<std::uint64_t*>(heads + shape.kv_heads);
+  std::uint64_t at = header.records_at;
+  index_t number = 0;
+  for (index_t h = 0; h < shape.kv_heads; ++h) {
+    const index_t count = sel.counts(h);
+    first_record[h] = number;
+    heads[h].first_record = static_cast<std::uint64_t>(number);
+    heads[h].tokens = static_cast<std::uint64_t>(count);
+    for (index_t first = 0; first < count; first += shape.record_tokens) {
+      const index_t last = std::min(first + shape.record_tokens, count);
+      const index_t slices = count_slices(sel, h, first, last);
+      offsets[number++] = at;
+      at += static_cast<std::uint64_t>(record_bytes(shape, last - first, slices));
+      heads[h].slices += static_cast<std::uint64_t>(slices);
+    }
+    heads[h].record_count = static_cast<std::uint64_t>(number - first_record[h]);
+  }
+  first_record[shape.kv_heads] = number;
+}
+
+/// Packs rows from `sources(h)` (a head_rows for each kv head). All has been checked.
+template <element E, class Sources>
+void write_store(const backend& b, const packed_shape& shape, const Sources& sources,
+                 const selection& sel, const pack_options& options, const packed_header& header,
+                 std::byte* memory, const pack_scratch& scratch) {
+  write_tables(shape, sel, header, memory, scratch.first_record);
+  if (shape.has_means) {
+    auto* means = reinterpret_cast<float*>(memory + header.means_at);
+    parallel_for(b, shape.kv_heads, [&](index_t h, int) {
+      float* row = means + h * shape.record.d_v;
+      if (options.means.data != nullptr)
+        std::memcpy(row, options.means.row(h), sizeof(float) * shape.record.d_v);
+      else
+        mean_of_dropped(shape, sources(h), sel, h, scratch.sums + h * shape.record.d_v, row);
+    });
+  }
+  const auto* offsets = reinterpret_cast<const std::uint64_t*>(
+      memory + sizeof header + sizeof(packed_head) * static_cast<std::size_t>(shape.kv_heads));
+  parallel_for(b, scratch.first_record[shape.kv_heads], [&](index_t number, int) {
+    index_t h = 0;
+    while (scratch.first_record[h + 1] <= number) ++h;
+    const index_t first = (number - scratch.first_record[h]) * shape.record_tokens;
+    const index_t last = std::min(first + shape.record_tokens, index_t{sel.counts(h)});
+    write_record<E>(shape, sources(h), sel, h, first, last, memory + offsets[number]);
+  });
+}
+
+}  // namespace detail
+
+/// Scratch bytes that pack() needs.
+inline std::size_t pack_workspace_bytes(const packed_shape& shape,
+                                        const pack_options& options = {}) {
+  carver c;
+  detail::pack_scratch(c, shape, options);
+  return c.bytes();
+}
+
+/// Packs what `sel` keeps of a context into `store.data`, which the caller has sized by
+/// packed_bytes(shape, sel) and aligned to record_alignment. Nothing is written on error.
+/// store_too_small: capacity_bytes is less than that.
+template <element E, int W, element From, class... Parts>
+status pack(const backend& b, const packed_shape& shape, const context<From, Parts...>& ctx,
+            const selection& sel, packed_store<E, W>& store, workspace ws,
+            const pack_options& options = {}) {
+  if (status s = check_context(ctx); !s) return s;
+  if (status s = check_shape(shape); !s) return s;
+  if (shape.kv_heads != ctx.kv_heads() || shape.record.d_k != ctx.d_k() ||
+      shape.record.d_v != ctx.d_v() || shape.record.width != W)
+    return {errc::bad_shape, "shape"};
+  const int groups = static_cast<int>(shape.record.groups());
+  if (status s = check_selection(sel, ctx.kv_heads(), ctx.tokens(), groups); !s) return s;
+  const auto sources = [&](index_t h) { return rows_of(ctx, h); };
+  if (status s = detail::check_masks_available(sources, sel); !s) return s;
+  if (options.means.data != nullptr &&
+      (options.means.extent[0] != shape.kv_heads || options.means.extent[1] != shape.record.d_v))
+    return {errc::bad_shape, "means"};
+
+  const index_t n = ctx.tokens();
+  std::int64_t next = options.next_position;
+  const std::int64_t after = n > 0 ? std::int64_t{ctx.position(n - 1)} + 1 : 0;
+  if (next < 0) next = after;
+  if (next < after || next > INT32_MAX - shape.tail_capacity)
+    return {errc::bad_position, "next_position"};
+
+  const packed_size size = measure_packed(shape, sel);
+  packed_header header = layout_packed(shape, size.record_count, size.record_bytes);
+  header.next_position = static_cast<std::int32_t>(next);
+  if (status s = detail::check_store_memory(store.data, store.capacity_bytes, header); !s) return s;
+  const byte_range target(store.data, header.bytes);
+  if (overlaps(target, range_of(ctx.keys)) || overlaps(target, range_of(ctx.values)) ||
+      overlaps(target, range_of(sel.indices)) || overlaps(target, range_of(sel.masks)) ||
+      overlaps(target, byte_range(ws.data, ws.bytes)))
+    return {errc::overlapping_memory, "store"};
+
+  carver c(ws);
+  const detail::pack_scratch scratch(c, shape, options);
+  if (status s = c.check(); !s) return s;
+  detail::write_store<E>(b, shape, sources, sel, options, header, store.data, scratch);
+  return {};
+}
+
+}  // namespace rota::cpu

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <algorithm>
+
+#include <rota/store/packed.hpp>
+
+namespace rota {
+
+/// What the sealed records of a selection need. Same arithmetic as packing itself.
+struct packed_size {
+  index_t record_count = 0;
+  index_t record_bytes = 0;
+};
+
+/// Kept groups of the tokens [first, last) of head h.
+inline index_t count_slices(const selection& s, index_t h, index_t first, index_t last) {
+  index_t slices = 0;
+  for (index_t i = first; i < last; ++i) slices += __builtin_popcount(s.masks(h, i));
+  return slices;
+}
+
+inline index_t record_bytes(const packed_shape& shape, index_t tokens, index_t slices) {
+  const value_order order = record_order(shape, tokens, slices);
+  return layout_record(shape.record, order, tokens, slices).bytes;
+}
+
+/// Adds the records of one head: row `row` of the selection.
+inline void measure_head(const packed_shape& shape, const selection& s, index_t row,
+                         packed_size& size) {
+  const index_t count = s.counts(row);
+  for (index_t first = 0; first < count; first += shape.record_tokens) {
+    const index_t last = std::min(first + shape.record_tokens, count);
+    ++size.record_count;
+    size.record_bytes += record_bytes(shape, last - first, count_slices(s, row, first, last));
+  }
+}
+
+inline packed_size measure_packed(const packed_shape& shape, const selection& s) {
+  packed_size size;
+  for (index_t h = 0; h < s.kv_heads(); ++h) measure_head(shape, s, h, size);
+  return size;
+}
+
+/// Bytes of the whole store that packing this selection makes: header, tables, means, records,
+/// tail.
+inline index_t packed_bytes(const packed_shape& shape, const selection& s) {
+  const packed_size size = measure_packed(shape, s);
+  return static_cast<index_t>(layout_packed(shape, size.record_count, size.record_bytes).bytes);
+}
+
+inline status check_shape(const packed_shape& s) {
+  if (s.kv_heads < 1 || s.record.d_k < 1 || s.record.d_v < 1) return {errc::bad_shape, "shape"};
+  if (!legal_group_width(s.record.d_v, s.record.width, s.record.element_bytes))
+    return {errc::bad_group_width, "d_v"};
+  if (s.tail_capacity < 0 || s.tail_capacity > INT32_MAX) return {errc::bad_count, "tail_capacity"};
+  return {};
+}
+
+}  // namespace rota
