@@ -1,8 +1,7 @@
 #pragma once
 
-#include <cmath>
-
 #include <rota/policy/concepts.hpp>
+#include <rota/score/row_norm.hpp>
 
 namespace rota {
 
@@ -11,12 +10,9 @@ namespace rota {
 struct key_norm {
   using policy_kind = token_scorer_tag;
   struct params {};
+  static constexpr bool reads_values = false;
 
-  ROTA_HD static float score(const params&, const token_ref& t) {
-    float sum = 0;
-    for (int i = 0; i < t.d_k; ++i) sum += t.key[i] * t.key[i];
-    return -std::sqrt(sum);
-  }
+  ROTA_HD static float score(const params&, const token_ref& t) { return -row_norm(t.key, t.d_k); }
 };
 
 }  // namespace rota

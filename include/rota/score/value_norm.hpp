@@ -1,8 +1,7 @@
 #pragma once
 
-#include <cmath>
-
 #include <rota/policy/concepts.hpp>
+#include <rota/score/row_norm.hpp>
 
 namespace rota {
 
@@ -10,11 +9,10 @@ namespace rota {
 struct value_norm {
   using policy_kind = group_scorer_tag;
   struct params {};
+  static constexpr bool reads_keys = false;
 
   ROTA_HD static float score(const params&, const group_ref& g) {
-    float sum = 0;
-    for (int i = 0; i < g.width; ++i) sum += g.slice[i] * g.slice[i];
-    return std::sqrt(sum);
+    return row_norm(g.slice, g.width);
   }
 };
 
