@@ -16,6 +16,7 @@ from transformers import (AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, M
 HERE = Path(__file__).resolve().parent / "micro"
 VOCAB, HIDDEN, Q_HEADS, KV_HEADS = 352, 64, 4, 2
 PROMPT, NEW = 48, 16
+GAIN = dict(q_proj=1.5, k_proj=1.5, down_proj=2.0, lm_head=2.0)  # over 1 / sqrt(inputs)
 MIN_STD = 1.0  # of the logits
 MIN_MARGIN, MIN_DISTINCT = 0.05, 9  # greedy decoding: the best logit over the second best; different tokens
 
@@ -56,8 +57,8 @@ def fill(model, generator):
         elif "embed_tokens" in name:
             p.data = 0.25 * r
         else:
-            gain = 1.5 if "q_proj" in name or "k_proj" in name else 2.0 if "lm_head" in name or "down_proj" in name else 1.0
-            p.data = gain * r / p.shape[-1] ** 0.5
+            part = name.split(".")[-2]
+            p.data = GAIN.get(part, 1.0) * r / p.shape[-1] ** 0.5
 
 
 def as_published(folder):
