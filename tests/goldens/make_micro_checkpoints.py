@@ -26,19 +26,19 @@ common = dict(vocab_size=VOCAB, hidden_size=HIDDEN, num_attention_heads=Q_HEADS,
 # torch_dtype at the top level); the others keep the rope_parameters form that transformers 5 writes.
 MODELS = {
     "qwen2": dict(cls=Qwen2ForCausalLM, dtype=torch.float32, published=True, config=Qwen2Config(
-        **common, intermediate_size=64, max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        **common, intermediate_size=32, max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=True,
         use_sliding_window=False, max_window_layers=2,
         rope_parameters=dict(rope_type="default", rope_theta=1000000.0), bos_token_id=344, eos_token_id=346)),
     "qwen3": dict(cls=Qwen3ForCausalLM, dtype=torch.bfloat16, published=False, config=Qwen3Config(
-        **common, head_dim=32, intermediate_size=64, max_position_embeddings=512, rms_norm_eps=1e-6,
+        **common, head_dim=32, intermediate_size=32, max_position_embeddings=512, rms_norm_eps=1e-6,
         tie_word_embeddings=False, attention_bias=False, use_sliding_window=False,
         rope_parameters=dict(rope_type="default", rope_theta=1000000.0), bos_token_id=344, eos_token_id=346)),
     "mistral": dict(cls=MistralForCausalLM, dtype=torch.float16, published=False, config=MistralConfig(
-        **common, head_dim=16, intermediate_size=80, max_position_embeddings=512, rms_norm_eps=1e-5,
+        **common, head_dim=16, intermediate_size=48, max_position_embeddings=512, rms_norm_eps=1e-5,
         tie_word_embeddings=False, sliding_window=20,
         rope_parameters=dict(rope_type="default", rope_theta=10000.0), bos_token_id=1, eos_token_id=2)),
     "llama": dict(cls=LlamaForCausalLM, dtype=torch.bfloat16, published=True, shard="60KB", config=LlamaConfig(
-        **{**common, "num_hidden_layers": 3, "hidden_size": 48}, head_dim=16, intermediate_size=64,
+        **{**common, "num_hidden_layers": 3, "hidden_size": 48}, head_dim=16, intermediate_size=48,
         max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=False, attention_bias=False, mlp_bias=False,
         rope_parameters=dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0,
                              high_freq_factor=4.0, original_max_position_embeddings=64),
