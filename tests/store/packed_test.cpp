@@ -28,7 +28,7 @@ struct packed_fixture {
         memory(static_cast<std::size_t>(packed_bytes(shape, kept))) {
     store.data = memory.data();
     store.capacity_bytes = static_cast<index_t>(memory.size());
-    const aligned_memory ws(cpu::pack_workspace_bytes(shape));
+    const aligned_memory ws(cpu::pack_workspace_bytes(cpu::backend{}, shape));
     const status s = cpu::pack(cpu::backend{}, shape, ctx, kept, store, ws.workspace());
     REQUIRE_MESSAGE(s.ok(), s.what(), " ", s.argument);
   }
@@ -152,7 +152,7 @@ TEST_CASE("packing refuses bad input and leaves the store alone") {
   const aligned_memory memory(bytes + 64);
   std::memset(memory.data(), 0x5a, bytes);
   layout::store_type store{memory.data(), static_cast<index_t>(bytes)};
-  const aligned_memory ws(cpu::pack_workspace_bytes(shape));
+  const aligned_memory ws(cpu::pack_workspace_bytes(cpu::backend{}, shape));
   const cpu::backend cpu;
 
   const auto refused = [&](errc want, const char* argument, const packed_shape& s, const auto& ctx,

@@ -100,10 +100,31 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
   });
 }
 
+/// The part of packing that is the same wherever the rows come from: `sources(h)` gives the
+/// head_rows that row h of a valid selection points into.
+template <element E, int W, class Sources>
+status pack_rows(const backend& b, const packed_shape& shape, const Sources& sources,
+                 const selection& sel, const pack_options& options, packed_store<E, W>& store,
+                 workspace ws) {
+  if (options.next_position > INT32_MAX - shape.tail_capacity)
+    return {errc::bad_position, "next_position"};
+  const packed_size size = measure_packed(shape, sel);
+  packed_header header = layout_packed(shape, size.record_count, size.record_bytes);
+  header.next_position = static_cast<std::int32_t>(options.next_position);
+  if (status s = check_store_memory(store.data, store.capacity_bytes, header); !s) return s;
+  if (overlaps(byte_range(store.data, header.bytes), byte_range(ws.data, ws.bytes)))
+    return {errc::overlapping_memory, "store"};
+  carver c(ws);
+  const pack_scratch scratch(c, shape, options);
+  if (status s = c.check(); !s) return s;
+  write_store<E>(b, shape, sources, sel, options, header, store.data, scratch);
+  return {};
+}
+
 }  // namespace detail
 
 /// Scratch bytes that pack() needs.
-inline std::size_t pack_workspace_bytes(const packed_shape& shape,
+inline std::size_t pack_workspace_bytes(const backend&, const packed_shape& shape,
                                         const pack_options& options = {}) {
   carver c;
   detail::pack_scratch(c, shape, options);
@@ -130,28 +151,20 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
       (options.means.extent[0] != shape.kv_heads || options.means.extent[1] != shape.record.d_v))
     return {errc::bad_shape, "means"};
 
-  const index_t n = ctx.tokens();
-  std::int64_t next = options.next_position;
-  const std::int64_t after = n > 0 ? std::int64_t{ctx.position(n - 1)} + 1 : 0;
-  if (next < 0) next = after;
-  if (next < after || next > INT32_MAX - shape.tail_capacity)
-    return {errc::bad_position, "next_position"};
-
-  const packed_size size = measure_packed(shape, sel);
-  packed_header header = layout_packed(shape, size.record_count, size.record_bytes);
-  header.next_position = static_cast<std::int32_t>(next);
-  if (status s = detail::check_store_memory(store.data, store.capacity_bytes, header); !s) return s;
-  const byte_range target(store.data, header.bytes);
+  const byte_range target(store.data, static_cast<std::size_t>(std::max<index_t>(
+                                          0, store.capacity_bytes)));
   if (overlaps(target, range_of(ctx.keys)) || overlaps(target, range_of(ctx.values)) ||
+      overlaps(target, range_of(ctx.positions)) || overlaps(target, range_of(ctx.available)) ||
       overlaps(target, range_of(sel.indices)) || overlaps(target, range_of(sel.masks)) ||
-      overlaps(target, byte_range(ws.data, ws.bytes)))
+      overlaps(target, range_of(sel.counts)) || overlaps(target, range_of(options.means)))
     return {errc::overlapping_memory, "store"};
 
-  carver c(ws);
-  const detail::pack_scratch scratch(c, shape, options);
-  if (status s = c.check(); !s) return s;
-  detail::write_store<E>(b, shape, sources, sel, options, header, store.data, scratch);
-  return {};
+  pack_options known = options;
+  const index_t n = ctx.tokens();
+  const std::int64_t after = n > 0 ? std::int64_t{ctx.position(n - 1)} + 1 : 0;
+  if (known.next_position < 0) known.next_position = after;
+  if (known.next_position < after) return {errc::bad_position, "next_position"};
+  return detail::pack_rows<E>(b, shape, sources, sel, known, store, ws);
 }
 
 }  // namespace rota::cpu

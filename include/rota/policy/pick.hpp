@@ -2,6 +2,8 @@
 
 #include <type_traits>
 
+#include <rota/policy/diagnostics.hpp>
+
 namespace rota::detail {
 
 /// The policy of one kind in an order-free pack, or a default when there is none.
@@ -19,5 +21,30 @@ struct pick<Tag, Default, First, Rest...> {
 
 template <class Tag, class... Policies>
 inline constexpr int count_kind = (0 + ... + std::is_same_v<typename Policies::policy_kind, Tag>);
+
+template <class P>
+concept known_kind = has_kind<P> &&(std::is_same_v<typename P::policy_kind, token_selector_tag> ||
+                                    std::is_same_v<typename P::policy_kind, group_selector_tag> ||
+                                    std::is_same_v<typename P::policy_kind, store_tag> ||
+                                    std::is_same_v<typename P::policy_kind, fill_tag>);
+
+/// Says in words what is wrong with a pack of policies, before anything else fails.
+template <class... Policies>
+consteval bool require_pack() {
+  static_assert((known_kind<Policies> && ...),
+                "rota: attention<...> takes token selectors (tokens<Scorer, Budget>), group "
+                "selectors (groups<Scorer, Budget>), stores (dense, paged, packed) and fills");
+  if constexpr ((known_kind<Policies> && ...)) {
+    static_assert(count_kind<token_selector_tag, Policies...> <= 1,
+                  "rota: attention<...> has two token selectors; it takes one");
+    static_assert(count_kind<group_selector_tag, Policies...> <= 1,
+                  "rota: attention<...> has two group selectors; it takes one");
+    static_assert(count_kind<store_tag, Policies...> <= 1,
+                  "rota: attention<...> has two stores; it takes one");
+    static_assert(count_kind<fill_tag, Policies...> <= 1,
+                  "rota: attention<...> has two fills; it takes one");
+  }
+  return true;
+}
 
 }  // namespace rota::detail

@@ -16,6 +16,7 @@ struct dense {
   using element_type = E;
   using store_type = dense_store<E>;
   static constexpr bool selects = false;
+  static constexpr index_t width = 0;
 };
 
 template <element E>
@@ -25,6 +26,7 @@ struct paged {
   using element_type = E;
   using store_type = paged_store<E>;
   static constexpr bool selects = false;
+  static constexpr index_t width = 0;
 };
 
 /// Sub-token packed records of element E, value groups W elements wide. The defaults are what

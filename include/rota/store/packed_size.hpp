@@ -48,6 +48,21 @@ inline index_t packed_bytes(const packed_shape& shape, const selection& s) {
   return static_cast<index_t>(layout_packed(shape, size.record_count, size.record_bytes).bytes);
 }
 
+/// Bytes that no selection among n tokens can exceed: each record may be in the larger of its
+/// two possible orders.
+inline index_t packed_bytes_bound(const packed_shape& shape, index_t n) {
+  const index_t per_head = (n + shape.record_tokens - 1) / shape.record_tokens;
+  index_t bytes = 0;
+  for (index_t first = 0; first < n; first += shape.record_tokens) {
+    const index_t tokens = std::min(shape.record_tokens, n - first);
+    const index_t slices = tokens * shape.record.groups();
+    bytes += std::max(layout_whole(shape.record, tokens).bytes,
+                      layout_record(shape.record, shape.order, tokens, slices).bytes);
+  }
+  return static_cast<index_t>(
+      layout_packed(shape, shape.kv_heads * per_head, shape.kv_heads * bytes).bytes);
+}
+
 inline status check_shape(const packed_shape& s) {
   if (s.kv_heads < 1 || s.record.d_k < 1 || s.record.d_v < 1) return {errc::bad_shape, "shape"};
   if (!legal_group_width(s.record.d_v, s.record.width, s.record.element_bytes))

@@ -1,0 +1,219 @@
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+#include <rota/attend/compress_scratch.hpp>
+#include <rota/attend/seam.hpp>
+#include <rota/fill/zero.hpp>
+#include <rota/policy/pick.hpp>
+#include <rota/select/selectors.hpp>
+#include <rota/store/layouts.hpp>
+#include <rota/store/packed_size.hpp>
+
+namespace rota {
+
+/// The attention operator: an order-free pack of policies, at most one of each kind.
+///
+///   using op = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,
+///                              rota::groups<rota::value_norm, rota::keep_ratio>,
+///                              rota::packed<rota::bf16, 16>, rota::mean_fill>;
+///
+/// Defaults: every token, every group, packed<bf16, 16>, zero_fill. Each function takes the
+/// backend first (rota::cpu::backend), uses only caller-owned memory, never allocates and never
+/// throws; each that needs scratch memory has a *_workspace_bytes twin that runs the same code.
+/// On error nothing is written outside the workspace (and the scores and selection of compress(),
+/// which lie in it).
+template <class... Policies>
+struct attention {
+  static_assert(detail::require_pack<Policies...>());
+  using token_selector = typename detail::pick<token_selector_tag, all_tokens, Policies...>::type;
+  using group_selector = typename detail::pick<group_selector_tag, all_groups, Policies...>::type;
+  using layout = typename detail::pick<store_tag, packed<bf16, 16>, Policies...>::type;
+  using fill = typename detail::pick<fill_tag, zero_fill, Policies...>::type;
+  using store_type = typename layout::store_type;
+  using element_type = typename layout::element_type;
+
+  static_assert(layout::selects || !(token_selector::selects || group_selector::selects),
+                "rota: a dense or paged store keeps everything; a selector needs packed<E, W>");
+
+  /// Elements of a value group; 0 for stores that have none.
+  static constexpr int width = static_cast<int>(layout::width);
+
+  /// Run-time values of the policies.
+  struct params {
+    protection protect;
+    typename token_selector::params tokens;
+    typename group_selector::params groups;
+    typename layout::params store;
+    bool drop_empty = false;  ///< whether a survivor that keeps no group is dropped as a whole
+  };
+
+  // --- score ---------------------------------------------------------------------------------
+
+  template <class Backend, class Context>
+  static std::size_t score_workspace_bytes(const Backend& b, const Context& ctx, const params& p) {
+    std::size_t bytes = 0;
+    if constexpr (token_selector::selects)
+      bytes = seam::token_score_bytes<Backend, typename token_selector::scorer>(b, p.tokens.scorer,
+                                                                                ctx);
+    if constexpr (group_selector::selects)
+      bytes = std::max(bytes, seam::group_score_bytes<Backend, typename group_selector::scorer>(
+                                  b, p.groups.scorer, ctx, width));
+    return bytes;
+  }
+
+  /// Scores of one layer: out.tokens [kv_heads, n] and out.groups [kv_heads, n, S]; a level that
+  /// does not select is not touched.
+  template <class Backend, class Context>
+  static status score(const Backend& b, const Context& ctx, const params& p,
+                      const layer_scores& out, workspace ws) {
+    if constexpr (token_selector::selects)
+      if (status s = seam::token_scores<Backend, typename token_selector::scorer>(
+              b, p.tokens.scorer, ctx, out.tokens, ws);
+          !s)
+        return s;
+    if constexpr (group_selector::selects)
+      if (status s = seam::group_scores<Backend, typename group_selector::scorer>(
+              b, p.groups.scorer, ctx, width, out.groups, ws);
+          !s)
+        return s;
+    return {};
+  }
+
+  // --- select --------------------------------------------------------------------------------
+
+  /// What selection must know of a context, beside its scores.
+  template <class Context>
+  static select_problem problem_of(const Context& ctx, const params& p) {
+    select_problem problem;
+    problem.tokens = ctx.tokens();
+    problem.kv_heads = ctx.kv_heads();
+    problem.groups = static_cast<int>(ctx.d_v() / width);
+    problem.protect = p.protect;
+    problem.drop_empty = p.drop_empty;
+    problem.available = ctx.available;
+    return problem;
+  }
+
+  template <class Backend>
+  static std::size_t select_workspace_bytes(const Backend& b,
+                                            std::span<const select_problem> layers) {
+    return seam::selection_bytes<Backend, token_selector, group_selector>(b, layers);
+  }
+
+  /// Selects in a span of layers under one budget.
+  template <class Backend>
+  static status select(const Backend& b, std::span<const select_problem> layers, const params& p,
+                       std::span<const layer_scores> scores, std::span<const selection> out,
+                       workspace ws) {
+    return seam::selections<Backend, token_selector, group_selector>(b, layers, p.tokens, p.groups,
+                                                                     scores, out, ws);
+  }
+
+  // --- pack ----------------------------------------------------------------------------------
+
+  /// Shape of this operator's packed store for one layer.
+  static packed_shape shape_of(index_t kv_heads, index_t d_k, index_t d_v,
+                               const params& p) requires layout::selects {
+    return layout::shape(kv_heads, d_k, d_v, p.store, fill::code, fill::has_means);
+  }
+  template <class Context>
+  static packed_shape shape_of(const Context& ctx, const params& p) requires layout::selects {
+    return shape_of(ctx.kv_heads(), ctx.d_k(), ctx.d_v(), p);
+  }
+
+  /// Exact bytes of the store that pack() makes of a selection.
+  template <class Context>
+  static index_t store_bytes(const Context& ctx, const selection& sel, const params& p) {
+    return packed_bytes(shape_of(ctx, p), sel);
+  }
+
+  template <class Backend, class Context>
+  static std::size_t pack_workspace_bytes(const Backend& b, const Context& ctx, const params& p) {
+    return seam::packing_bytes(b, shape_of(ctx, p));
+  }
+
+  /// Packs a selection into store.data: store_bytes() of it, aligned to record_alignment.
+  template <class Backend, class Context>
+  static status pack(const Backend& b, const Context& ctx, const selection& sel, const params& p,
+                     store_type& store, workspace ws) {
+    return seam::packing(b, shape_of(ctx, p), ctx, sel, store, ws);
+  }
+
+  // --- compress: the three above for one layer -----------------------------------------------
+
+  /// Enough bytes for whatever compress() keeps of a context of this shape.
+  template <class Context>
+  static index_t max_store_bytes(const Context& ctx, const params& p) {
+    return packed_bytes_bound(shape_of(ctx, p), ctx.tokens());
+  }
+
+  template <class Backend, class Context>
+  static std::size_t compress_workspace_bytes(const Backend& b, const Context& ctx,
+                                              const params& p) {
+    carver c;
+    compress_scratch(c, problem_of(ctx, p), inner_bytes(b, ctx, p));
+    return c.bytes();
+  }
+
+  /// Scores, selects and packs one layer into store.data. store_too_small: what is kept needs more
+  /// than store.capacity_bytes (max_store_bytes() is always enough).
+  template <class Backend, class Context>
+  static status compress(const Backend& b, const Context& ctx, const params& p, store_type& store,
+                         workspace ws) {
+    if (status s = check_context(ctx); !s) return s;
+    if (status s = check_shape(shape_of(ctx, p)); !s) return s;
+    const select_problem problem = problem_of(ctx, p);
+    carver c(ws);
+    const compress_scratch scratch(c, problem, inner_bytes(b, ctx, p));
+    if (status s = c.check(); !s) return s;
+    if (status s = score(b, ctx, p, scratch.scores, scratch.inner); !s) return s;
+    if (status s =
+            select(b, {&problem, 1}, p, {&scratch.scores, 1}, {&scratch.kept, 1}, scratch.inner);
+        !s)
+      return s;
+    return pack(b, ctx, scratch.kept, p, store, scratch.inner);
+  }
+
+  // --- append and attend ---------------------------------------------------------------------
+
+  /// Appends n tokens, k [n, kv_heads, d_k] and v [n, kv_heads, d_v], whole. tail_full: no room.
+  template <class Backend, class From>
+  static status append(const Backend& b, store_type& store, view<const From, 3> k,
+                       view<const From, 3> v) {
+    return seam::appending(b, store, k, v);
+  }
+
+  template <class Backend>
+  static std::size_t attend_workspace_bytes(const Backend& b,
+                                            std::span<const attend_item<store_type>> batch,
+                                            const attend_params& p) {
+    return seam::attending_bytes(b, batch, p);
+  }
+
+  /// Attention of a ragged batch, each sequence over its own store.
+  template <class Backend>
+  static status attend(const Backend& b, std::span<const attend_item<store_type>> batch,
+                       const attend_params& p, workspace ws) {
+    return seam::attending(b, batch, p, ws);
+  }
+
+  /// The same for one sequence.
+  template <class Backend>
+  static status attend(const Backend& b, const attend_item<store_type>& item,
+                       const attend_params& p, workspace ws) {
+    return seam::attending(b, std::span<const attend_item<store_type>>(&item, 1), p, ws);
+  }
+
+ private:
+  /// The largest workspace of the three steps of compress().
+  template <class Backend, class Context>
+  static std::size_t inner_bytes(const Backend& b, const Context& ctx, const params& p) {
+    const select_problem problem = problem_of(ctx, p);
+    return std::max({score_workspace_bytes(b, ctx, p), select_workspace_bytes(b, {&problem, 1}),
+                     pack_workspace_bytes(b, ctx, p)});
+  }
+};
+
+}  // namespace rota

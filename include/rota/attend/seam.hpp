@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include <rota/attend/problem.hpp>
+#include <rota/core/workspace.hpp>
+#include <rota/select/selection.hpp>
+#include <rota/store/packed.hpp>
+
+// What a backend implements, in one place: the operator calls these, and they call the functions
+// of the plain names unqualified, so that argument-dependent lookup finds them beside the backend
+// (rota::cpu, later rota::cuda). The detour is needed because the operator's own members carry
+// the plain names, which would hide the backend's.
+
+namespace rota::seam {
+
+template <class B, class Scorer, class Context>
+std::size_t token_score_bytes(const B& b, const typename Scorer::params& p, const Context& ctx) {
+  return score_tokens_workspace_bytes(b, Scorer{}, p, ctx);
+}
+template <class B, class Scorer, class Context>
+status token_scores(const B& b, const typename Scorer::params& p, const Context& ctx,
+                    view<float, 2> out, workspace ws) {
+  return score_tokens(b, Scorer{}, p, ctx, out, ws);
+}
+
+template <class B, class Scorer, class Context>
+std::size_t group_score_bytes(const B& b, const typename Scorer::params& p, const Context& ctx,
+                              int width) {
+  return score_groups_workspace_bytes(b, Scorer{}, p, ctx, width);
+}
+template <class B, class Scorer, class Context>
+status group_scores(const B& b, const typename Scorer::params& p, const Context& ctx, int width,
+                    view<float, 3> out, workspace ws) {
+  return score_groups(b, Scorer{}, p, ctx, width, out, ws);
+}
+
+template <class B, class Tokens, class Groups>
+std::size_t selection_bytes(const B& b, std::span<const select_problem> layers) {
+  return select_workspace_bytes<Tokens, Groups>(b, layers);
+}
+template <class B, class Tokens, class Groups>
+status selections(const B& b, std::span<const select_problem> layers,
+                  const typename Tokens::params& tokens, const typename Groups::params& groups,
+                  std::span<const layer_scores> scores, std::span<const selection> out,
+                  workspace ws) {
+  return select<Tokens, Groups>(b, layers, tokens, groups, scores, out, ws);
+}
+
+template <class B>
+std::size_t packing_bytes(const B& b, const packed_shape& shape) {
+  return pack_workspace_bytes(b, shape);
+}
+template <class B, class Context, class Store>
+status packing(const B& b, const packed_shape& shape, const Context& ctx, const selection& sel,
+               Store& store, workspace ws) {
+  return pack(b, shape, ctx, sel, store, ws);
+}
+
+template <class B, class Store, class From>
+status appending(const B& b, Store& store, view<const From, 3> k, view<const From, 3> v) {
+  return append(b, store, k, v);
+}
+
+template <class B, class Store>
+std::size_t attending_bytes(const B& b, std::span<const attend_item<Store>> batch,
+                            const attend_params& p) {
+  return attend_workspace_bytes(b, batch, p);
+}
+template <class B, class Store>
+status attending(const B& b, std::span<const attend_item<Store>> batch, const attend_params& p,
+                 workspace ws) {
+  return attend(b, batch, p, ws);
+}
+
+}  // namespace rota::seam

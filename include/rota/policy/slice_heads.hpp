@@ -1,0 +1,34 @@
+#pragma once
+
+#include <rota/policy/context.hpp>
+
+namespace rota {
+
+// The part of a context that belongs to one kv head: what a scorer needs when the heads of a
+// re-routed store hold different tokens and are scored one by one. A part of your own needs its
+// own overload beside it.
+
+inline void slice_heads(const window_queries& all, index_t h, index_t kv_heads,
+                        window_queries& one) {
+  one.queries = all.queries;
+  const index_t group = all.queries.extent[1] / kv_heads;
+  one.queries.extent[1] = group;
+  if (all.queries.data != nullptr)
+    one.queries.data = &all.queries.data[h * group * all.queries.stride[1]];
+}
+
+inline void slice_heads(const query_moments& all, index_t h, index_t kv_heads, query_moments& one) {
+  one = all;
+  const index_t group = all.mean.extent[0] / kv_heads;
+  one.mean.extent[0] = group;
+  one.covariance.extent[0] = group;
+  if (all.mean.data != nullptr) one.mean.data = &all.mean.data[h * group * all.mean.stride[0]];
+  if (all.covariance.data != nullptr)
+    one.covariance.data = &all.covariance.data[h * group * all.covariance.stride[0]];
+}
+
+inline void slice_heads(const rope_frequencies& all, index_t, index_t, rope_frequencies& one) {
+  one = all;
+}
+
+}  // namespace rota

@@ -1,0 +1,25 @@
+#pragma once
+
+// All of Rota that needs only the C++ library: words, policies, stores and the attention
+// operator. A backend does the work: include <rota/cpu/cpu.hpp> as well and pass a
+// rota::cpu::backend first.
+//
+//   score -> budget -> selection -> store -> attend
+//
+// attend/attention.hpp is the place to begin reading.
+
+#include <rota/attend/any_op.hpp>
+#include <rota/attend/attention.hpp>
+#include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/fixed_k.hpp>
+#include <rota/budget/global_top_m.hpp>
+#include <rota/budget/keep_ratio.hpp>
+#include <rota/fill/mean.hpp>
+#include <rota/fill/zero.hpp>
+#include <rota/score/attention_mass.hpp>
+#include <rota/score/expected_attention.hpp>
+#include <rota/score/key_norm.hpp>
+#include <rota/score/value_norm.hpp>
+#include <rota/score/window_sink.hpp>
+#include <rota/store/any_store.hpp>
+#include <rota/store/layouts.hpp>
