@@ -7,10 +7,9 @@
 #include <string>
 #include <vector>
 
-#include <Eigen/Core>
-
 #include "engine/attention_seam.hpp"
 #include "engine/config.hpp"
+#include "engine/eigen.hpp"
 #include "engine/error.hpp"
 #include "engine/matrix.hpp"
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-#include <Eigen/Core>
+#include "engine/eigen.hpp"
 
 namespace rota_lm {
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -43,6 +45,7 @@ class tokenizer {
       place(id, {token, false}, "vocabulary");
     }
     if (const auto list = root.find("added_tokens")) {
+      if (list->size() > max_added_tokens) fail(list->where(), "too many added tokens");
       for (std::size_t i = 0; i < list->size(); ++i) read_added(list->at(i));
     }
     for (const token_id id : frame_.ids()) check_id(id);
@@ -53,9 +56,8 @@ class tokenizer {
 
   /// The id of a token by its spelling, added tokens included.
   std::optional<token_id> find(std::string_view token) const {
-    for (const token_id id : added_ids_) {
-      if (tokens_[static_cast<std::size_t>(id)]->text == token) return id;
-    }
+    const auto added = added_ids_.find(token);
+    if (added != added_ids_.end()) return added->second;
     return model_.find(token);
   }
 
@@ -90,6 +92,8 @@ class tokenizer {
   }
 
  private:
+  static constexpr std::size_t max_added_tokens = 1 << 14;
+
   struct entry {
     std::string text;
     bool special = false;
@@ -130,7 +134,7 @@ class tokenizer {
       fail(field.where(), "content is already token " + std::to_string(*known));
     }
     place(token.id, {token.content, token.special}, field.where());
-    added_ids_.push_back(token.id);
+    added_ids_.emplace(token.content, token.id);
     if (token.normalized) {
       token.content = normalize_(token.content);
       normalized_added_.insert(std::move(token));
@@ -162,7 +166,7 @@ class tokenizer {
   added_token_finder raw_added_;
   added_token_finder normalized_added_;
   std::vector<std::optional<entry>> tokens_;
-  std::vector<token_id> added_ids_;
+  std::map<std::string, token_id, std::less<>> added_ids_;
 };
 
 }  // namespace rota_lm
