@@ -1,0 +1,2 @@
+// expect: nothing, this file is correct
+int main() {}
