@@ -1,0 +1,56 @@
+# For newcomers: `make test` and `make demo` are all that is needed. The rest is in `make help`.
+# Everything is built by CMake; this file only names the usual rounds.
+
+JOBS ?= $(shell nproc)
+export JOBS
+# Ninja starts builds faster; make does as well.
+ifneq ($(shell command -v ninja),)
+export CMAKE_GENERATOR ?= Ninja
+endif
+
+sources = git ls-files --cached --others --exclude-standard '*.hpp' '*.cpp' '*.cu' '*.cuh'
+nvcc := $(shell command -v nvcc)
+
+.PHONY: test test-all demo bench format format-check tidy clean help
+
+test: ## build and test: release, then address and undefined-behaviour sanitizers
+	@scripts/setup.sh
+	@scripts/check.sh release 'asan:^(unit|lm)$$'
+
+test-all: ## test, and also: threads, debug, clang, every header by nvcc, format, clang-tidy
+	@scripts/setup.sh format lint
+	@scripts/check.sh release asan 'tsan:^unit$$' 'debug:^(unit|lm)$$' clang $(if $(nvcc),cuda)
+	@$(MAKE) --no-print-directory format-check tidy
+
+demo: ## compress the small model's cache and compare methods; writes build/demo
+	@scripts/setup.sh
+	@cmake --preset release
+	@cmake --build --preset release --parallel $(JOBS) --target examples_lm_evaluate
+	@mkdir -p build/demo
+	build/release/examples/lm/evaluate --demo --out build/demo
+
+bench: ## run the benchmarks; writes build/bench/results.json
+	@scripts/setup.sh
+	@cmake --preset release
+	@cmake --build --preset release --parallel $(JOBS) --target rota_bench
+	@mkdir -p build/bench
+	bench/compile_time.sh build/bench/compile_time.json
+	build/release/bench/rota_bench --benchmark_out=build/bench/results.json --benchmark_out_format=json
+
+format: ## put every C++ file in form
+	@scripts/setup.sh format
+	@$(sources) | xargs clang-format -i
+
+format-check: ## fail where a C++ file is not in form
+	@scripts/setup.sh format
+	@$(sources) | xargs clang-format --dry-run -Werror
+
+tidy: ## clang-tidy over the library, the examples and the benchmarks
+	@scripts/setup.sh lint
+	@scripts/tidy.sh
+
+clean: ## remove everything that was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14

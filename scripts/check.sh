@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# check.sh STAGE...: configures, builds and tests, one stage after the other, and adds up the
+# results. A stage is PRESET or PRESET:LABELS (a regular expression of ctest labels). A stage that
+# does not build counts as one failure, and the others still run.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+jobs=${JOBS:-$(nproc)}
+mkdir -p build
+logs=() broken=0
+
+for stage in "$@"; do
+  preset=${stage%%:*} labels=()
+  [ "$preset" = "$stage" ] || labels=(-L "${stage#*:}")
+  started=$SECONDS
+  printf '\n==== %s ====\n' "$stage"
+
+  # Tests only: no programs that nobody runs here.
+  targets=(all)
+  [ ${#labels[@]} -eq 0 ] || targets=(tests)
+  if ! { cmake --preset "$preset" >"build/$preset.configure.log" 2>&1 ||
+    { cat "build/$preset.configure.log" && false; }; } ||
+    ! cmake --build --preset "$preset" --parallel "$jobs" --target "${targets[@]}"; then
+    echo "==== $stage does not build ===="
+    broken=$((broken + 1))
+    continue
+  fi
+  printf '==== %s: built in %d s ====\n' "$stage" $((SECONDS - started))
+  started=$SECONDS
+  # Thread sanitizer needs the usual layout of addresses.
+  run=()
+  [ "$preset" = tsan ] && setarch -R true 2>/dev/null && run=(setarch -R)
+  "${run[@]}" ctest --preset "$preset" --parallel "$jobs" --no-tests=error "${labels[@]}" || true
+  cp "build/$preset/Testing/Temporary/LastTest.log" "build/$preset.test.log" || broken=$((broken + 1))
+  logs+=("build/$preset.test.log")
+  printf '==== %s: tested in %d s ====\n' "$stage" $((SECONDS - started))
+done
+
+# A doctest program counts its test cases, any other test counts once.
+awk -v broken="$broken" '
+  /^[0-9]+\/[0-9]+ Testing: / { name = $3; cases = ok = bad = 0 }
+  /^\[doctest\] test cases:/ {
+    for (i = 1; i <= NF; i++) {
+      if ($i == "passed") ok += $(i - 1)
+      if ($i == "failed") bad += $(i - 1)
+    }
+    cases = 1
+  }
+  /^Test Passed\.$/ { passed += cases ? ok : 1 }
+  # A program that died, or failed after all its cases passed, has one failure that it did not count.
+  /^(Test Failed\.|Test Timed Out\.|Unable to find executable)/ || /^Test .*Exception/ {
+    passed += ok
+    failed += bad ? bad : 1
+    names = names "\n  " name
+  }
+  END {
+    if (names) printf "\nfailed:%s\n", names
+    printf "\n%d passed, %d failed\n", passed, failed + broken
+    exit failed + broken > 0
+  }' "${logs[@]:-/dev/null}"
