@@ -63,6 +63,9 @@ struct view {
   }
 };
 
+template <class T, class... Extents>
+view(T*, Extents...) -> view<T, static_cast<int>(sizeof...(Extents))>;
+
 /// Half-open range of addresses, for overlap checks.
 struct byte_range {
   const std::byte* begin = nullptr;
