@@ -1,0 +1,109 @@
+#pragma once
+
+#include <span>
+
+#include <rota/cpu/attend/check.hpp>
+#include <rota/cpu/attend/unit.hpp>
+
+namespace rota::cpu {
+inline namespace ROTA_CPU_ISA {
+namespace attend_detail {
+
+/// All the memory of a call, and its plan.
+template <class Store>
+struct call_memory {
+  memory_use* uses;
+  plan<Store> work;
+
+  call_memory(carver& c, const backend& b, std::span<const attend_item<Store>> batch)
+      : uses(c.take<memory_use>(batch.size() > 1 ? static_cast<index_t>(batch.size()) * uses_of_item
+                                                 : 0)),
+        work(c, b, batch) {}
+};
+
+template <class Store>
+void run_unit(std::span<const attend_item<Store>> batch, const attend_params& params,
+              const plan<Store>& work, index_t unit, int worker) {
+  const segment& s = work.segment_of_unit(unit);
+  const attend_item<Store>& item = batch[static_cast<std::size_t>(s.item)];
+  const row_tiling t(item);
+  const index_t tile = (unit - s.first_unit) / s.chunks;
+  const index_t chunk = (unit - s.first_unit) % s.chunks;
+  const index_t stride = state_floats(item, t);
+
+  float* const own_state = work.scratch + worker * work.scratch_floats;
+  float* const q = own_state + state_floats(item, t);
+  stage_queries(item, params, t, s.head, tile, q);
+  row_problem p;
+  p.q = q;
+  p.sights = stage_sights(item, params, t, tile, work.sights + worker * work.scratch_rows);
+  p.rows = t.rows_of(tile);
+  p.d_k = item.store->d_k();
+  p.d_v = item.store->d_v();
+  p.width = item.store->group_width();
+  p.groups = t.groups;
+
+  float* const state = s.chunks == 1 ? own_state : s.states + (tile * s.chunks + chunk) * stride;
+  attend_chunk(item, p, s, chunk, row_state(state, p.rows, p.groups));
+  if (s.chunks == 1) finish_tile(item, t, s.head, tile, state, 1, stride);
+}
+
+template <class Store>
+void run_merge(std::span<const attend_item<Store>> batch, const plan<Store>& work, index_t merge) {
+  const segment& s = work.segment_of_merge(merge);
+  const attend_item<Store>& item = batch[static_cast<std::size_t>(s.item)];
+  const row_tiling t(item);
+  const index_t tile = merge - s.first_merge;
+  const index_t stride = state_floats(item, t);
+  finish_tile(item, t, s.head, tile, s.states + tile * s.chunks * stride, s.chunks, stride);
+}
+
+}  // namespace attend_detail
+}  // namespace ROTA_CPU_ISA
+
+/// Scratch bytes that attend() needs for this batch, on this backend.
+template <kv_store Store>
+std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store>> batch,
+                                   const attend_params&) {
+  carver c;
+  attend_detail::call_memory<Store>(c, b, batch);
+  return c.bytes();
+}
+
+/// Attention of each item's queries over its store: out = sum_j p_j v_j with p the softmax of
+/// scale * q.k_j over the tokens that the query sees, dropped value groups replaced by the store's
+/// means (DESIGN section 3); lse its natural log-sum-exp. One pass over K and V for all query heads
+/// of a kv head; the same bits whatever the executor.
+///
+/// A row that sees nothing gives 0 and -inf. A seen NaN or +inf logit makes its row NaN; -inf has
+/// weight 0. A token that a row does not see has no influence on it, whatever it holds.
+///
+/// Errors: those of check_item() and check_params(); overlapping_memory where an output overlaps
+/// an input, another output or the workspace (views with holes are not looked into);
+/// workspace_too_small. Nothing but the workspace is written on error.
+template <kv_store Store>
+status attend(const backend& b, std::span<const attend_item<Store>> batch,
+              const attend_params& params, workspace ws) {
+  using namespace attend_detail;
+  if (status s = check_params(params); !s) return s;
+  for (const auto& item : batch)
+    if (status s = check_one(item); !s) return s;
+  carver sizes;
+  call_memory<Store>(sizes, b, batch);
+  carver c(ws);
+  if (sizes.bytes() > ws.bytes || (ws.data == nullptr && sizes.bytes() > 0))
+    return {errc::workspace_too_small, "ws"};
+  if (status s = check_workspace_apart(batch, {ws.data, sizes.bytes()}); !s) return s;
+  const call_memory<Store> memory(c, b, batch);
+  if (status s = c.check(); !s) return s;
+  if (batch.size() > 1)
+    if (status s = check_apart(batch, memory.uses); !s) return s;
+
+  const plan<Store>& work = memory.work;
+  parallel_for(b, work.units,
+               [&](index_t unit, int worker) { run_unit(batch, params, work, unit, worker); });
+  parallel_for(b, work.merges, [&](index_t merge, int) { run_merge(batch, work, merge); });
+  return {};
+}
+
+}  // namespace rota::cpu

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+#include <rota/attend/problem.hpp>
+#include <rota/core/workspace.hpp>
+#include <rota/cpu/simd/isa.hpp>
+#include <rota/store/dense.hpp>
+#include <rota/store/packed.hpp>
+#include <rota/store/paged.hpp>
+
+// What can be wrong with a batch. Everything is looked at before anything is written.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+/// Addresses that a call reads or writes; `name` is set where it writes.
+struct memory_use {
+  byte_range range;
+  const char* name = nullptr;
+};
+
+/// The addresses of a view when it has no holes; else none, since another view may lie in them
+/// rightly (interleaved sequences).
+template <class T, int Rank>
+byte_range solid_range(const view<T, Rank>& v) {
+  const byte_range r = range_of(v);
+  index_t elements = 1;
+  for (index_t e : v.extent) elements *= e;
+  return r.end - r.begin == elements * static_cast<index_t>(sizeof(T)) ? r : byte_range{};
+}
+
+/// Ranges of a store's memory; two for the stores that this library knows, none for others.
+inline constexpr int ranges_of_store = 2;
+template <class Store>
+void store_ranges(const Store&, byte_range*) {}
+template <element E>
+void store_ranges(const dense_store<E>& s, byte_range* to) {
+  to[0] = solid_range(s.keys);
+  to[1] = solid_range(s.values);
+}
+template <element E>
+void store_ranges(const paged_store<E>& s, byte_range* to) {
+  to[0] = solid_range(s.key_pages);
+  to[1] = solid_range(s.value_pages);
+}
+template <element E, int W>
+void store_ranges(const packed_store<E, W>& s, byte_range* to) {
+  to[0] = byte_range(s.data, static_cast<std::size_t>(s.bytes()));
+}
+
+inline constexpr int uses_of_item = 3 + ranges_of_store;
+
+template <class Store>
+void uses_of(const attend_item<Store>& item, memory_use* to) {
+  to[0] = {solid_range(item.out), "out"};
+  to[1] = {solid_range(item.lse), "lse"};
+  to[2] = {solid_range(item.q), nullptr};
+  byte_range store[ranges_of_store];
+  store_ranges(*item.store, store);
+  for (int i = 0; i < ranges_of_store; ++i) to[3 + i] = {store[i], nullptr};
+}
+
+template <class Store>
+status check_one(const attend_item<Store>& item) {
+  if (status s = check_item(item); !s) return s;
+  const index_t width = item.store->group_width();
+  if (width < 1 || item.store->d_v() % width != 0 || item.store->d_v() / width > max_groups)
+    return {errc::bad_group_width, "store"};
+  if (item.q.extent[0] > item.store->next_position() && item.q.extent[0] > INT32_MAX)
+    return {errc::bad_count, "q"};
+  memory_use uses[uses_of_item];
+  uses_of(item, uses);
+  for (const memory_use& a : uses)
+    for (const memory_use& b : uses)
+      if (&a != &b && a.name != nullptr && overlaps(a.range, b.range))
+        return {errc::overlapping_memory, a.name};
+  return {};
+}
+
+/// Whether any item's memory lies in the workspace, which is about to be written.
+template <class Store>
+status check_workspace_apart(std::span<const attend_item<Store>> batch, workspace ws) {
+  const byte_range scratch(ws.data, ws.bytes);
+  for (const auto& item : batch) {
+    memory_use uses[uses_of_item];
+    uses_of(item, uses);
+    for (const memory_use& u : uses)
+      if (overlaps(u.range, scratch)) return {errc::overlapping_memory, "ws"};
+  }
+  return {};
+}
+
+/// Whether an output of one item overlaps memory of another. `uses`: [items * uses_of_item].
+template <class Store>
+status check_apart(std::span<const attend_item<Store>> batch, memory_use* uses) {
+  memory_use* end = uses;
+  for (const auto& item : batch) {
+    uses_of(item, end);
+    end += uses_of_item;
+  }
+  end = std::remove_if(uses, end, [](const memory_use& u) { return u.range.begin == u.range.end; });
+  std::sort(uses, end,
+            [](const memory_use& a, const memory_use& b) { return a.range.begin < b.range.begin; });
+  const std::byte* read_end = nullptr;
+  const std::byte* written_end = nullptr;
+  const char* written_name = nullptr;
+  for (const memory_use* u = uses; u != end; ++u) {
+    if (u->range.begin < written_end) return {errc::overlapping_memory, written_name};
+    if (u->name != nullptr && u->range.begin < read_end) return {errc::overlapping_memory, u->name};
+    if (u->name != nullptr) {
+      written_end = u->range.end;
+      written_name = u->name;
+    } else {
+      read_end = std::max(read_end, u->range.end);
+    }
+  }
+  return {};
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

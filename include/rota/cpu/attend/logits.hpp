@@ -1,0 +1,69 @@
+#pragma once
+
+#include <rota/cpu/attend/tile.hpp>
+#include <rota/cpu/simd/convert.hpp>
+#include <rota/cpu/simd/reduce.hpp>
+
+// Scores of R query rows against the keys of a piece. R is 1, 2 or 4; logits lie token by token,
+// R together, which is how the values are weighted later.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+using simd::lanes;
+using simd::native;
+
+/// Rounds up to whole vectors.
+constexpr index_t padded(index_t n) {
+  return align_up(n, lanes);
+}
+
+/// Tokens whose dot products with R rows are formed at once: as many as the registers hold.
+template <int R>
+inline constexpr int logit_step = simd::accumulators / R;
+
+/// Rows ahead of the one in use that are asked for.
+inline constexpr index_t prefetch_rows = 24;
+
+template <element E>
+void prefetch_row(const E* row, index_t n) {
+  for (index_t c = 0; c < n; c += static_cast<index_t>(64 / sizeof(E))) simd::prefetch(row + c);
+}
+
+/// One step: `out` receives the R logits of each of logit_step<R> tokens, whose keys are `rows`.
+template <int R, element E>
+void logits_of_step(const E* const* rows, const float* q, index_t q_stride, index_t d_k,
+                    float* out) {
+  constexpr int T = logit_step<R>;
+  native sum[T * R] = {};
+  const auto add = [&](index_t c, auto&& load_key) {
+    native row[R];
+    for (int r = 0; r < R; ++r) row[r] = simd::load<lanes>(q + r * q_stride + c);
+    for (int t = 0; t < T; ++t) {
+      const native key = load_key(rows[t] + c);
+      for (int r = 0; r < R; ++r) sum[t * R + r] = simd::fma<lanes>(key, row[r], sum[t * R + r]);
+    }
+  };
+  index_t c = 0;
+  for (; c + lanes <= d_k; c += lanes) add(c, [](const E* p) { return simd::load<lanes>(p); });
+  if (c < d_k) add(c, [&](const E* p) { return simd::load_part<lanes>(p, d_k - c); });
+  for (int i = 0; i < T * R; i += lanes)
+    simd::store<lanes>(out + i, simd::horizontal_sums(sum + i));
+}
+
+/// out[(j - range.begin) * R + r] = q_r . k_j for the tokens of the range. May write up to
+/// logit_step<R> - 1 tokens more. q: R rows, zero behind d_k up to whole vectors.
+template <int R, element E>
+void logits(const block<E>& b, token_range range, const float* q, index_t q_stride, index_t d_k,
+            bool prefetch, float* out) {
+  constexpr index_t T = logit_step<R>;
+  for (index_t j = range.begin; j < range.end; j += T, out += T * R) {
+    const E* rows[T];
+    for (index_t t = 0; t < T; ++t)
+      rows[t] = b.keys + std::min(j + t, range.end - 1) * b.key_stride;
+    if (prefetch)
+      for (index_t t = 0; t < T; ++t) prefetch_row(rows[t] + prefetch_rows * b.key_stride, d_k);
+    logits_of_step<R>(rows, q, q_stride, d_k, out);
+  }
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <rota/core/workspace.hpp>
+#include <rota/cpu/attend/rows.hpp>
+#include <rota/cpu/backend.hpp>
+
+// How a batch is cut into units of work. Nothing here depends on the number of threads except the
+// number of scratch areas, so results do not either.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+/// Rows that share a pass over K and V.
+inline constexpr index_t target_rows = 64;
+/// Units that a batch is cut into, and the fewest tokens that are worth a unit.
+inline constexpr index_t target_units = 256;
+inline constexpr index_t least_unit_tokens = 512;
+
+/// One kv head of one item.
+struct segment {
+  index_t item = 0;
+  index_t head = 0;
+  index_t first_unit = 0;
+  index_t first_merge = 0;  ///< number of its first tile among those that are merged
+  index_t blocks = 0;
+  index_t blocks_a_chunk = 0;
+  index_t chunks = 0;
+  float* states = nullptr;  ///< [tiles][chunks][state floats] where chunks > 1
+};
+
+/// How the query rows of an item are cut: tiles of whole query tokens, G rows each.
+struct row_tiling {
+  index_t tokens = 0;  ///< n
+  index_t heads_a_group = 0;
+  index_t tokens_a_tile = 0;
+  index_t tiles = 0;
+  index_t groups = 0;
+
+  template <class Store>
+  explicit row_tiling(const attend_item<Store>& item) {
+    tokens = item.q.extent[0];
+    heads_a_group = item.q.extent[1] / item.store->kv_heads();
+    tokens_a_tile = std::min(std::max<index_t>(target_rows / heads_a_group, 1), tokens);
+    tiles = tokens == 0 ? 0 : (tokens + tokens_a_tile - 1) / tokens_a_tile;
+    groups = item.store->means(0) == nullptr ? 0 : item.store->d_v() / item.store->group_width();
+  }
+  index_t rows() const { return tokens_a_tile * heads_a_group; }
+  index_t rows_of(index_t tile) const {
+    return std::min(tokens_a_tile, tokens - tile * tokens_a_tile) * heads_a_group;
+  }
+};
+
+template <class Store>
+index_t state_floats(const attend_item<Store>& item, const row_tiling& t) {
+  return align_up(row_state::floats(t.rows(), t.groups, item.store->d_v()), 16);
+}
+
+/// Tokens of a usual block of a head: all but the last blocks are about as large as the first.
+template <class Store>
+index_t block_tokens(const Store& store, index_t head) {
+  return store.block_count(head) == 0 ? 1 : std::max<index_t>(store.block_at(head, 0).count, 1);
+}
+
+template <class Store>
+class plan {
+ public:
+  using batch_type = std::span<const attend_item<Store>>;
+
+  segment* segments = nullptr;
+  index_t segment_count = 0;
+  index_t units = 0;
+  index_t merges = 0;
+  index_t scratch_rows = 0;    ///< padded rows of the largest tile
+  index_t scratch_floats = 0;  ///< a worker's: queries and one state
+  float* scratch = nullptr;
+  sight* sights = nullptr;
+
+  plan(carver& c, const backend& b, batch_type batch) {
+    index_t tokens = 0;
+    index_t rows_most = 0;
+    index_t q_floats = 0;
+    index_t state_most = 0;
+    for (const auto& item : batch) {
+      const row_tiling t(item);
+      segment_count += item.store->kv_heads();
+      rows_most = std::max(rows_most, padded_rows(t.rows()));
+      q_floats = std::max(q_floats, padded_rows(t.rows()) * padded(item.store->d_k()));
+      state_most = std::max(state_most, state_floats(item, t));
+      for (index_t h = 0; h < item.store->kv_heads(); ++h)
+        tokens += t.tiles * item.store->block_count(h) * block_tokens(*item.store, h);
+    }
+    unit_tokens_ = std::max((tokens + target_units - 1) / target_units, least_unit_tokens);
+    segments = c.take<segment>(segment_count);
+    scratch_rows = rows_most;
+    scratch_floats = align_up(q_floats, 16) + state_most;
+    scratch = c.take<float>(b.exec.threads * scratch_floats);
+    sights = c.take<sight>(b.exec.threads * scratch_rows);
+    place(c, batch);
+  }
+
+  const segment& segment_of_unit(index_t unit) const {
+    return *(std::upper_bound(segments, segments + segment_count, unit,
+                              [](index_t u, const segment& s) { return u < s.first_unit; }) -
+             1);
+  }
+  const segment& segment_of_merge(index_t merge) const {
+    return *(std::upper_bound(segments, segments + segment_count, merge,
+                              [](index_t m, const segment& s) { return m < s.first_merge; }) -
+             1);
+  }
+
+ private:
+  /// Numbers the units of every segment and takes memory for the states that will be merged.
+  void place(carver& c, batch_type batch) {
+    segment* out = segments;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const auto& item = batch[i];
+      const row_tiling t(item);
+      for (index_t h = 0; h < item.store->kv_heads(); ++h) {
+        segment s = cut(*item.store, static_cast<index_t>(i), h);
+        if (s.chunks > 1) {
+          s.states = c.take<float>(t.tiles * s.chunks * state_floats(item, t));
+          merges += t.tiles;
+        }
+        units += t.tiles * s.chunks;
+        if (out != nullptr) *out++ = s;
+      }
+    }
+  }
+
+  segment cut(const Store& store, index_t item, index_t head) const {
+    segment s;
+    s.item = item;
+    s.head = head;
+    s.first_unit = units;
+    s.first_merge = merges;
+    s.blocks = store.block_count(head);
+    s.blocks_a_chunk = std::max<index_t>(unit_tokens_ / block_tokens(store, head), 1);
+    s.chunks = std::max<index_t>((s.blocks + s.blocks_a_chunk - 1) / s.blocks_a_chunk, 1);
+    return s;
+  }
+
+  index_t unit_tokens_ = 0;
+};
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

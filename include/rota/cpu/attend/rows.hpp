@@ -1,0 +1,197 @@
+#pragma once
+
+#include <rota/cpu/attend/softmax.hpp>
+#include <rota/cpu/attend/weigh.hpp>
+
+// The state of a run of query rows of one kv head, and what a tile of tokens does to it.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+/// Rows are worked on in sets of four (the last set one, two or four with an idle row), whose
+/// state lies interleaved.
+inline constexpr index_t set_rows = 4;
+
+constexpr index_t padded_rows(index_t rows) {
+  return align_up(rows, set_rows);
+}
+/// Rows of the set that starts at row `first` of `rows`.
+constexpr int set_size(index_t rows, index_t first) {
+  return rows - first >= 3 ? 4 : static_cast<int>(rows - first);
+}
+
+/// Partial result of `rows` rows over some tokens.
+struct row_state {
+  float* max = nullptr;   ///< [padded rows], of logits in base 2
+  float* sum = nullptr;   ///< [padded rows], of exp2(logit - max)
+  float* kept = nullptr;  ///< [padded rows / 4][groups][set size], weight of tokens with the group
+  float* out = nullptr;   ///< [padded rows][padded d_v], weighted values
+
+  static index_t floats(index_t rows, index_t groups, index_t d_v) {
+    return padded_rows(rows) * (2 + groups + padded(d_v));
+  }
+
+  row_state(float* memory, index_t rows, index_t groups) {
+    const index_t n = padded_rows(rows);
+    max = memory;
+    sum = max + n;
+    kept = sum + n;
+    out = kept + n * groups;
+  }
+
+  float kept_of(index_t rows, index_t row, index_t s, index_t groups) const {
+    const index_t first = row / set_rows * set_rows;
+    return kept[first * groups + s * set_size(rows, first) + (row - first)];
+  }
+
+  void clear(index_t rows, index_t groups, index_t d_v) const {
+    const index_t n = padded_rows(rows);
+    std::fill(max, max + n, minus_infinity);
+    std::fill(sum, sum + n, 0.0f);
+    std::fill(kept, kept + n * groups, 0.0f);
+    std::fill(out, out + n * padded(d_v), 0.0f);
+  }
+};
+
+/// What all tiles of a unit have in common.
+struct row_problem {
+  const float* q = nullptr;       ///< [padded rows][padded d_k], scaled to base 2
+  const sight* sights = nullptr;  ///< [padded rows]; null: every row sees every token
+  index_t rows = 0;
+  index_t d_k = 0;
+  index_t d_v = 0;
+  index_t width = 0;
+  index_t groups = 0;  ///< whose kept weight is counted; 0: none is
+};
+
+template <int R>
+void scale_rows(const float* correction, index_t d_v, index_t groups, sums_view sums, float* kept) {
+  for (int r = 0; r < R; ++r) {
+    if (correction[r] == 1.0f) continue;
+    const native f = simd::broadcast<lanes>(correction[r]);
+    float* row = sums.data + r * sums.stride;
+    for (index_t c = 0; c < d_v; c += lanes)
+      simd::store<lanes>(row + c, f * simd::load<lanes>(row + c));
+    for (index_t s = 0; s < groups; ++s) kept[s * R + r] *= correction[r];
+  }
+}
+
+/// A set of R rows.
+template <index_t FixedWidth, int R>
+class row_set {
+ public:
+  row_set(const row_problem& p, const row_state& state, index_t first)
+      : p_(p),
+        q_(p.q + first * padded(p.d_k)),
+        sights_(p.sights ? p.sights + first : nullptr),
+        max_(state.max + first),
+        sum_(state.sum + first),
+        kept_(state.kept + first * p.groups),
+        sums_{state.out + first * padded(p.d_v), padded(p.d_v)},
+        first_(first) {}
+
+  template <class Walk>
+  void add_tile(const Walk& tile) {
+    const index_t n = tile.tokens();
+    const index_t whole_vectors = align_up(n * R, lanes) / R;
+    for (const auto& piece : tile) score(piece);
+    std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
+    float correction[R];
+    update_softmax<R>(weights_, whole_vectors, max_, sum_, correction);
+    scale_rows<R>(correction, p_.d_v, p_.groups, sums_, kept_);
+    for (const auto& piece : tile) weigh(piece);
+  }
+
+ private:
+  /// Only the first set fetches a tile from memory.
+  bool prefetches() const { return first_ == 0; }
+
+  template <element E>
+  token_range seen_by_any(const piece<E>& piece) const {
+    if (sights_ == nullptr) return {piece.first, piece.first + piece.count};
+    return seen(piece.from, piece.first, piece.count, {sights_[0].low, sights_[R - 1].high});
+  }
+  bool see_alike() const {
+    return sights_ == nullptr ||
+           (sights_[0].low == sights_[R - 1].low && sights_[0].high == sights_[R - 1].high);
+  }
+
+  template <element E>
+  void score(const piece<E>& piece) {
+    const token_range range = seen_by_any(piece);
+    float* at = weights_ + piece.at * R;
+    float* const end = at + piece.count * R;
+    if (range.empty()) {
+      std::fill(at, end, minus_infinity);
+      return;
+    }
+    float* const begin = at + (range.begin - piece.first) * R;
+    std::fill(at, begin, minus_infinity);
+    logits<R>(piece.from, range, q_, padded(p_.d_k), p_.d_k, prefetches(), begin);
+    std::fill(at + (range.end - piece.first) * R, end, minus_infinity);
+    if (see_alike()) return;
+    for (int r = 0; r < R; ++r) hide_unseen(piece, range, r, at);
+  }
+
+  template <element E>
+  void hide_unseen(const piece<E>& piece, token_range range, int r, float* at) {
+    const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
+    for (index_t j = range.begin; j < range.end; ++j)
+      if (j < own.begin || j >= own.end) at[(j - piece.first) * R + r] = minus_infinity;
+  }
+
+  template <element E>
+  void weigh(const piece<E>& piece) {
+    const token_range range = seen_by_any(piece);
+    if (range.empty()) return;
+    const float* p = weights_ + (piece.at - piece.first) * R;
+    if (p_.groups > 0) add_kept<R>(piece.from, range, {p, R}, p_.groups, R, kept_);
+    if (see_alike() || all_see(piece, range)) {
+      add_values<FixedWidth, R>(piece.from, range, {p, R}, p_.d_v, p_.width, prefetches(), sums_);
+      return;
+    }
+    // Row by row: what a row may not see must not reach it, not even as 0 * NaN.
+    for (int r = 0; r < R; ++r) {
+      const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
+      if (own.empty()) continue;
+      add_values<FixedWidth, 1>(piece.from, own, {p + r, R}, p_.d_v, p_.width, false,
+                                {sums_.data + r * sums_.stride, sums_.stride});
+    }
+  }
+
+  /// Whether every row sees the whole range that any of them sees.
+  template <element E>
+  bool all_see(const piece<E>& piece, token_range range) const {
+    const token_range last = seen(piece.from, piece.first, piece.count, sights_[R - 1]);
+    const token_range first = seen(piece.from, piece.first, piece.count, sights_[0]);
+    return last.begin == range.begin && first.end == range.end;
+  }
+
+  const row_problem& p_;
+  const float* q_;
+  const sight* sights_;
+  float* max_;
+  float* sum_;
+  float* kept_;
+  sums_view sums_;
+  index_t first_;
+  alignas(64) float weights_[(tile_capacity + simd::accumulators) * R];
+};
+
+/// Adds one tile to all rows.
+template <index_t FixedWidth, class Walk>
+void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
+  for (index_t first = 0; first < p.rows; first += set_rows) {
+    switch (set_size(p.rows, first)) {
+      case 1:
+        row_set<FixedWidth, 1>(p, state, first).add_tile(tile);
+        break;
+      case 2:
+        row_set<FixedWidth, 2>(p, state, first).add_tile(tile);
+        break;
+      default:
+        row_set<FixedWidth, 4>(p, state, first).add_tile(tile);
+    }
+  }
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <algorithm>
+
+#include <rota/attend/problem.hpp>
+#include <rota/cpu/simd/isa.hpp>
+
+// Which tokens are looked at together, and which of them a row may see.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+/// A tile is closed at tile_target tokens: their logits and the rows they came from stay in the
+/// nearest caches. A single record may be larger.
+inline constexpr index_t tile_target = 128;
+inline constexpr index_t tile_capacity = 256;
+inline constexpr int max_pieces = 64;
+
+/// Tokens first .. first + count - 1 of a block; their logits start at `at` of the tile.
+template <element E>
+struct piece {
+  block<E> from;
+  index_t first = 0;
+  index_t count = 0;
+  index_t at = 0;
+};
+
+/// Positions that a row sees, both ends included.
+struct sight {
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+};
+
+inline sight sight_of(const attend_params& p, std::int64_t query_position) {
+  sight s{INT64_MIN, INT64_MAX};
+  if (p.causal) s.high = query_position;
+  if (p.sliding_window > 0) s.low = query_position - p.sliding_window + 1;
+  return s;
+}
+
+/// Half-open range of tokens.
+struct token_range {
+  index_t begin = 0;
+  index_t end = 0;
+  bool empty() const { return begin >= end; }
+};
+
+/// The tokens of [first, first + count) whose positions lie in sight. Positions ascend in a block.
+template <element E>
+token_range seen(const block<E>& b, index_t first, index_t count, const sight& s) {
+  const auto below = [&](std::int64_t bound) {  // tokens with positions less than bound
+    if (b.positions != nullptr)
+      return std::lower_bound(b.positions + first, b.positions + first + count, bound,
+                              [](position_t p, std::int64_t x) { return p < x; }) -
+             b.positions;
+    return std::clamp<std::int64_t>(bound - b.first_position, first, first + count);
+  };
+  token_range r{first, first + count};
+  if (s.low != INT64_MIN) r.begin = below(s.low);
+  if (s.high != INT64_MAX) r.end = below(s.high + 1);
+  return r;
+}
+
+template <element E>
+std::int64_t first_position_of(const block<E>& b) {
+  return b.position(0);
+}
+template <element E>
+std::int64_t last_position_of(const block<E>& b) {
+  return b.position(b.count - 1);
+}
+
+/// The blocks of [begin, end) that hold a position in sight; positions ascend over blocks.
+template <class Store>
+token_range blocks_in_sight(const Store& store, index_t head, token_range blocks, const sight& s) {
+  const auto cut = [&](auto&& is_before) {
+    index_t low = blocks.begin;
+    index_t high = blocks.end;
+    while (low < high) {
+      const index_t mid = low + (high - low) / 2;
+      const auto b = store.block_at(head, mid);
+      if (is_before(b))
+        low = mid + 1;
+      else
+        high = mid;
+    }
+    return low;
+  };
+  token_range r = blocks;
+  if (s.high != INT64_MAX)
+    r.end = cut([&](const auto& b) { return first_position_of(b) <= s.high; });
+  if (s.low != INT64_MIN) r.begin = cut([&](const auto& b) { return last_position_of(b) < s.low; });
+  return r;
+}
+
+/// Walks the tokens of some blocks tile by tile.
+template <class Store>
+class tile_walk {
+ public:
+  using element_type = typename Store::element_type;
+
+  tile_walk(const Store& store, index_t head, token_range blocks)
+      : store_(store), head_(head), next_(blocks.begin), end_(blocks.end) {}
+
+  /// Fills `pieces` with the next tile; false when there is none.
+  bool advance() {
+    count_ = 0;
+    tokens_ = 0;
+    while (count_ < max_pieces && tokens_ < tile_target && load()) {
+      const index_t left = current_.count - used_;
+      const bool splits = current_.order != value_order::group_major;
+      const index_t room = (splits ? tile_target : tile_capacity) - tokens_;
+      if (left > room && (!splits || tokens_ > 0)) break;  // starts the next tile
+      const index_t n = std::min(left, room);
+      pieces_[count_++] = {current_, used_, n, tokens_};
+      tokens_ += n;
+      used_ += n;
+    }
+    return count_ > 0;
+  }
+
+  const piece<element_type>* begin() const { return pieces_; }
+  const piece<element_type>* end() const { return pieces_ + count_; }
+  index_t tokens() const { return tokens_; }
+
+ private:
+  /// Makes current_ a block with unused tokens.
+  bool load() {
+    while (used_ >= current_.count) {
+      if (next_ >= end_) return false;
+      current_ = store_.block_at(head_, next_++);
+      used_ = 0;
+    }
+    return true;
+  }
+
+  const Store& store_;
+  index_t head_;
+  index_t next_, end_;
+  block<element_type> current_;
+  index_t used_ = 0;
+  piece<element_type> pieces_[max_pieces];
+  int count_ = 0;
+  index_t tokens_ = 0;
+};
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cmath>
+
+#include <rota/cpu/attend/plan.hpp>
+
+// One unit of work: a tile of query rows against a chunk of one kv head's blocks; and the end of a
+// row, when all its chunks are there.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+inline constexpr float log2_e = 1.44269504088896341f;
+inline constexpr double ln_2 = 0.693147180559945309;
+
+/// Row r of a tile is query token r / G, query head r % G of the kv head.
+template <class Store>
+struct row_place {
+  index_t token;
+  index_t q_head;
+
+  row_place(const row_tiling& t, index_t head, index_t tile, index_t row)
+      : token(tile * t.tokens_a_tile + row / t.heads_a_group),
+        q_head(head * t.heads_a_group + row % t.heads_a_group) {}
+};
+
+/// Copies the rows' queries, scaled to base 2, zero where there is none.
+template <class Store>
+void stage_queries(const attend_item<Store>& item, const attend_params& params, const row_tiling& t,
+                   index_t head, index_t tile, float* q) {
+  const index_t d_k = item.store->d_k();
+  const index_t stride = padded(d_k);
+  const float scale =
+      (params.scale > 0 ? params.scale : 1.0f / std::sqrt(static_cast<float>(d_k))) * log2_e;
+  const index_t rows = t.rows_of(tile);
+  std::fill(q, q + padded_rows(rows) * stride, 0.0f);
+  for (index_t r = 0; r < rows; ++r) {
+    const row_place<Store> at(t, head, tile, r);
+    const float* from = item.q.row(at.token, at.q_head);
+    for (index_t c = 0; c < d_k; ++c) q[r * stride + c] = from[c] * scale;
+  }
+}
+
+/// What each row of the tile sees; idle rows see what the last does. Null where no row is limited.
+template <class Store>
+const sight* stage_sights(const attend_item<Store>& item, const attend_params& params,
+                          const row_tiling& t, index_t tile, sight* sights) {
+  const std::int64_t next = item.store->next_position();
+  const std::int64_t first = next - t.tokens + tile * t.tokens_a_tile;
+  const bool sees_all = !params.causal || first == next - 1;
+  if (sees_all && params.sliding_window == 0) return nullptr;
+  const index_t rows = t.rows_of(tile);
+  for (index_t r = 0; r < padded_rows(rows); ++r)
+    sights[r] = sight_of(params, first + std::min(r, rows - 1) / t.heads_a_group);
+  return sights;
+}
+
+/// Fills `state` with what the rows of the tile find in the chunk.
+template <class Store>
+void attend_chunk(const attend_item<Store>& item, const row_problem& p, const segment& s,
+                  index_t chunk, const row_state& state) {
+  state.clear(p.rows, p.groups, p.d_v);
+  token_range blocks{chunk * s.blocks_a_chunk, std::min((chunk + 1) * s.blocks_a_chunk, s.blocks)};
+  if (p.sights != nullptr)
+    blocks =
+        blocks_in_sight(*item.store, s.head, blocks, {p.sights[0].low, p.sights[p.rows - 1].high});
+  tile_walk<Store> walk(*item.store, s.head, blocks);
+  while (walk.advance()) add_tile<fixed_width<Store>>(p, state, walk);
+}
+
+/// Puts the chunks' partial results of a tile together, in order, into out and lse.
+/// `states`: [chunks], `stride` floats apart.
+template <class Store>
+void finish_tile(const attend_item<Store>& item, const row_tiling& t, index_t head, index_t tile,
+                 float* states, index_t chunks, index_t stride) {
+  const Store& store = *item.store;
+  const index_t d_v = store.d_v();
+  const index_t width = t.groups > 0 ? store.group_width() : d_v;
+  const index_t rows = t.rows_of(tile);
+  const float* means = t.groups > 0 ? store.means(head) : nullptr;
+  const auto state = [&](index_t chunk) {
+    return row_state(states + chunk * stride, rows, t.groups);
+  };
+  for (index_t r = 0; r < rows; ++r) {
+    const row_place<Store> at(t, head, tile, r);
+    float* out = item.out.row(at.token, at.q_head);
+    float max = minus_infinity;
+    for (index_t c = 0; c < chunks; ++c) max = std::max(max, state(c).max[r]);
+    const float base = max == minus_infinity ? 0.0f : max;
+    float sum = 0;
+    for (index_t c = 0; c < chunks; ++c) sum += std::exp2(state(c).max[r] - base) * state(c).sum[r];
+    std::fill(out, out + d_v, 0.0f);
+    if (item.lse.data != nullptr)
+      item.lse(at.token, at.q_head) =
+          sum == 0 ? minus_infinity
+                   : static_cast<float>(
+                         (static_cast<double>(max) + std::log2(static_cast<double>(sum))) * ln_2);
+    if (sum == 0) continue;
+    for (index_t c = 0; c < chunks; ++c) {
+      const float share = std::exp2(state(c).max[r] - base) / sum;
+      const float* row = state(c).out + r * padded(d_v);
+      for (index_t k = 0; k < d_v; ++k) out[k] += share * row[k];
+    }
+    for (index_t g = 0; g < t.groups && means != nullptr; ++g) {
+      float kept = 0;
+      for (index_t c = 0; c < chunks; ++c)
+        kept += std::exp2(state(c).max[r] - base) * state(c).kept_of(rows, r, g, t.groups);
+      float dropped = (sum - kept) / sum;
+      if (dropped < 0) dropped = 0;
+      for (index_t k = g * width; k < (g + 1) * width; ++k) out[k] += dropped * means[k];
+    }
+  }
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

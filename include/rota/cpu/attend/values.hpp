@@ -1,0 +1,158 @@
+#pragma once
+
+#include <rota/cpu/attend/logits.hpp>
+
+// Weighted sums of value rows and slices. p[j * p_stride + r] weighs token j for row r; p_stride
+// is R, except where one row of several is added alone.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+/// R rows of sums, each d_v floats padded to whole vectors.
+struct sums_view {
+  float* data = nullptr;
+  index_t stride = 0;
+};
+
+template <int R>
+struct weights_view {
+  const float* p = nullptr;
+  index_t stride = R;
+  float at(index_t j, int r) const { return p[j * (R == 1 ? stride : R) + r]; }
+};
+
+/// Columns [c, c + C * lanes) of whole rows.
+template <int R, int C, element E>
+void add_whole_columns(const block<E>& b, token_range range, weights_view<R> w, index_t c,
+                       bool prefetch, sums_view sums) {
+  native a[R][C];
+  for (int r = 0; r < R; ++r)
+    for (int k = 0; k < C; ++k)
+      a[r][k] = simd::load<lanes>(sums.data + r * sums.stride + c + k * lanes);
+  const E* row = b.values + range.begin * b.value_stride + c;
+  for (index_t j = range.begin; j < range.end; ++j, row += b.value_stride) {
+    if (prefetch) prefetch_row(row + prefetch_rows * b.value_stride, C * lanes);
+    native v[C];
+    for (int k = 0; k < C; ++k) v[k] = simd::load<lanes>(row + k * lanes);
+    for (int r = 0; r < R; ++r) {
+      const native p = simd::broadcast<lanes>(w.at(j, r));
+      for (int k = 0; k < C; ++k) a[r][k] = simd::fma<lanes>(v[k], p, a[r][k]);
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int k = 0; k < C; ++k)
+      simd::store<lanes>(sums.data + r * sums.stride + c + k * lanes, a[r][k]);
+}
+
+/// The last columns, fewer than a vector.
+template <int R, element E>
+void add_whole_rest(const block<E>& b, token_range range, weights_view<R> w, index_t c, index_t n,
+                    sums_view sums) {
+  for (index_t j = range.begin; j < range.end; ++j) {
+    const native v = simd::load_part<lanes>(b.values + j * b.value_stride + c, n);
+    for (int r = 0; r < R; ++r) {
+      float* at = sums.data + r * sums.stride + c;
+      const native p = simd::broadcast<lanes>(w.at(j, r));
+      simd::store<lanes>(at, simd::fma<lanes>(v, p, simd::load<lanes>(at)));
+    }
+  }
+}
+
+template <int R, int C, element E>
+index_t add_whole_from(const block<E>& b, token_range range, weights_view<R> w, index_t c,
+                       index_t d_v, bool prefetch, sums_view sums) {
+  for (; c + C * lanes <= d_v; c += C * lanes)
+    add_whole_columns<R, C>(b, range, w, c, prefetch, sums);
+  if constexpr (C > 1) c = add_whole_from<R, C / 2>(b, range, w, c, d_v, prefetch, sums);
+  return c;
+}
+
+template <int R, element E>
+void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, bool prefetch,
+               sums_view sums) {
+  constexpr int C = simd::accumulators / R < 8 ? simd::accumulators / R : 8;
+  const index_t c = add_whole_from<R, C>(b, range, w, 0, d_v, prefetch, sums);
+  if (c < d_v) add_whole_rest<R>(b, range, w, c, d_v - c, sums);
+}
+
+/// Slices [begin, end) of one group's list, columns [c, c + C * N) of the slice.
+template <int R, int N, int C, element E>
+void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, index_t width,
+                      index_t c, bool prefetch, float* sums, index_t stride) {
+  using vec = simd::floats<N>;
+  // Several slices at once, in sums of their own: one sum a row waits for itself.
+  constexpr int most = simd::accumulators / (R * C);
+  constexpr int U = most >= 4 ? 4 : most < 1 ? 1 : most;
+  vec a[U][R][C] = {};
+  for (int r = 0; r < R; ++r)
+    for (int k = 0; k < C; ++k) a[0][r][k] = simd::load<N>(sums + r * stride + c + k * N);
+  const auto add = [&](index_t i, int u) {
+    const E* slice = b.values + i * width + c;
+    vec v[C];
+    for (int k = 0; k < C; ++k) v[k] = simd::load<N>(slice + k * N);
+    for (int r = 0; r < R; ++r) {
+      const vec p = simd::broadcast<N>(w.at(b.members[i], r));
+      for (int k = 0; k < C; ++k) a[u][r][k] = simd::fma<N>(v[k], p, a[u][r][k]);
+    }
+  };
+  index_t i = list.begin;
+  for (; i + U <= list.end; i += U) {
+    if (prefetch) prefetch_row(b.values + (i * width + c) + 1024 / sizeof(E), U * C * N);
+    for (int u = 0; u < U; ++u) add(i + u, u);
+  }
+  for (; i < list.end; ++i) add(i, 0);
+  for (int r = 0; r < R; ++r)
+    for (int k = 0; k < C; ++k) {
+      vec s = a[0][r][k];
+      for (int u = 1; u < U; ++u) s += a[u][r][k];
+      simd::store<N>(sums + r * stride + c + k * N, s);
+    }
+}
+
+/// The part of group s's list whose tokens lie in the range.
+template <element E>
+token_range list_of(const block<E>& b, index_t s, token_range range) {
+  token_range list{b.starts[s], b.starts[s + 1]};
+  const std::uint8_t* first = b.members + list.begin;
+  const std::uint8_t* last = b.members + list.end;
+  if (range.begin > 0) list.begin = std::lower_bound(first, last, range.begin) - b.members;
+  if (range.end < b.count) list.end = std::lower_bound(first, last, range.end) - b.members;
+  return list;
+}
+
+/// N lanes, C vectors at once: W elements a slice, C * N divides W.
+template <int R, int N, int C, element E>
+void add_group_major(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
+                     index_t width, bool prefetch, sums_view sums) {
+  for (index_t s = 0; s < d_v / width; ++s) {
+    const token_range list = list_of(b, s, range);
+    if (list.empty()) continue;
+    for (index_t c = 0; c < width; c += C * N)
+      add_list_columns<R, N, C>(b, list, w, width, c, prefetch, sums.data + s * width, sums.stride);
+  }
+}
+
+/// Token by token: the sums stay in memory, a slice at a time is added to its group's.
+template <int R, int N, int C, element E>
+void add_token_major(const block<E>& b, token_range range, weights_view<R> w, index_t width,
+                     bool prefetch, sums_view sums) {
+  using vec = simd::floats<N>;
+  for (index_t j = range.begin; j < range.end; ++j) {
+    vec p[R];
+    for (int r = 0; r < R; ++r) p[r] = simd::broadcast<N>(w.at(j, r));
+    const E* slice = b.values + b.starts[j] * width;
+    if (prefetch) prefetch_row(slice + 1024 / sizeof(E), (b.starts[j + 1] - b.starts[j]) * width);
+    for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width) {
+      float* to = sums.data + __builtin_ctz(left) * width;
+      for (index_t c = 0; c < width; c += C * N)
+        for (int k = 0; k < C; ++k) {
+          const vec v = simd::load<N>(slice + c + k * N);
+          for (int r = 0; r < R; ++r) {
+            float* at = to + r * sums.stride + c + k * N;
+            simd::store<N>(at, simd::fma<N>(v, p[r], simd::load<N>(at)));
+          }
+        }
+    }
+  }
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <rota/cpu/attend/values.hpp>
+#include <rota/store/packed.hpp>
+
+// Chooses the kernel for a block's value order and group width, and counts kept weight per group.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+/// Group width where the type of the store fixes it, so that only one kernel is compiled; 0: it is
+/// known at run time.
+template <class Store>
+inline constexpr index_t fixed_width = 0;
+template <element E, int W>
+inline constexpr index_t fixed_width<packed_store<E, W>> = W;
+
+/// The widest vector of which `width` elements are a multiple.
+constexpr int lanes_for(index_t width) {
+  return lanes >= 16 && width % 16 == 0 ? 16 : lanes >= 8 && width % 8 == 0 ? 8 : 4;
+}
+constexpr int vectors_for(index_t width, int n) {
+  return width % (4 * n) == 0 ? 4 : width % (2 * n) == 0 ? 2 : 1;
+}
+
+template <int R, int N, int C, element E>
+void add_slices(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
+                bool prefetch, sums_view sums) {
+  if (b.order == value_order::group_major)
+    add_group_major<R, N, C>(b, range, w, d_v, width, prefetch, sums);
+  else
+    add_token_major<R, N, C>(b, range, w, width, prefetch, sums);
+}
+
+template <int R, int N, element E>
+void add_slices_of(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
+                   index_t width, bool prefetch, sums_view sums) {
+  switch (vectors_for(width, N)) {
+    case 4:
+      return add_slices<R, N, 4>(b, range, w, d_v, width, prefetch, sums);
+    case 2:
+      return add_slices<R, N, 2>(b, range, w, d_v, width, prefetch, sums);
+    default:
+      return add_slices<R, N, 1>(b, range, w, d_v, width, prefetch, sums);
+  }
+}
+
+/// Adds the weighted values of the tokens in the range to R rows of sums.
+template <index_t FixedWidth, int R, element E>
+void add_values(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
+                bool prefetch, sums_view sums) {
+  if (b.order == value_order::whole) return add_whole<R>(b, range, w, d_v, prefetch, sums);
+  if constexpr (FixedWidth > 0) {
+    constexpr int N = lanes_for(FixedWidth);
+    add_slices<R, N, vectors_for(FixedWidth, N)>(b, range, w, d_v, FixedWidth, prefetch, sums);
+  } else {
+    switch (lanes_for(width)) {
+#if defined(__AVX512F__)
+      case 16:
+        return add_slices_of<R, 16>(b, range, w, d_v, width, prefetch, sums);
+#endif
+#if defined(__AVX2__)
+      case 8:
+        return add_slices_of<R, 8>(b, range, w, d_v, width, prefetch, sums);
+#endif
+      default:
+        return add_slices_of<R, 4>(b, range, w, d_v, width, prefetch, sums);
+    }
+  }
+}
+
+/// kept[s * R + r] += the weight of the tokens in the range that have group s.
+template <int R, element E>
+void add_kept(const block<E>& b, token_range range, weights_view<R> w, index_t groups,
+              index_t kept_stride, float* kept) {
+  const auto add = [&](index_t s, index_t j) {
+    for (int r = 0; r < R; ++r) kept[s * kept_stride + r] += w.at(j, r);
+  };
+  if (b.order == value_order::group_major) {
+    for (index_t s = 0; s < groups; ++s) {
+      const token_range list = list_of(b, s, range);
+      for (index_t i = list.begin; i < list.end; ++i) add(s, b.members[i]);
+    }
+    return;
+  }
+  float whole[R] = {};
+  for (index_t j = range.begin; j < range.end; ++j) {
+    if (b.order == value_order::whole) {
+      for (int r = 0; r < R; ++r) whole[r] += w.at(j, r);
+    } else {
+      for (unsigned left = b.masks[j]; left != 0; left &= left - 1) add(__builtin_ctz(left), j);
+    }
+  }
+  if (b.order != value_order::whole) return;
+  for (index_t s = 0; s < groups; ++s)
+    for (int r = 0; r < R; ++r) kept[s * kept_stride + r] += whole[r];
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

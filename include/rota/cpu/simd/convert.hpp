@@ -1,0 +1,88 @@
+#pragma once
+
+#include <rota/core/element.hpp>
+#include <rota/cpu/simd/vec.hpp>
+
+// Elements to float and back. All arithmetic is done in float.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::simd {
+
+/// IEEE binary16 bits to float, by integer and one multiplication: for machines without an
+/// instruction for it.
+template <int N>
+floats<N> half_to_float(shorts<N> h) {
+  const uints<N> u = __builtin_convertvector(h, uints<N>);
+  const uints<N> sign = (u & 0x8000u) << 16;
+  // The half's exponent, read as a float's, is 112 too small; subnormals come right by themselves.
+  const floats<N> magnitude = bits_as<floats<N>>((u & 0x7fffu) << 13) * 0x1p112f;
+  const ints<N> not_finite = magnitude >= 0x1p16f;
+  const uints<N> top = bits_as<uints<N>>(not_finite) & 0x7f800000u;
+  return bits_as<floats<N>>(bits_as<uints<N>>(magnitude) | top | sign);
+}
+
+template <int N>
+floats<N> load(const float* p) {
+  return load_raw<floats<N>>(p);
+}
+
+template <int N>
+floats<N> load(const bf16* p) {
+  const uints<N> u = __builtin_convertvector(load_raw<shorts<N>>(p), uints<N>);
+  return bits_as<floats<N>>(u << 16);
+}
+
+template <int N>
+floats<N> load(const f16* p) {
+#if defined(__F16C__)
+  if constexpr (N == 4)
+    return (floats<N>)_mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  if constexpr (N == 8)
+    return (floats<N>)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return (floats<N>)_mm512_maskz_cvtph_ps(
+        0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#endif
+#endif
+  return half_to_float<N>(load_raw<shorts<N>>(p));
+}
+
+/// The first `n` < N elements at p, then zeros; reads nothing behind them.
+template <int N, element E>
+floats<N> load_part(const E* p, std::int64_t n) {
+  E part[N] = {};
+  std::memcpy(part, p, static_cast<std::size_t>(n) * sizeof(E));
+  return load<N>(part);
+}
+
+template <int N>
+void store(float* p, floats<N> v) {
+  store_raw(p, v);
+}
+
+/// Rounds to nearest even, NaN stays NaN: the same bits as rota::bf16(float).
+template <int N>
+void store(bf16* p, floats<N> v) {
+  const uints<N> u = bits_as<uints<N>>(v);
+  const uints<N> rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  const uints<N> quiet = (u >> 16) | 0x40u;
+  const ints<N> is_nan = v != v;
+  store_raw(p, __builtin_convertvector(select<N>(is_nan, quiet, rounded), shorts<N>));
+}
+
+/// The same bits as rota::f16(float).
+template <int N>
+void store(f16* p, floats<N> v) {
+  const uints<N> u = bits_as<uints<N>>(v);
+  const uints<N> a = u & 0x7fffffffu;
+  const floats<N> magnitude = bits_as<floats<N>>(a);
+  const uints<N> small = bits_as<uints<N>>(magnitude + 0.5f) - 0x3f000000u;
+  const uints<N> normal = (a + 0xfffu + ((a >> 13) & 1u) - 0x38000000u) >> 13;
+  uints<N> bits = select<N>(magnitude < 0x1p-14f, small, normal);
+  bits = select<N>(magnitude >= 65520.0f, uints<N>{} + 0x7c00u, bits);
+  bits = select<N>(v != v, uints<N>{} + 0x7e00u, bits);
+  bits |= (u >> 16) & 0x8000u;
+  store_raw(p, __builtin_convertvector(bits, shorts<N>));
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::simd

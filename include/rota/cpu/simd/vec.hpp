@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include <rota/cpu/simd/isa.hpp>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace rota::cpu::inline ROTA_CPU_ISA::simd {
+
+/// Vector types of N = 4, 8 or 16 lanes (compiler vector extensions).
+template <int N>
+struct vector_types;
+template <>
+struct vector_types<4> {
+  typedef float f32 __attribute__((vector_size(16)));
+  typedef std::int32_t i32 __attribute__((vector_size(16)));
+  typedef std::uint32_t u32 __attribute__((vector_size(16)));
+  typedef std::uint16_t u16 __attribute__((vector_size(8)));
+};
+template <>
+struct vector_types<8> {
+  typedef float f32 __attribute__((vector_size(32)));
+  typedef std::int32_t i32 __attribute__((vector_size(32)));
+  typedef std::uint32_t u32 __attribute__((vector_size(32)));
+  typedef std::uint16_t u16 __attribute__((vector_size(16)));
+};
+template <>
+struct vector_types<16> {
+  typedef float f32 __attribute__((vector_size(64)));
+  typedef std::int32_t i32 __attribute__((vector_size(64)));
+  typedef std::uint32_t u32 __attribute__((vector_size(64)));
+  typedef std::uint16_t u16 __attribute__((vector_size(32)));
+};
+
+template <int N>
+using floats = typename vector_types<N>::f32;
+template <int N>
+using ints = typename vector_types<N>::i32;
+template <int N>
+using uints = typename vector_types<N>::u32;
+template <int N>
+using shorts = typename vector_types<N>::u16;
+
+using native = floats<lanes>;
+
+/// Reads N values from memory of any alignment.
+template <class V, class T>
+V load_raw(const T* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class V, class T>
+void store_raw(T* p, V v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+template <int N>
+floats<N> broadcast(float x) {
+  return floats<N>{} + x;
+}
+
+template <class To, class From>
+To bits_as(From v) {
+  static_assert(sizeof(To) == sizeof(From));
+  To r;
+  std::memcpy(&r, &v, sizeof r);
+  return r;
+}
+
+/// a * b + c with one rounding where the machine can, whatever -ffp-contract says.
+template <int N>
+floats<N> fma(floats<N> a, floats<N> b, floats<N> c) {
+#if defined(__FMA__)
+  if constexpr (N == 4) return (floats<N>)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+  if constexpr (N == 8) return (floats<N>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (floats<N>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#endif
+#elif defined(__aarch64__)
+  if constexpr (N == 4) return (floats<N>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#endif
+  return a * b + c;
+}
+
+/// mask ? a : b, lane by lane; mask lanes are 0 or -1.
+template <int N, class V>
+V select(ints<N> mask, V a, V b) {
+  const ints<N> x = bits_as<ints<N>>(a);
+  const ints<N> y = bits_as<ints<N>>(b);
+  return bits_as<V>((mask & x) | (~mask & y));
+}
+
+/// The larger of two, b where they do not compare: max(NaN, b) is b.
+template <int N>
+floats<N> max(floats<N> a, floats<N> b) {
+#if defined(__x86_64__)
+  if constexpr (N == 4) return (floats<N>)_mm_max_ps((__m128)a, (__m128)b);
+#if defined(__AVX__)
+  if constexpr (N == 8) return (floats<N>)_mm256_max_ps((__m256)a, (__m256)b);
+#endif
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (floats<N>)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
+#endif
+#endif
+  return select<N>(a > b, a, b);
+}
+
+/// Asks for a cache line that will be read soon.
+inline void prefetch(const void* p) {
+  __builtin_prefetch(p, 0, 3);
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::simd
