@@ -10,6 +10,33 @@ struct layer_scores {
   view<float, 3> groups;  ///< [kv_heads, n, S]
 };
 
+/// What one layer of one sequence asks of selection, besides scores and budgets.
+struct select_problem {
+  index_t tokens = 0;    ///< n
+  index_t kv_heads = 0;  ///< at least 1
+  int groups = 1;        ///< S, 1 .. max_groups
+  protection protect;    ///< kept whole, counted inside every budget
+  /// Removes survivors that keep no group, protected ones excepted. Otherwise they stay, with
+  /// their key and their share of the softmax.
+  bool drop_empty = false;
+  /// [kv_heads, n]: the groups that exist at all. Others are no items and are never selected. A
+  /// null view means that all do.
+  view<const group_mask, 2> available;
+};
+
+inline status check_problem(const select_problem& p) {
+  if (p.tokens < 0 || p.tokens > INT32_MAX) return {errc::bad_shape, "tokens"};
+  if (p.kv_heads < 1) return {errc::bad_shape, "kv_heads"};
+  if (p.groups < 1 || p.groups > max_groups) return {errc::bad_shape, "groups"};
+  if (p.protect.sinks < 0) return {errc::bad_count, "sinks"};
+  if (p.protect.window < 0) return {errc::bad_count, "window"};
+  if (p.available.data == nullptr) return {};
+  if (status s = check_view(p.available, "available"); !s) return s;
+  if (p.available.extent[0] != p.kv_heads || p.available.extent[1] != p.tokens)
+    return {errc::bad_shape, "available"};
+  return {};
+}
+
 /// The kept set of one layer of one sequence, caller-owned: in row h the first counts(h) entries
 /// of `indices` are ascending token indices into the context, `masks` their kept groups.
 struct selection {

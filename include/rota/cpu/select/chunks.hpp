@@ -1,0 +1,121 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <rota/core/workspace.hpp>
+#include <rota/cpu/backend.hpp>
+#include <rota/policy/concepts.hpp>
+#include <rota/select/selection.hpp>
+
+namespace rota::cpu::detail {
+
+/// Tokens of a unit of work. A multiple of 64, so that no two chunks share a word of survivors.
+inline constexpr index_t select_chunk_tokens = 1024;
+inline constexpr index_t words_per_chunk = select_chunk_tokens / 64;
+
+/// One layer of a call, with where its rows and chunks are among those of all layers. A row is
+/// a (layer, kv head).
+struct select_layer {
+  select_problem problem;
+  layer_scores scores;
+  selection out;
+  index_t number = 0;
+  index_t first_row = 0;
+  index_t first_chunk = 0;
+  index_t chunks_per_head = 0;
+
+  index_t rows() const { return problem.kv_heads; }
+  index_t chunks() const { return rows() * chunks_per_head; }
+  /// Tokens first_ranked() .. last_ranked() - 1 are not protected.
+  index_t first_ranked() const { return std::min(problem.protect.sinks, problem.tokens); }
+  index_t last_ranked() const {
+    return std::max(first_ranked(),
+                    problem.tokens - std::min(problem.protect.window, problem.tokens));
+  }
+  index_t protected_tokens() const { return problem.tokens - (last_ranked() - first_ranked()); }
+  group_mask available(index_t head, index_t i) const {
+    const group_mask all = full_mask(problem.groups);
+    return problem.available.data ? problem.available(head, i) & all : all;
+  }
+};
+
+/// A run of tokens of one row.
+struct select_chunk {
+  const select_layer* layer = nullptr;
+  index_t number = 0;
+  index_t head = 0;
+  index_t first = 0;
+  index_t last = 0;
+
+  index_t row() const { return layer->first_row + head; }
+};
+
+/// A set of consecutive rows that a budget ranks together.
+struct select_unit {
+  index_t first_row = 0;
+  index_t last_row = 0;
+  index_t first_chunk = 0;
+  index_t last_chunk = 0;
+};
+
+/// All rows and chunks of a call, in the order that breaks ties: layer, head, token.
+struct select_map {
+  select_layer* layers = nullptr;
+  index_t layer_count = 0;
+  index_t rows = 0;
+  index_t chunks = 0;
+
+  void add(index_t number, const select_problem& p) {
+    select_layer& l = layers[number];
+    l.problem = p;
+    l.number = number;
+    l.first_row = rows;
+    l.first_chunk = chunks;
+    l.chunks_per_head = (p.tokens + select_chunk_tokens - 1) / select_chunk_tokens;
+    rows += l.rows();
+    chunks += l.chunks();
+  }
+
+  const select_layer& layer_of_row(index_t row) const {
+    const select_layer* const after =
+        std::upper_bound(layers, layers + layer_count, row,
+                         [](index_t r, const select_layer& l) { return r < l.first_row; });
+    return after[-1];
+  }
+
+  select_chunk chunk(index_t number) const {
+    // Layers without tokens have no chunks: the last layer that starts at or before `number`.
+    const select_layer* const after =
+        std::upper_bound(layers, layers + layer_count, number,
+                         [](index_t c, const select_layer& l) { return c < l.first_chunk; });
+    const select_layer& l = after[-1];
+    const index_t local = number - l.first_chunk;
+    const index_t first = local % l.chunks_per_head * select_chunk_tokens;
+    return {&l, number, local / l.chunks_per_head, first,
+            std::min(l.problem.tokens, first + select_chunk_tokens)};
+  }
+
+  index_t units(budget_scope scope) const {
+    if (scope == budget_scope::span) return layer_count > 0 ? 1 : 0;
+    return scope == budget_scope::layer ? layer_count : rows;
+  }
+
+  index_t unit_of(budget_scope scope, const select_chunk& c) const {
+    if (scope == budget_scope::span) return 0;
+    return scope == budget_scope::layer ? c.layer->number : c.row();
+  }
+
+  select_unit unit(budget_scope scope, index_t number) const {
+    if (scope == budget_scope::span) return {0, rows, 0, chunks};
+    if (scope == budget_scope::layer) {
+      const select_layer& l = layers[number];
+      return {l.first_row, l.first_row + l.rows(), l.first_chunk, l.first_chunk + l.chunks()};
+    }
+    const select_layer& l = layer_of_row(number);
+    const index_t first = l.first_chunk + (number - l.first_row) * l.chunks_per_head;
+    return {number, number + 1, first, first + l.chunks_per_head};
+  }
+};
+
+}  // namespace rota::cpu::detail
