@@ -1,0 +1,10 @@
+// expect: rota: this scorer needs a part that the context does not carry
+#include <rota/cpu/score.hpp>
+#include <rota/rota.hpp>
+
+using op = rota::attention<rota::groups<rota::attention_mass, rota::keep_ratio>>;
+
+rota::status score(const rota::context<rota::bf16>& without_window_queries,
+                   const rota::layer_scores& scores, rota::workspace ws) {
+  return op::score(rota::cpu::backend{}, without_window_queries, {}, scores, ws);
+}
