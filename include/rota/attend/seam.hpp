@@ -38,7 +38,7 @@ status group_scores(const B& b, const typename Scorer::params& p, const Context&
 
 template <class B, class Tokens, class Groups>
 std::size_t selection_bytes(const B& b, std::span<const select_problem> layers) {
-  return select_workspace_bytes<Tokens, Groups>(b, layers);
+  return select_workspace_bytes<Tokens, Groups>(b, layers, static_cast<index_t>(layers.size()));
 }
 template <class B, class Tokens, class Groups>
 status selections(const B& b, std::span<const select_problem> layers,

@@ -1,0 +1,168 @@
+#include <cstring>
+
+#include <doctest/doctest.h>
+
+#include <rota/cpu/cpu.hpp>
+#include <rota/rota.hpp>
+
+#include "support/memory.hpp"
+#include "support/random_layer.hpp"
+
+namespace {
+
+using namespace rota;
+using namespace rota_test;
+
+const cpu::backend cpu_backend;
+
+template <class Op>
+struct owned_store {
+  aligned_memory memory;
+  typename Op::store_type store;
+  explicit owned_store(index_t bytes) : memory(static_cast<std::size_t>(bytes)) {
+    store.data = memory.data();
+    store.capacity_bytes = bytes;
+  }
+};
+
+template <class Op, class Context>
+void compress_into(owned_store<Op>& to, const Context& ctx, const typename Op::params& p) {
+  const aligned_memory ws(Op::compress_workspace_bytes(cpu_backend, ctx, p));
+  const status s = Op::compress(cpu_backend, ctx, p, to.store, ws.workspace());
+  REQUIRE_MESSAGE(s.ok(), s.what(), " ", s.argument);
+}
+
+template <class Op>
+status reroute_into(owned_store<Op>& to, const owned_store<Op>& from,
+                    const typename Op::params& p) {
+  const context<typename Op::element_type> no_parts;
+  const aligned_memory ws(cpu::reroute_workspace_bytes<Op>(cpu_backend, from.store, no_parts, p));
+  return cpu::reroute<Op>(cpu_backend, from.store, no_parts, p, to.store, ws.workspace());
+}
+
+template <class Op>
+std::vector<float> attend_once(const owned_store<Op>& s, index_t q_heads) {
+  random_source rng(99);
+  std::vector<float> q(static_cast<std::size_t>(q_heads * s.store.d_k()));
+  std::vector<float> out(static_cast<std::size_t>(q_heads * s.store.d_v()));
+  for (float& x : q) x = rng.normal();
+  const attend_item<typename Op::store_type> item{view(q.data(), 1, q_heads, s.store.d_k()),
+                                                  &s.store,
+                                                  view(out.data(), 1, q_heads, s.store.d_v()),
+                                                  {}};
+  const aligned_memory ws(Op::attend_workspace_bytes(cpu_backend, {&item, 1}, {}));
+  REQUIRE(Op::attend(cpu_backend, item, {}, ws.workspace()).ok());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("re-routing that keeps everything changes nothing that attention sees") {
+  random_source rng(1);
+  using op = attention<groups<value_norm, keep_ratio>, packed<f32, 8>, mean_fill>;
+  const random_layer<f32> layer(rng, 150, 2, 16, 32, true), more(rng, 20, 2, 16, 32);
+  op::params p;
+  p.groups.budget.ratio = 0.5;
+  p.store.tail_capacity = 20;
+  owned_store<op> a(op::max_store_bytes(layer.context, p));
+  compress_into<op>(a, layer.context, p);
+  REQUIRE(op::append(cpu_backend, a.store, more.context.keys, more.context.values).ok());
+
+  op::params keep = p;
+  keep.groups.budget.ratio = 1;
+  owned_store<op> b(a.store.bytes() + 100000);
+  REQUIRE(reroute_into<op>(b, a, keep).ok());
+  CHECK(b.store.next_position() == a.store.next_position());
+  CHECK(b.store.tail_count() == 0);
+  for (index_t h = 0; h < 2; ++h) {
+    CHECK(b.store.head(h).tokens == 170);
+    CHECK(b.store.head(h).slices == a.store.head(h).slices + 20 * 4);
+    for (index_t c = 0; c < 32; ++c)
+      CHECK(b.store.means(h)[c] == doctest::Approx(a.store.means(h)[c]).epsilon(1e-5));
+  }
+  const std::vector<float> before = attend_once<op>(a, 4), after = attend_once<op>(b, 4);
+  for (std::size_t i = 0; i < before.size(); ++i)
+    CHECK(after[i] == doctest::Approx(before[i]).epsilon(1e-4));
+}
+
+TEST_CASE("decoding under a memory cap: the tail is re-routed when it is full") {
+  random_source rng(2);
+  using op = attention<tokens<key_norm, fixed_k>, groups<value_norm, fixed_k>, packed<bf16, 16>>;
+  const random_layer<bf16> prompt(rng, 100, 2, 64, 64);
+  op::params p;
+  p.protect = {2, 8};
+  p.tokens.budget.k = 48;
+  p.groups.budget.k = 2;
+  p.store.tail_capacity = 16;
+  const index_t cap = op::max_store_bytes(prompt.context, p);
+  owned_store<op> current(cap);
+  compress_into<op>(current, prompt.context, p);
+
+  for (position_t position = 100; position < 300; ++position) {
+    const random_layer<bf16> token(rng, 1, 2, 64, 64);
+    status s = op::append(cpu_backend, current.store, token.context.keys, token.context.values);
+    if (s == errc::tail_full) {
+      owned_store<op> next(cap);
+      REQUIRE(reroute_into<op>(next, current, p).ok());
+      for (index_t h = 0; h < 2; ++h) {
+        CHECK(next.store.head(h).tokens == 48);
+        const block<bf16> last = next.store.block_at(h, next.store.block_count(h) - 1);
+        CHECK(last.position(last.count - 1) == position - 1);
+        CHECK(last.position(last.count - 8) == position - 8);
+        CHECK(next.store.block_at(h, 0).position(1) == 1);
+      }
+      std::memcpy(current.memory.data(), next.memory.data(), next.memory.size());
+      s = op::append(cpu_backend, current.store, token.context.keys, token.context.values);
+    }
+    REQUIRE(s.ok());
+    CHECK(current.store.next_position() == position + 1);
+    CHECK(current.store.bytes() <= cap);
+  }
+}
+
+TEST_CASE("groups that are gone stay gone") {
+  random_source rng(3);
+  using op = attention<groups<value_norm, fixed_k>, packed<bf16, 16>>;
+  const random_layer<bf16> layer(rng, 64, 2, 16, 64);
+  op::params p;
+  p.groups.budget.k = 1;
+  owned_store<op> a(op::max_store_bytes(layer.context, p));
+  compress_into<op>(a, layer.context, p);
+  CHECK(a.store.head(0).slices == 64);
+  p.groups.budget.k = 3;
+  owned_store<op> b(op::max_store_bytes(layer.context, p));
+  REQUIRE(reroute_into<op>(b, a, p).ok());
+  CHECK(b.store.head(0).slices == 64);
+  CHECK(b.store.head(1).slices == 64);
+}
+
+TEST_CASE("re-routing refuses bad input and leaves both stores alone") {
+  random_source rng(4);
+  using op = attention<tokens<key_norm, keep_ratio>, packed<bf16, 16>>;
+  const random_layer<bf16> layer(rng, 64, 1, 16, 32);
+  op::params p;
+  owned_store<op> a(op::max_store_bytes(layer.context, p));
+  compress_into<op>(a, layer.context, p);
+  const std::vector<std::byte> before(a.memory.data(), a.memory.data() + a.memory.size());
+  const context<bf16> no_parts;
+  const std::size_t bytes = cpu::reroute_workspace_bytes<op>(cpu_backend, a.store, no_parts, p);
+  const aligned_memory ws(bytes);
+
+  owned_store<op> b(a.store.bytes());
+  const auto run = [&](const op::params& with, op::store_type& to, workspace scratch) {
+    return cpu::reroute<op>(cpu_backend, a.store, no_parts, with, to, scratch);
+  };
+  CHECK(run(p, a.store, ws.workspace()) == errc::overlapping_memory);
+  CHECK(run(p, b.store, {ws.data(), bytes - 1}) == errc::workspace_too_small);
+  op::store_type small{b.memory.data(), a.store.sealed_bytes() - 64};
+  CHECK(run(p, small, ws.workspace()) == errc::store_too_small);
+  op::params bad = p;
+  bad.tokens.budget.ratio = 1.5;
+  CHECK(run(bad, b.store, ws.workspace()) == errc::bad_ratio);
+  bad = p;
+  bad.protect = {4, 4};
+  bad.tokens.budget.ratio = 0.05;
+  CHECK(run(bad, b.store, ws.workspace()) == errc::budget_too_small);
+  CHECK(std::memcmp(before.data(), a.memory.data(), before.size()) == 0);
+  CHECK(run(p, b.store, ws.workspace()).ok());
+}
