@@ -1,0 +1,282 @@
+// The caches that stand on Rota, against the plain one and against masked dense attention.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/compress.hpp"
+#include "engine/dense_cache.hpp"
+#include "engine/model.hpp"
+#include "engine/packed_cache.hpp"
+#include "engine/plain_cache.hpp"
+#include "engine/safetensors.hpp"
+#include "engine/scoring_context.hpp"
+#include "masked_cache.hpp"
+#include "temp_folder.hpp"
+
+namespace {
+
+using rota_lm::dense_cache;
+using rota_lm::matrix;
+using rota_lm::memory_account;
+using rota_lm::model;
+using rota_lm::packed_cache;
+using rota_lm::plain_cache;
+using rota_lm::prefill_record;
+using rota_lm::token_id;
+using rota_lm_test::error_of;
+using rota_lm_test::masked_cache;
+using rota_lm_test::one_line_with;
+
+const char* const names[] = {"qwen2", "qwen3", "mistral", "llama"};
+constexpr std::size_t prefix = 40;
+constexpr std::size_t room = 16;
+
+using both =
+    rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,
+                    rota::groups<rota::value_norm, rota::keep_ratio>, rota::packed<float, 4>>;
+using short_both = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,
+                                   rota::groups<rota::value_norm, rota::keep_ratio>,
+                                   rota::packed<rota::bf16, 8>, rota::mean_fill>;
+using everything = rota::attention<rota::packed<rota::bf16, 8>>;
+using spanning =
+    rota::attention<rota::tokens<rota::key_norm, rota::global_top_m>,
+                    rota::groups<rota::value_norm, rota::global_top_m>, rota::packed<float, 4>>;
+
+struct setting {
+  explicit setting(const std::string& name)
+      : lm(model::load(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name)) {
+    const rota_lm::safetensors_file file(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" +
+                                         name + "/golden.safetensors");
+    for (const std::int64_t id : file.read_i64("input_ids")) {
+      ids.push_back(static_cast<token_id>(id));
+    }
+  }
+  std::span<const token_id> context() const { return std::span(ids).first(prefix); }
+  std::span<const token_id> rest() const { return std::span(ids).subspan(prefix); }
+
+  model lm;
+  std::vector<token_id> ids;
+};
+
+float worst(const matrix& a, const matrix& b) {
+  REQUIRE(a.rows() == b.rows());
+  const float difference = (a - b).cwiseAbs().maxCoeff();
+  return difference == difference ? difference : 1e9f;
+}
+
+template <class Cache>
+matrix run(const model& lm, std::span<const token_id> ids, Cache& cache) {
+  return lm.forward(ids, cache, model::all_tokens);
+}
+
+template <class Params>
+Params ratios(double tokens, double groups) {
+  Params p;
+  p.protect = {2, 4};
+  p.tokens.budget.ratio = tokens;
+  p.groups.budget.ratio = groups;
+  p.store.tail_capacity = room;
+  return p;
+}
+
+/// What a compressor kept, as the oracle sees it.
+template <class Op>
+masked_cache masked(const rota_lm::span_compressor<Op, float>& kept,
+                    const dense_cache<float>& dense) {
+  masked_cache out(dense.config(), dense.next_position());
+  const std::size_t d = dense.config().head_dim;
+  for (std::size_t layer = 0; layer < dense.layers(); ++layer) {
+    const rota::selection& s = kept.selection(layer);
+    const auto& store = dense.store(layer);
+    for (rota::index_t h = 0; h < s.kv_heads(); ++h) {
+      for (rota::index_t i = 0; i < s.counts(h); ++i) {
+        const rota::index_t token = s.indices(h, i);
+        const float* k = store.keys.row(h, token);
+        const float* v = store.values.row(h, token);
+        masked_cache::entry e{static_cast<std::size_t>(token), {k, k + d}, {v, v + d}};
+        for (std::size_t x = 0; x < d; ++x) {
+          if ((s.masks(h, i) >> (x / Op::width) & 1) == 0) e.value[x] = 0;
+        }
+        out.keep(layer, static_cast<std::size_t>(h), std::move(e));
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a dense Rota cache gives the plain cache's logits") {
+  for (const std::string name : names) {
+    CAPTURE(name);
+    const setting s(name);
+    plain_cache plain(s.lm.config());
+    const matrix expected = run(s.lm, s.ids, plain);
+    dense_cache<float> whole(s.lm.config(), s.ids.size());
+    CHECK(worst(run(s.lm, s.ids, whole), expected) < 1e-4f);
+    dense_cache<float> parts(s.lm.config(), s.ids.size());
+    run(s.lm, s.context(), parts);
+    const matrix rest = run(s.lm, s.rest(), parts);
+    CHECK(worst(rest, expected.bottomRows(rest.rows())) < 1e-4f);
+    dense_cache<rota::f16> half(s.lm.config(), s.ids.size());
+    CHECK(worst(run(s.lm, s.ids, half), expected) < 0.1f);
+    dense_cache<rota::bf16> brief(s.lm.config(), s.ids.size());
+    CHECK(worst(run(s.lm, s.ids, brief), expected) < 0.5f);
+  }
+}
+
+TEST_CASE("a dense cache is full when it is full, and forgets") {
+  const setting s("llama");
+  dense_cache<float> cache(s.lm.config(), prefix);
+  const matrix first = run(s.lm, s.context(), cache);
+  CHECK(one_line_with(error_of([&] { run(s.lm, s.rest(), cache); }), "tail of the store is full"));
+  cache.truncate(10);
+  CHECK(cache.next_position() == 10);
+  CHECK(worst(run(s.lm, s.context().subspan(10), cache), first.bottomRows(prefix - 10)) < 1e-4f);
+  CHECK_FALSE(error_of([&] { cache.truncate(prefix + 1); }).empty());
+}
+
+TEST_CASE("a packed cache decodes as dense attention with what was dropped masked") {
+  for (const std::string name : names) {
+    CAPTURE(name);
+    const setting s(name);
+    for (const auto& [tokens, groups] :
+         {std::pair(1.0, 1.0), std::pair(0.5, 1.0), std::pair(1.0, 0.5), std::pair(0.5, 0.5)}) {
+      CAPTURE(tokens);
+      CAPTURE(groups);
+      dense_cache<float> dense(s.lm.config(), prefix);
+      prefill_record record(s.lm);
+      s.lm.forward(s.context(), dense, 0, record);
+      const auto p = ratios<both::params>(tokens, groups);
+      rota_lm::span_compressor<both, float> compressor(dense, record, p);
+      compressor.select(p);
+      packed_cache<both> packed(s.lm.config());
+      compressor.pack(p, packed);
+      CHECK(packed.sealed_bytes() == compressor.sealed_bytes(p));
+      masked_cache oracle = masked(compressor, dense);
+      const matrix expected = run(s.lm, s.rest(), oracle);
+      CHECK(worst(run(s.lm, s.rest(), packed), expected) < 1e-3f);
+    }
+  }
+}
+
+TEST_CASE("budgets that span the layers") {
+  const setting s("llama");
+  dense_cache<float> dense(s.lm.config(), prefix);
+  prefill_record record(s.lm);
+  s.lm.forward(s.context(), dense, 0, record);
+  spanning::params p;
+  p.protect = {2, 4};
+  p.tokens.budget.m = 100;
+  p.groups.budget.m = 200;
+  rota_lm::span_compressor<spanning, float> compressor(dense, record, p);
+  compressor.select(p);
+  rota::index_t tokens = 0, groups = 0;
+  for (std::size_t layer = 0; layer < compressor.layers(); ++layer) {
+    const rota::selection& kept = compressor.selection(layer);
+    for (rota::index_t h = 0; h < kept.kv_heads(); ++h) {
+      tokens += rota::count_head(kept, h).tokens;
+      groups += rota::count_head(kept, h).groups;
+    }
+  }
+  CHECK(tokens == 100);
+  CHECK(groups == 200);
+  packed_cache<spanning> packed(s.lm.config());
+  compressor.pack(p, packed);
+  masked_cache oracle = masked(compressor, dense);
+  const matrix expected = run(s.lm, s.rest(), oracle);
+  CHECK(worst(run(s.lm, s.rest(), packed), expected) < 1e-3f);
+}
+
+TEST_CASE("the dense cache's memory is gone before the packed cache decodes") {
+  const setting s("qwen3");
+  memory_account account;
+  auto dense = std::make_unique<dense_cache<rota::bf16>>(s.lm.config(), prefix,
+                                                         rota::cpu::backend{}, &account);
+  prefill_record record(s.lm);
+  s.lm.forward(s.context(), *dense, 0, record);
+  CHECK(account.live_bytes() == dense->used_bytes());
+  packed_cache<short_both> packed(s.lm.config(), {}, &account);
+  rota_lm::compress<short_both>(*dense, record, ratios<short_both::params>(0.5, 0.5), packed);
+  const std::size_t dense_bytes = dense->used_bytes();
+  dense.reset();
+  CHECK(account.live_bytes() == packed.allocated_bytes());
+  CHECK(packed.sealed_bytes() < dense_bytes);
+  CHECK(account.peak_bytes() >= dense_bytes + packed.allocated_bytes());
+  const matrix logits = run(s.lm, s.rest(), packed);
+  CHECK(logits.allFinite());
+  CHECK(account.live_bytes() == packed.allocated_bytes());
+}
+
+TEST_CASE("a packed cache takes appended tokens back") {
+  const setting s("mistral");
+  dense_cache<float> dense(s.lm.config(), prefix);
+  prefill_record record(s.lm);
+  s.lm.forward(s.context(), dense, 0, record);
+  packed_cache<both> packed(s.lm.config());
+  rota_lm::compress<both>(dense, record, ratios<both::params>(0.5, 0.5), packed);
+  CHECK(packed.next_position() == prefix);
+  const matrix first = run(s.lm, s.rest(), packed);
+  packed.truncate(prefix);
+  CHECK(worst(run(s.lm, s.rest(), packed), first) == 0);
+  CHECK_FALSE(error_of([&] { packed.truncate(prefix - 1); }).empty());
+  CHECK(one_line_with(error_of([&] {
+                        run(s.lm, s.rest(), packed);
+                        run(s.lm, s.rest(), packed);
+                      }),
+                      "tail of the store is full"));
+}
+
+TEST_CASE("each layer may have its own operator") {
+  const setting s("llama");
+  using cache = packed_cache<both, short_both, everything>;
+  const auto half = ratios<both::params>(0.5, 0.5);
+  everything::params all;
+  all.store.tail_capacity = room;
+  std::vector<cache::any_op> ops = {
+      cache::any_op::of<everything>(all),
+      cache::any_op::of<short_both>(ratios<short_both::params>(0.5, 0.5)),
+      cache::any_op::of<both>(half)};
+  dense_cache<float> dense(s.lm.config(), prefix);
+  prefill_record record(s.lm);
+  s.lm.forward(s.context(), dense, 0, record);
+  cache packed(s.lm.config());
+  rota_lm::compress_each(dense, record, ops, packed);
+  CHECK(packed.layers() == 3);
+  CHECK(run(s.lm, s.rest(), packed).allFinite());
+  cache empty(s.lm.config());
+  ops.pop_back();
+  CHECK(one_line_with(error_of([&] { rota_lm::compress_each(dense, record, ops, empty); }),
+                      "one operator for each layer"));
+  CHECK(one_line_with(error_of([&] { run(s.lm, s.rest(), empty); }), "was not compressed"));
+}
+
+TEST_CASE("a ratio is found that fits a number of bytes") {
+  const setting s("llama");
+  dense_cache<float> dense(s.lm.config(), s.ids.size());
+  prefill_record record(s.lm);
+  s.lm.forward(s.ids, dense, 0, record);
+  rota_lm::span_compressor<both, float> compressor(dense, record, both::params{});
+  const auto set_tokens = [](both::params& p, double ratio) { p.tokens.budget.ratio = ratio; };
+  for (const double budget : {0.9, 0.75, 0.6}) {
+    const auto bytes = static_cast<std::size_t>(budget * static_cast<double>(dense.used_bytes()));
+    const both::params p =
+        rota_lm::fit_ratio(compressor, ratios<both::params>(0, 0.5), bytes, set_tokens);
+    CHECK(compressor.sealed_bytes(p) <= bytes);
+    both::params more = p;
+    more.tokens.budget.ratio += 0.05;
+    if (more.tokens.budget.ratio <= 1) {
+      compressor.select(more);
+      CHECK(compressor.sealed_bytes(more) > bytes);
+    }
+  }
+  CHECK_FALSE(error_of([&] {
+                rota_lm::fit_ratio(compressor, ratios<both::params>(0, 0.5), 100, set_tokens);
+              }).empty());
+}
