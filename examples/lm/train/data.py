@@ -49,6 +49,9 @@ class Batches:
         rows = [self.fill(next(whole), halves, c) for c in choice]
         self.ids = torch.tensor([r[0] for r in rows])
         self.weights = torch.tensor([r[1] for r in rows])
+        # Statements hardly teach: a random part of their tokens is enough.
+        dropped = torch.rand(self.weights.shape, generator=picked) > self.a.context_share
+        self.weights[dropped & (self.weights == self.a.context_weight)] = 0
 
     def fill(self, whole, halves, choice):
         ids, weights = ([], []) if choice else whole
@@ -80,45 +83,61 @@ class Batches:
 
 
 @torch.no_grad()
-def token_losses(model, prompts, answers, device):
-    """Per sample: (summed loss of the answer tokens, greedy continuation equals the answer)."""
-    out = []
-    for prompt, answer in zip(prompts, answers):
-        ids = torch.tensor([prompt + answer], device=device)
-        with torch.autocast(device, torch.bfloat16):
-            logits = model(ids[:, :-1])[0, -len(answer):].float()
-        target = ids[0, -len(answer):]
-        loss = F.cross_entropy(logits, target, reduction="sum").item()
-        out.append((loss, bool((logits.argmax(-1) == target).all())))
-    return out
+def answer_loss(model, prompt, answer, device):
+    """(summed loss of the answer's tokens, whether the greedy continuation is the answer)."""
+    ids = torch.tensor([prompt + answer], device=device)
+    with torch.autocast(device, torch.bfloat16, enabled=model.training_precision):
+        logits = model(ids[:, :-1])[0, -len(answer):].float()
+    target = ids[0, -len(answer):]
+    loss = F.cross_entropy(logits, target, reduction="sum").item()
+    return loss, bool((logits.argmax(-1) == target).all())
 
 
-def evaluate(model, a, length, samples, seed=77_000_000, split="eval", no_context=True):
-    """Scores at a context of `length` less room for the question, dense, on held-out samples."""
+@torch.no_grad()
+def option_losses(model, prompt, options, device):
+    """Summed loss of each option after the prompt; one forward pass when each is one token."""
+    if any(len(o) > 1 for o in options):
+        return [answer_loss(model, prompt, o, device)[0] for o in options]
+    ids = torch.tensor([prompt], device=device)
+    with torch.autocast(device, torch.bfloat16, enabled=model.training_precision):
+        logits = model(ids)[0, -1].float()
+    return (-logits.log_softmax(-1))[[o[0] for o in options]].tolist()
+
+
+def judge(model, sample, encode, device, with_context=True):
+    prompt = encode((sample["context"] if with_context else "") + sample["question"])
+    if not sample["choices"]:
+        return answer_loss(model, prompt, encode(sample["answer"]), device)[1]
+    losses = option_losses(model, prompt, [encode(c) for c in sample["choices"]], device)
+    return losses.index(min(losses)) == sample["correct"]
+
+
+def text_loss(model, made, encode, device):
+    """Mean loss per token of the stories' continuations."""
+    total = count = 0
+    for sample in made:
+        answer = encode(sample["answer"])
+        total += answer_loss(model, encode(sample["context"]), answer, device)[0]
+        count += len(answer)
+    return total / count
+
+
+TASKS = ("needle", "vartrack", "choice")
+HELD_OUT_SEED = 77_000_000
+
+
+def evaluate(model, a, context, samples, seed=HELD_OUT_SEED):
+    """Dense scores on held-out samples of `context` tokens, with and without the context."""
     tokenizer = Tokenizer.from_file(a.tokenizer)
-    context = max(96, length - (96 if length >= 512 else 48))
     encode = lambda text: tokenizer.encode(text).ids
-    row = {}
-    for task in ("needle", "vartrack", "choice"):
-        made = generate(a.generate, split=split, task=task, seed=seed, count=samples, length=context)
-        for name, keep in (("", True), ("_no_context", False))[: 1 + no_context]:
-            prompts = [encode((s["context"] if keep else "") + s["question"]) for s in made]
-            row[task + name] = round(score(model, made, prompts, encode, a.device), 4)
-    made = generate(a.generate, split=split, task="text", seed=seed, count=min(samples, 64),
-                    length=max(96, context * 3 // 4))
-    texts = [(encode(s["context"]), encode(s["answer"])) for s in made]
-    losses = token_losses(model, [t[0] for t in texts], [t[1] for t in texts], a.device)
-    row["text_loss"] = round(sum(l for l, _ in losses) / sum(len(t[1]) for t in texts), 4)
+    made = lambda task, n, length: generate(a.generate, split="eval", task=task, seed=seed, count=n,
+                                            length=length)
+    row = {"context": context}
+    for task in TASKS:
+        batch = made(task, samples, context)
+        for name, keep in (("", True), ("_no_context", False)):
+            hits = [judge(model, s, encode, a.device, keep) for s in batch]
+            row[task + name] = round(sum(hits) / samples, 4)
+    stories = made("text", min(samples, 64), max(96, context * 3 // 4))
+    row["text_loss"] = round(text_loss(model, stories, encode, a.device), 4)
     return row
-
-
-def score(model, made, prompts, encode, device):
-    if not made[0]["choices"]:
-        results = token_losses(model, prompts, [encode(s["answer"]) for s in made], device)
-        return sum(hit for _, hit in results) / len(made)
-    right = 0
-    for s, prompt in zip(made, prompts):
-        options = [encode(c) for c in s["choices"]]
-        losses = [l for l, _ in token_losses(model, [prompt] * 4, options, device)]
-        right += losses.index(min(losses)) == s["correct"]
-    return right / len(made)

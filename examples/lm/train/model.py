@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import start
+
 
 @dataclass
 class Config:
@@ -19,7 +21,7 @@ class Config:
     num_key_value_heads: int = 2
     head_dim: int = 64
     max_position_embeddings: int = 2048
-    rope_theta: float = 10000.0
+    rope_theta: float = 1e6
     rms_norm_eps: float = 1e-6
 
     def to_dict(self):
@@ -42,13 +44,34 @@ def rope_tables(config, length, device):
     half = torch.arange(0, config.head_dim, 2, device=device, dtype=torch.float32)
     inverse = config.rope_theta ** (-half / config.head_dim)
     angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * inverse[None]
-    angles = torch.cat([angles, angles], -1)
-    return angles.cos(), angles.sin()
+    sine = angles.sin()
+    return torch.cat([angles.cos()] * 2, -1), torch.cat([-sine, sine], -1)
 
 
 def rotate(x, cos, sin):
-    a, b = x.chunk(2, -1)
-    return x * cos.to(x.dtype) + torch.cat([-b, a], -1) * sin.to(x.dtype)
+    """Rotary embedding; the sine table carries the sign, so a roll does the rest."""
+    return x * cos.to(x.dtype) + x.roll(x.shape[-1] // 2, -1) * sin.to(x.dtype)
+
+
+def causal_mask(size, device):
+    return torch.full((size, size), float("-inf"), device=device).triu(1)
+
+
+def blocked_attention(q, k, v, block):
+    """Causal attention in blocks of queries: with bf16 on a CPU two to four times as fast,
+    forward and backward, as PyTorch's own, and the keys are not repeated per query head."""
+    kv_heads, length = k.shape[1], q.shape[2]
+    group, scale, mask = q.shape[1] // kv_heads, q.shape[-1] ** -0.5, causal_mask(block, q.device)
+    out = []
+    for first, part in zip(range(0, length, block), (q * scale).unflatten(1, (kv_heads, group)).split(block, 3)):
+        n = part.shape[3]
+        seen = first + n
+        scores = part.flatten(2, 3) @ k[:, :, :seen].transpose(-1, -2)
+        scores = scores.unflatten(2, (group, n))
+        scores[..., first:] += mask[:n, :n].to(scores.dtype)
+        mixed = scores.flatten(2, 3).softmax(-1).to(v.dtype) @ v[:, :, :seen]
+        out.append(mixed.unflatten(2, (group, n)))
+    return torch.cat(out, 3).flatten(1, 2)
 
 
 class Attention(nn.Module):
@@ -66,31 +89,11 @@ class Attention(nn.Module):
         k = self.k_proj(x).view(b, n, c.num_key_value_heads, c.head_dim).transpose(1, 2)
         v = self.v_proj(x).view(b, n, c.num_key_value_heads, c.head_dim).transpose(1, 2)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        group = c.num_attention_heads // c.num_key_value_heads
-        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if self.training and x.device.type == "cpu":
+            out = blocked_attention(q, k, v, 128 if n <= 512 else 256)
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         return self.o_proj(out.transpose(1, 2).reshape(b, n, -1))
-
-
-@torch.no_grad()
-def look_back(attention, strength=5.5, frequencies=12):
-    """Starts the query heads of a layer as heads that read the token 1, 2, 3, ... places back.
-
-    Recall needs such heads below the heads that match; found by chance they take most of a short
-    training. The biases of q and k give them directly: rotated to positions m and n, a bias of
-    `strength` at each of the fast frequencies f scores the sum of cos(f * (m - n - offset)).
-    Training is free to change them.
-    """
-    c = attention.c
-    half = c.head_dim // 2
-    speed = c.rope_theta ** (-torch.arange(half, dtype=torch.float32) / half)
-    used = (torch.arange(half) < frequencies) * strength
-    key = torch.cat([used, torch.zeros(half)])
-    attention.k_proj.bias.copy_(key.repeat(c.num_key_value_heads))
-    for head in range(c.num_attention_heads):
-        turn = -(head + 1) * speed
-        query = torch.cat([used * turn.cos(), used * turn.sin()])
-        attention.q_proj.bias[head * c.head_dim:(head + 1) * c.head_dim].copy_(query)
 
 
 class MLP(nn.Module):
@@ -131,13 +134,15 @@ class Qwen2(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
+        self.training_precision = True  # autocast to bf16; measure.py turns it off
         self.model = Decoder(config)
         self.apply(self.initialise)
         scale = (2 * config.num_hidden_layers) ** -0.5  # residual branches start small
         for layer in self.model.layers:
             layer.self_attn.o_proj.weight.data.mul_(scale)
             layer.mlp.down_proj.weight.data.mul_(scale)
-        look_back(self.model.layers[0].self_attn)
+        self.model.norm.weight.data.fill_(0.1)  # large tied embeddings, small first logits
+        start.recall_circuit(self.model)
 
     @staticmethod
     def initialise(module):
@@ -146,11 +151,13 @@ class Qwen2(nn.Module):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.05)
+            nn.init.normal_(module.weight, std=0.5)
 
-    def forward(self, ids):
+    def forward(self, ids, wanted=None):
+        """Logits of all positions, or of the `wanted` ones (a mask) in one flat list."""
         x = self.model.embed_tokens(ids)
         cos, sin = rope_tables(self.config, ids.shape[1], ids.device)
         for layer in self.model.layers:
             x = layer(x, cos, sin)
+        x = x if wanted is None else x[wanted]
         return F.linear(self.model.norm(x), self.model.embed_tokens.weight)

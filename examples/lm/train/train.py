@@ -34,6 +34,7 @@ def arguments():
     p.add_argument("--decay", type=float, default=0.3, help="last part of the tokens, to zero")
     p.add_argument("--answer-weight", type=float, default=4.0)
     p.add_argument("--context-weight", type=float, default=0.5)
+    p.add_argument("--context-share", type=float, default=0.4, help="statements' tokens with loss")
     p.add_argument("--layers", type=int, default=4)
     p.add_argument("--mlp", type=int, default=704)
     p.add_argument("--seed", type=int, default=1)
@@ -66,9 +67,11 @@ def learning_rate(a, step, tokens, total):
 
 
 def loss_of(model, ids, weights):
-    logits = model(ids[:, :-1]).float()
-    losses = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    w = weights[:, 1:].flatten()
+    """Weighted mean loss; tokens of weight 0 are not even projected to logits."""
+    w = weights[:, 1:]
+    wanted = w > 0
+    targets, w = ids[:, 1:][wanted], w[wanted]
+    losses = F.cross_entropy(model(ids[:, :-1], wanted).float(), targets, reduction="none")
     answers = (w > 1).float()
     with torch.no_grad():
         shown = (losses.mean(), (losses * answers).sum() / answers.sum().clamp(min=1))
@@ -160,8 +163,9 @@ class Trainer:
 
     def evaluate(self, length, samples):
         self.model.eval()
+        context = min(1024, max(96, length - (96 if length >= 512 else 40)))
         row = {"step": self.step, "tokens": self.tokens, "length": length,
-               **evaluate(self.model, self.a, length, samples)}
+               **evaluate(self.model, self.a, context, samples)}
         self.model.train()
         self.metrics.append(row)
         (self.a.run / "metrics.json").write_text(json.dumps(self.metrics, indent=1) + "\n")
