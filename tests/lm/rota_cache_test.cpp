@@ -146,14 +146,14 @@ TEST_CASE("a packed cache decodes as dense attention with what was dropped maske
   for (const std::string name : names) {
     CAPTURE(name);
     const setting s(name);
-    for (const auto& [tokens, groups] :
-         {std::pair(1.0, 1.0), std::pair(0.5, 1.0), std::pair(1.0, 0.5), std::pair(0.5, 0.5)}) {
-      CAPTURE(tokens);
-      CAPTURE(groups);
+    using pair = std::pair<double, double>;
+    for (const pair& kept : {pair(1, 1), pair(0.5, 1), pair(1, 0.5), pair(0.5, 0.5)}) {
+      CAPTURE(kept.first);
+      CAPTURE(kept.second);
       dense_cache<float> dense(s.lm.config(), prefix);
       prefill_record record(s.lm);
       s.lm.forward(s.context(), dense, 0, record);
-      const auto p = ratios<both::params>(tokens, groups);
+      const auto p = ratios<both::params>(kept.first, kept.second);
       rota_lm::span_compressor<both, float> compressor(dense, record, p);
       compressor.select(p);
       packed_cache<both> packed(s.lm.config());
