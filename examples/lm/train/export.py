@@ -3,13 +3,17 @@
     python export.py --run runs/a --out ../checkpoints/rota-synth --generate build/generate
 """
 import argparse
+import csv
 import json
+import os
 import pathlib
 import shutil
 
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
+
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from data import END, generate
 from model import Config, Qwen2
@@ -35,7 +39,7 @@ def golden(binary, tokenizer, out):
 
     sample = generate(binary, split="eval", task="needle", seed=4242, count=1, length=96)[0]
     ids = torch.tensor([tokenizer.encode(sample["context"] + sample["question"]).ids[-64:]])
-    model = AutoModelForCausalLM.from_pretrained(out, torch_dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).eval()
     with torch.no_grad():
         logits = model(ids).logits
     save_file({"input_ids": ids, "logits": logits.contiguous()}, out / "golden.safetensors")
@@ -73,8 +77,6 @@ def plot(rows, out):
 
 
 def main():
-    import csv
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
@@ -90,6 +92,8 @@ def main():
     check(weights, config, *golden(a.generate, tokenizer, a.out))
     shutil.copy(a.run / "loss.csv", a.out / "loss.csv")
     plot(list(csv.DictReader((a.out / "loss.csv").open())), a.out)
+    for name in ("model.safetensors", "golden.safetensors"):
+        (a.out / name).chmod(0o644)
     parameters = sum(v.numel() for v in weights.values())
     settings = {k: v for k, v in state["settings"].items() if k not in ("run", "generate", "tokenizer")}
     summary = {"parameters": parameters, "tokens": state["tokens"], "steps": state["step"],
