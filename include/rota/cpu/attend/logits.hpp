@@ -3,6 +3,7 @@
 #include <rota/cpu/attend/tile.hpp>
 #include <rota/cpu/simd/convert.hpp>
 #include <rota/cpu/simd/reduce.hpp>
+#include <rota/cpu/simd/unroll.hpp>
 
 // Scores of R query rows against the keys of a piece. R is 1, 2 or 4; logits lie token by token,
 // R together, which is how the values are weighted later.
@@ -11,6 +12,7 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 using simd::lanes;
 using simd::native;
+using simd::unroll;
 
 /// Rounds up to whole vectors.
 constexpr index_t padded(index_t n) {
@@ -29,25 +31,38 @@ void prefetch_row(const E* row, index_t n) {
   for (index_t c = 0; c < n; c += static_cast<index_t>(64 / sizeof(E))) simd::prefetch(row + c);
 }
 
+/// sum[t * R + r] += key_t * q_r over the columns [c, c + lanes) of which `rest` are there.
+template <int R, bool Whole, element E>
+[[gnu::always_inline]] inline void add_products(const E* const* rows, const float* q,
+                                                index_t q_stride, index_t c, index_t rest,
+                                                native* sum) {
+  native row[R];
+  unroll<R>([&](int r) __attribute__((always_inline)) {
+    row[r] = simd::load<lanes>(q + r * q_stride + c);
+    simd::pin(row[r]);
+  });
+  unroll<logit_step<R>>([&](int t) __attribute__((always_inline)) {
+    const native key =
+        Whole ? simd::load<lanes>(rows[t] + c) : simd::load_part<lanes>(rows[t] + c, rest);
+    unroll<R>([&](int r) __attribute__((always_inline)) {
+      sum[t * R + r] = simd::fma<lanes>(key, row[r], sum[t * R + r]);
+    });
+  });
+}
+
 /// One step: `out` receives the R logits of each of logit_step<R> tokens, whose keys are `rows`.
 template <int R, element E>
-void logits_of_step(const E* const* rows, const float* q, index_t q_stride, index_t d_k,
-                    float* out) {
-  constexpr int T = logit_step<R>;
-  native sum[T * R] = {};
-  const auto add = [&](index_t c, auto&& load_key) {
-    native row[R];
-    for (int r = 0; r < R; ++r) row[r] = simd::load<lanes>(q + r * q_stride + c);
-    for (int t = 0; t < T; ++t) {
-      const native key = load_key(rows[t] + c);
-      for (int r = 0; r < R; ++r) sum[t * R + r] = simd::fma<lanes>(key, row[r], sum[t * R + r]);
-    }
-  };
+[[gnu::always_inline]] inline void logits_of_step(const E* const* rows, const float* q,
+                                                  index_t q_stride, index_t d_k, float* out) {
+  constexpr int n = logit_step<R> * R;
+  native sum[n];
+  unroll<n>([&](int i) __attribute__((always_inline)) { sum[i] = native{}; });
   index_t c = 0;
-  for (; c + lanes <= d_k; c += lanes) add(c, [](const E* p) { return simd::load<lanes>(p); });
-  if (c < d_k) add(c, [&](const E* p) { return simd::load_part<lanes>(p, d_k - c); });
-  for (int i = 0; i < T * R; i += lanes)
-    simd::store<lanes>(out + i, simd::horizontal_sums(sum + i));
+  for (; c + lanes <= d_k; c += lanes) add_products<R, true>(rows, q, q_stride, c, lanes, sum);
+  if (c < d_k) add_products<R, false>(rows, q, q_stride, c, d_k - c, sum);
+  unroll<n / lanes>([&](int i) __attribute__((always_inline)) {
+    simd::store<lanes>(out + i * lanes, simd::horizontal_sums(sum + i * lanes));
+  });
 }
 
 /// out[(j - range.begin) * R + r] = q_r . k_j for the tokens of the range. May write up to

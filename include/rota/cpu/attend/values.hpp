@@ -7,6 +7,9 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
+/// How far ahead slices are asked for.
+inline constexpr index_t prefetch_bytes = 1024;
+
 /// R rows of sums, each d_v floats padded to whole vectors.
 struct sums_view {
   float* data = nullptr;
@@ -20,27 +23,45 @@ struct weights_view {
   float at(index_t j, int r) const { return p[j * (R == 1 ? stride : R) + r]; }
 };
 
+/// a[r][k] += weight of the token * columns k of its row or slice.
+template <int R, int N, int C, element E>
+[[gnu::always_inline]] inline void add_columns(const E* row, index_t token, weights_view<R> w,
+                                               simd::floats<N> (&a)[R][C]) {
+  simd::floats<N> v[C];
+  unroll<C>([&](int k) __attribute__((always_inline)) { v[k] = simd::load<N>(row + k * N); });
+  unroll<R, C>([&](int r, int k) __attribute__((always_inline)) {
+    a[r][k] = simd::fma<N>(v[k], simd::broadcast<N>(w.at(token, r)), a[r][k]);
+  });
+}
+
+template <int R, int N, int C>
+[[gnu::always_inline]] inline void load_sums(const float* sums, index_t stride,
+                                             simd::floats<N> (&a)[R][C]) {
+  unroll<R, C>([&](int r, int k) __attribute__((always_inline)) {
+    a[r][k] = simd::load<N>(sums + r * stride + k * N);
+  });
+}
+
+template <int R, int N, int C>
+[[gnu::always_inline]] inline void store_sums(const simd::floats<N> (&a)[R][C], float* sums,
+                                              index_t stride) {
+  unroll<R, C>([&](int r, int k) __attribute__((always_inline)) {
+    simd::store<N>(sums + r * stride + k * N, a[r][k]);
+  });
+}
+
 /// Columns [c, c + C * lanes) of whole rows.
 template <int R, int C, element E>
 void add_whole_columns(const block<E>& b, token_range range, weights_view<R> w, index_t c,
                        bool prefetch, sums_view sums) {
   native a[R][C];
-  for (int r = 0; r < R; ++r)
-    for (int k = 0; k < C; ++k)
-      a[r][k] = simd::load<lanes>(sums.data + r * sums.stride + c + k * lanes);
+  load_sums<R, lanes, C>(sums.data + c, sums.stride, a);
   const E* row = b.values + range.begin * b.value_stride + c;
   for (index_t j = range.begin; j < range.end; ++j, row += b.value_stride) {
     if (prefetch) prefetch_row(row + prefetch_rows * b.value_stride, C * lanes);
-    native v[C];
-    for (int k = 0; k < C; ++k) v[k] = simd::load<lanes>(row + k * lanes);
-    for (int r = 0; r < R; ++r) {
-      const native p = simd::broadcast<lanes>(w.at(j, r));
-      for (int k = 0; k < C; ++k) a[r][k] = simd::fma<lanes>(v[k], p, a[r][k]);
-    }
+    add_columns<R, lanes, C>(row, j, w, a);
   }
-  for (int r = 0; r < R; ++r)
-    for (int k = 0; k < C; ++k)
-      simd::store<lanes>(sums.data + r * sums.stride + c + k * lanes, a[r][k]);
+  store_sums<R, lanes, C>(a, sums.data + c, sums.stride);
 }
 
 /// The last columns, fewer than a vector.
@@ -74,38 +95,34 @@ void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t 
   if (c < d_v) add_whole_rest<R>(b, range, w, c, d_v - c, sums);
 }
 
-/// Slices [begin, end) of one group's list, columns [c, c + C * N) of the slice.
+/// Slices [begin, end) of one group's list, C * N columns at `first` of each.
 template <int R, int N, int C, element E>
 void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, index_t width,
-                      index_t c, bool prefetch, float* sums, index_t stride) {
-  using vec = simd::floats<N>;
+                      index_t first, bool prefetch, float* sums, index_t stride) {
   // Several slices at once, in sums of their own: one sum a row waits for itself.
   constexpr int most = simd::accumulators / (R * C);
   constexpr int U = most >= 4 ? 4 : most < 1 ? 1 : most;
-  vec a[U][R][C] = {};
-  for (int r = 0; r < R; ++r)
-    for (int k = 0; k < C; ++k) a[0][r][k] = simd::load<N>(sums + r * stride + c + k * N);
-  const auto add = [&](index_t i, int u) {
-    const E* slice = b.values + i * width + c;
-    vec v[C];
-    for (int k = 0; k < C; ++k) v[k] = simd::load<N>(slice + k * N);
-    for (int r = 0; r < R; ++r) {
-      const vec p = simd::broadcast<N>(w.at(b.members[i], r));
-      for (int k = 0; k < C; ++k) a[u][r][k] = simd::fma<N>(v[k], p, a[u][r][k]);
-    }
-  };
-  index_t i = list.begin;
-  for (; i + U <= list.end; i += U) {
-    if (prefetch) prefetch_row(b.values + (i * width + c) + 1024 / sizeof(E), U * C * N);
-    for (int u = 0; u < U; ++u) add(i + u, u);
+  simd::floats<N> a[U][R][C];
+  load_sums<R, N, C>(sums + first, stride, a[0]);
+  unroll<U - 1>([&](int u) __attribute__((always_inline)) {
+    unroll<R, C>([&](int r, int k)
+                     __attribute__((always_inline)) { a[u + 1][r][k] = simd::floats<N>{}; });
+  });
+  const E* slice = b.values + list.begin * width + first;
+  const std::uint8_t* token = b.members + list.begin;
+  const std::uint8_t* const end = b.members + list.end;
+  for (; end - token >= U; token += U, slice += U * width) {
+    if (prefetch) prefetch_row(slice + prefetch_bytes / sizeof(E), U * C * N);
+    unroll<U>([&](int u) __attribute__((always_inline)) {
+      add_columns<R, N, C>(slice + u * width, token[u], w, a[u]);
+    });
   }
-  for (; i < list.end; ++i) add(i, 0);
-  for (int r = 0; r < R; ++r)
-    for (int k = 0; k < C; ++k) {
-      vec s = a[0][r][k];
-      for (int u = 1; u < U; ++u) s += a[u][r][k];
-      simd::store<N>(sums + r * stride + c + k * N, s);
-    }
+  for (; token != end; ++token, slice += width) add_columns<R, N, C>(slice, *token, w, a[0]);
+  unroll<U - 1>([&](int u) __attribute__((always_inline)) {
+    unroll<R, C>([&](int r, int k)
+                     __attribute__((always_inline)) { a[0][r][k] += a[u + 1][r][k]; });
+  });
+  store_sums<R, N, C>(a[0], sums + first, stride);
 }
 
 /// The part of group s's list whose tokens lie in the range.
@@ -138,19 +155,20 @@ void add_token_major(const block<E>& b, token_range range, weights_view<R> w, in
   using vec = simd::floats<N>;
   for (index_t j = range.begin; j < range.end; ++j) {
     vec p[R];
-    for (int r = 0; r < R; ++r) p[r] = simd::broadcast<N>(w.at(j, r));
+    unroll<R>([&](int r) __attribute__((always_inline)) { p[r] = simd::broadcast<N>(w.at(j, r)); });
     const E* slice = b.values + b.starts[j] * width;
-    if (prefetch) prefetch_row(slice + 1024 / sizeof(E), (b.starts[j + 1] - b.starts[j]) * width);
+    if (prefetch)
+      prefetch_row(slice + prefetch_bytes / sizeof(E), (b.starts[j + 1] - b.starts[j]) * width);
     for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width) {
       float* to = sums.data + __builtin_ctz(left) * width;
       for (index_t c = 0; c < width; c += C * N)
-        for (int k = 0; k < C; ++k) {
+        unroll<C>([&](int k) __attribute__((always_inline)) {
           const vec v = simd::load<N>(slice + c + k * N);
-          for (int r = 0; r < R; ++r) {
+          unroll<R>([&](int r) __attribute__((always_inline)) {
             float* at = to + r * sums.stride + c + k * N;
             simd::store<N>(at, simd::fma<N>(v, p[r], simd::load<N>(at)));
-          }
-        }
+          });
+        });
     }
   }
 }

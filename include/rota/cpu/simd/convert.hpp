@@ -7,11 +7,23 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::simd {
 
+/// Zero extension. GCC 12 splits its own conversion of 16 lanes in two, hence the instruction.
+template <int N>
+uints<N> widen(shorts<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (uints<N>)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)v);
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return (uints<N>)_mm256_cvtepu16_epi32((__m128i)v);
+#endif
+  return __builtin_convertvector(v, uints<N>);
+}
+
 /// IEEE binary16 bits to float, by integer and one multiplication: for machines without an
 /// instruction for it.
 template <int N>
 floats<N> half_to_float(shorts<N> h) {
-  const uints<N> u = __builtin_convertvector(h, uints<N>);
+  const uints<N> u = widen<N>(h);
   const uints<N> sign = (u & 0x8000u) << 16;
   // The half's exponent, read as a float's, is 112 too small; subnormals come right by themselves.
   const floats<N> magnitude = bits_as<floats<N>>((u & 0x7fffu) << 13) * 0x1p112f;
@@ -27,8 +39,7 @@ floats<N> load(const float* p) {
 
 template <int N>
 floats<N> load(const bf16* p) {
-  const uints<N> u = __builtin_convertvector(load_raw<shorts<N>>(p), uints<N>);
-  return bits_as<floats<N>>(u << 16);
+  return bits_as<floats<N>>(widen<N>(load_raw<shorts<N>>(p)) << 16);
 }
 
 template <int N>

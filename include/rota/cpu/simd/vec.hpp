@@ -64,7 +64,9 @@ void store_raw(T* p, V v) {
 
 template <int N>
 floats<N> broadcast(float x) {
-  return floats<N>{} + x;
+  if constexpr (N == 4) return floats<N>{x, x, x, x};
+  if constexpr (N == 8) return floats<N>{x, x, x, x, x, x, x, x};
+  if constexpr (N == 16) return floats<N>{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
 }
 
 template <class To, class From>
@@ -111,6 +113,17 @@ floats<N> max(floats<N> a, floats<N> b) {
 #endif
 #endif
   return select<N>(a > b, a, b);
+}
+
+/// Keeps a value in its register: GCC would rather read it from memory again at each use, and loads
+/// are what the kernels run out of.
+template <class V>
+[[gnu::always_inline]] inline void pin(V& v) {
+#if defined(__x86_64__)
+  __asm__("" : "+v"(v));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(v));
+#endif
 }
 
 /// Asks for a cache line that will be read soon.
