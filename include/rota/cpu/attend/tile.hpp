@@ -60,35 +60,35 @@ token_range seen(const block<E>& b, index_t first, index_t count, const sight& s
   return r;
 }
 
-template <element E>
-std::int64_t first_position_of(const block<E>& b) {
-  return b.position(0);
-}
-template <element E>
-std::int64_t last_position_of(const block<E>& b) {
-  return b.position(b.count - 1);
+/// The first of the blocks for which `is_before` does not hold; it holds for a run of blocks from
+/// the first. Blocks without tokens say nothing and are passed over.
+template <class Store, class Before>
+index_t first_block_not(const Store& store, index_t head, token_range blocks, Before is_before) {
+  index_t low = blocks.begin;
+  index_t high = blocks.end;
+  while (low < high) {
+    const index_t mid = low + (high - low) / 2;
+    index_t at = mid;
+    auto b = store.block_at(head, at);
+    while (b.count == 0 && ++at < high) b = store.block_at(head, at);
+    if (at < high && is_before(b))
+      low = at + 1;
+    else
+      high = mid;
+  }
+  return low;
 }
 
-/// The blocks of [begin, end) that hold a position in sight; positions ascend over blocks.
+/// The part of `blocks` outside which nothing is in sight; positions ascend over blocks.
 template <class Store>
 token_range blocks_in_sight(const Store& store, index_t head, token_range blocks, const sight& s) {
-  const auto cut = [&](auto&& is_before) {
-    index_t low = blocks.begin;
-    index_t high = blocks.end;
-    while (low < high) {
-      const index_t mid = low + (high - low) / 2;
-      const auto b = store.block_at(head, mid);
-      if (is_before(b))
-        low = mid + 1;
-      else
-        high = mid;
-    }
-    return low;
-  };
   token_range r = blocks;
   if (s.high != INT64_MAX)
-    r.end = cut([&](const auto& b) { return first_position_of(b) <= s.high; });
-  if (s.low != INT64_MIN) r.begin = cut([&](const auto& b) { return last_position_of(b) < s.low; });
+    r.end = first_block_not(store, head, blocks,
+                            [&](const auto& b) { return b.position(0) <= s.high; });
+  if (s.low != INT64_MIN)
+    r.begin = first_block_not(store, head, blocks,
+                              [&](const auto& b) { return b.position(b.count - 1) < s.low; });
   return r;
 }
 
