@@ -1,5 +1,7 @@
 #pragma once
 
+#include <rota/cpu/score/attention_mass.hpp>
+#include <rota/cpu/score/expected_attention.hpp>
 #include <rota/cpu/score/pointwise.hpp>
 #include <rota/cpu/score/reduced.hpp>
 #include <rota/policy/diagnostics.hpp>

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include <rota/policy/concepts.hpp>
+
+// Policies as a user of the library would write them, one of each form.
+
+namespace rota_test {
+
+/// Pointwise token scorer with a parameter, that reads everything a token offers.
+struct weighted_norms {
+  using policy_kind = rota::token_scorer_tag;
+  struct params {
+    float weight = 0.5f;
+  };
+  static float score(const params& p, const rota::token_ref& t) {
+    float keys = 0, values = 0;
+    for (int i = 0; i < t.d_k; ++i) keys += std::abs(t.key[i]);
+    for (int i = 0; i < t.d_v; ++i) values += std::abs(t.value[i]);
+    return keys + p.weight * values + static_cast<float>(t.position) +
+           100.0f * static_cast<float>(t.kv_head) +
+           static_cast<float>(t.index) / static_cast<float>(t.tokens);
+  }
+};
+
+/// KeyDiff (Park et al. 2025, arXiv 2504.15364): minus the cosine with the mean direction.
+struct key_diff {
+  using policy_kind = rota::token_scorer_tag;
+  struct params {};
+  static constexpr bool reads_values = false;
+
+  static rota::index_t sums(const params&, int d_k, int) { return d_k; }
+  static void accumulate(const params&, const rota::token_ref& t, float* sums) {
+    const float scale = 1 / length(t.key, t.d_k);
+    for (int i = 0; i < t.d_k; ++i) sums[i] += t.key[i] * scale;
+  }
+  static void finish(const params&, const rota::token_ref& t, float* sums) {
+    for (int i = 0; i < t.d_k; ++i) sums[i] /= static_cast<float>(t.tokens);
+  }
+  static float score(const params&, const rota::token_ref& t, const float* anchor) {
+    float dot = 0;
+    for (int i = 0; i < t.d_k; ++i) dot += t.key[i] * anchor[i];
+    return -dot / (length(t.key, t.d_k) * length(anchor, t.d_k));
+  }
+
+ private:
+  static float length(const float* x, int n) {
+    float sum = 0;
+    for (int i = 0; i < n; ++i) sum += x[i] * x[i];
+    return std::sqrt(sum);
+  }
+};
+
+/// Group scorer: the largest value of the slice.
+struct slice_peak {
+  using policy_kind = rota::group_scorer_tag;
+  struct params {};
+  static float score(const params&, const rota::group_ref& g) {
+    float top = 0;
+    for (int i = 0; i < g.width; ++i) top = std::max(top, std::abs(g.slice[i]));
+    return top + static_cast<float>(g.group) + static_cast<float>(g.token.index) * 0.25f;
+  }
+};
+
+/// Budget over a layer: keeps one item in `every`.
+struct one_in {
+  using policy_kind = rota::budget_tag;
+  struct params {
+    rota::index_t every = 2;
+  };
+  static constexpr rota::budget_scope scope = rota::budget_scope::layer;
+  static rota::status check(const params& p) {
+    if (p.every < 1) return {rota::errc::bad_parameter, "every"};
+    return {};
+  }
+  static rota::index_t count(const params& p, rota::index_t items) {
+    return (items + p.every - 1) / p.every;
+  }
+};
+
+static_assert(rota::pointwise_token_scorer<weighted_norms>);
+static_assert(rota::reduced_token_scorer<key_diff>);
+static_assert(rota::pointwise_group_scorer<slice_peak>);
+static_assert(rota::counting_budget<one_in>);
+
+}  // namespace rota_test
