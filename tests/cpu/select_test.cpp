@@ -1,0 +1,185 @@
+#include <doctest/doctest.h>
+
+#include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/fixed_k.hpp>
+#include <rota/budget/global_top_m.hpp>
+#include <rota/budget/keep_ratio.hpp>
+#include <rota/score/key_norm.hpp>
+#include <rota/score/value_norm.hpp>
+
+#include "support/policies.hpp"
+#include "support/selecting.hpp"
+
+using namespace rota;
+using namespace rota_test;
+
+namespace {
+
+// Selection reads scores, whoever made them: the scorers below stand for any.
+template <class Budget>
+using by_token = tokens<key_norm, Budget>;
+template <class Budget>
+using by_group = groups<value_norm, Budget>;
+
+/// A random parameter for a budget over at most `items` items: below, at and above what there is.
+void randomise(random_source& rng, keep_ratio::params& p, index_t) {
+  p.ratio = rng.chance(0.2) ? static_cast<double>(rng.below(2)) : rng.uniform();
+}
+void randomise(random_source& rng, fixed_k::params& p, index_t items) {
+  p.k = rng.chance(0.2) ? 0 : rng.below(items + 3);
+}
+void randomise(random_source& rng, global_top_m::params& p, index_t items) {
+  p.m = rng.chance(0.1) ? 0 : rng.below(6 * items + 3);
+}
+void randomise(random_source& rng, adaptive_span::params& p, index_t) {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  p.tau = rng.pick<float>({-inf, inf, 0.0f, -0.0f, 0.25f, 1.0f, rng.normal()});
+}
+void randomise(random_source& rng, one_in::params& p, index_t) {
+  p.every = rng.between(1, 5);
+}
+
+template <class Selector>
+typename Selector::params random_params(random_source& rng, index_t items) {
+  typename Selector::params p;
+  if constexpr (Selector::selects) randomise(rng, p.budget, items);
+  return p;
+}
+
+struct tally {
+  int same = 0, too_small = 0;
+};
+
+template <class Tokens, class Groups>
+void compare(std::uint64_t seed, index_t longest, tally& seen) {
+  random_source rng(seed);
+  select_span span;
+  fill_span(rng, span, rng.between(1, 4), longest);
+  const auto tp = random_params<Tokens>(rng, longest);
+  const auto gp = random_params<Groups>(rng, longest);
+  std::vector<reference::layer_selection> want;
+  const auto problems = span.problems();
+  const auto scores = span.scores();
+  const status expected = reference::select<Tokens, Groups>(problems, tp, gp, scores, want);
+  const status got =
+      span.run<Tokens, Groups>(tp, gp, static_cast<int>(rng.pick<index_t>({1, 2, 3, 5})));
+  CAPTURE(seed);
+  REQUIRE(got.code == expected.code);
+  REQUIRE(std::string(got.argument) == expected.argument);
+  for (std::size_t l = 0; l < span.layers.size(); ++l) {
+    if (got.ok())
+      REQUIRE(span.layers[l].selected() == want[l]);
+    else
+      REQUIRE(span.layers[l].is_untouched());
+  }
+  ++(got.ok() ? seen.same : seen.too_small);
+}
+
+template <class Tokens>
+void compare_with_all_groups(std::uint64_t seed, index_t longest, tally& seen) {
+  compare<Tokens, all_groups>(seed, longest, seen);
+  compare<Tokens, by_group<keep_ratio>>(seed, longest, seen);
+  compare<Tokens, by_group<fixed_k>>(seed, longest, seen);
+  compare<Tokens, by_group<global_top_m>>(seed, longest, seen);
+  compare<Tokens, by_group<adaptive_span>>(seed, longest, seen);
+  compare<Tokens, by_group<one_in>>(seed, longest, seen);
+}
+
+void compare_all_pairs(std::uint64_t seed, index_t longest, tally& seen) {
+  compare_with_all_groups<all_tokens>(seed, longest, seen);
+  compare_with_all_groups<by_token<keep_ratio>>(seed, longest, seen);
+  compare_with_all_groups<by_token<fixed_k>>(seed, longest, seen);
+  compare_with_all_groups<by_token<global_top_m>>(seed, longest, seen);
+  compare_with_all_groups<by_token<adaptive_span>>(seed, longest, seen);
+  compare_with_all_groups<by_token<one_in>>(seed, longest, seen);
+}
+
+}  // namespace
+
+TEST_CASE("selection equals sorting, bit for bit: every pair of budgets") {
+  tally seen;
+  for (std::uint64_t seed = 1; seed <= 150; ++seed) compare_all_pairs(seed, 70, seen);
+  CHECK(seen.same > 1000);  // both outcomes must have been met often
+  CHECK(seen.too_small > 200);
+}
+
+TEST_CASE("selection equals sorting over many chunks") {
+  tally seen;
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) compare_all_pairs(9000 + seed, 4000, seen);
+  CHECK(seen.same > 10);
+}
+
+TEST_CASE("the same selection for any number of threads") {
+  random_source rng(3);
+  select_span span;
+  auto& layer = span.layers.emplace_back(5000, 2, 4);
+  for (float& x : layer.token_scores) x = static_cast<float>(rng.below(3));
+  for (float& x : layer.group_scores) x = static_cast<float>(rng.below(3));
+  layer.problem.protect = {4, 16};
+  using token_level = by_token<global_top_m>;
+  using group_level = by_group<global_top_m>;
+  REQUIRE(span.run<token_level, group_level>({{}, {6000}}, {{}, {9000}}, 1).ok());
+  const auto one = layer.selected();
+  for (int threads : {2, 3, 5}) {
+    REQUIRE(span.run<token_level, group_level>({{}, {6000}}, {{}, {9000}}, threads).ok());
+    CHECK(layer.selected() == one);
+  }
+  index_t kept = 0, groups_kept = 0;
+  for (index_t h = 0; h < 2; ++h) {
+    const head_counts c = count_head(layer.out, h);
+    kept += c.tokens;
+    groups_kept += c.groups;
+  }
+  CHECK(kept == 6000);
+  CHECK(groups_kept == 9000);
+}
+
+TEST_CASE("ties go to the smaller layer, head, token, group; -0 is 0 and NaN is last") {
+  select_span span;
+  for (int l = 0; l < 2; ++l) {
+    auto& m = span.layers.emplace_back(3, 2, 2);
+    std::fill(m.token_scores.begin(), m.token_scores.end(), 1.0f);
+    m.group_scores = {0.0f, -0.0f, -0.0f, 0.0f, NAN,  -std::numeric_limits<float>::infinity(),
+                      0.0f, 0.0f,  0.0f,  0.0f, 0.0f, 0.0f};
+  }
+  REQUIRE(span.run<by_token<global_top_m>, all_groups>({{}, {7}}, {}, 2).ok());
+  CHECK(span.layers[0].selected() ==
+        reference::layer_selection{{{0, 3}, {1, 3}, {2, 3}}, {{0, 3}, {1, 3}, {2, 3}}});
+  CHECK(span.layers[1].selected() == reference::layer_selection{{{0, 3}}, {}});
+  REQUIRE(span.run<all_tokens, by_group<fixed_k>>({}, {{}, {1}}, 2).ok());
+  CHECK(span.layers[0].selected()[0] ==
+        std::vector<reference::kept_token>{{0, 1}, {1, 1}, {2, 2}});  // -inf is above NaN
+  REQUIRE(span.run<all_tokens, by_group<global_top_m>>({}, {{}, {3}}, 2).ok());
+  CHECK(span.layers[0].selected()[0] == std::vector<reference::kept_token>{{0, 3}, {1, 1}, {2, 0}});
+}
+
+TEST_CASE("survivors with an empty mask stay, or go when asked") {
+  select_span span;
+  auto& m = span.layers.emplace_back(4, 1, 2);
+  m.group_scores = {0, 0, 5, 5, 0, 0, 0, 0};
+  m.problem.protect = {0, 1};
+  REQUIRE(span.run<all_tokens, by_group<adaptive_span>>({}, {{}, {1.0f}}, 1).ok());
+  CHECK(m.selected()[0] == std::vector<reference::kept_token>{{0, 0}, {1, 3}, {2, 0}, {3, 3}});
+  m.problem.drop_empty = true;
+  REQUIRE(span.run<all_tokens, by_group<adaptive_span>>({}, {{}, {1.0f}}, 1).ok());
+  CHECK(m.selected()[0] == std::vector<reference::kept_token>{{1, 3}, {3, 3}});
+}
+
+TEST_CASE("one problem may stand for all layers; no layers are no error") {
+  select_span span;
+  for (int l = 0; l < 3; ++l) {
+    auto& m = span.layers.emplace_back(5, 2, 2);
+    m.token_scores = {1, 2, 3, 4, 5, 5, 4, 3, 2, 1};
+  }
+  using op = by_token<keep_ratio>;
+  const cpu::backend b;
+  const auto scores = span.scores();
+  const auto out = span.outputs();
+  const std::span<const select_problem> shared(&span.layers[0].problem, 1);
+  const aligned_memory ws(cpu::select_workspace_bytes<op, all_groups>(b, shared, 3));
+  REQUIRE(
+      cpu::select<op, all_groups>(b, shared, {{}, {0.4}}, {}, scores, out, ws.workspace()).ok());
+  for (const auto& l : span.layers)
+    CHECK(l.selected() == reference::layer_selection{{{3, 3}, {4, 3}}, {{0, 3}, {1, 3}}});
+  CHECK(cpu::select<op, all_groups>(b, shared, {{}, {0.4}}, {}, {}, {}, ws.workspace()).ok());
+}
