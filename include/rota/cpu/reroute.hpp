@@ -78,7 +78,8 @@ struct reroute_scratch {
 
   /// The extra parts of a context, as head h sees them.
   template <class... Parts>
-  context<E, Parts...> parts_of(const context<E, Parts...>& parts, index_t h) const {
+  context<E, Parts...> parts_of([[maybe_unused]] const context<E, Parts...>& parts,
+                                [[maybe_unused]] index_t h) const {
     context<E, Parts...> c;
     (slice_heads(static_cast<const Parts&>(parts), h, heads, static_cast<Parts&>(c)), ...);
     return c;
