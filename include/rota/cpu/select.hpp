@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include <rota/cpu/select/calibrate.hpp>
 #include <rota/cpu/select/check.hpp>
 #include <rota/cpu/select/compact.hpp>
 #include <rota/select/selectors.hpp>

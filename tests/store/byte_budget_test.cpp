@@ -1,0 +1,163 @@
+#include <doctest/doctest.h>
+
+#include <rota/store/byte_budget.hpp>
+
+#include "support/random.hpp"
+
+using namespace rota;
+using namespace rota_test;
+
+namespace {
+
+packed_shape shape_of(index_t kv_heads, index_t d_k, index_t d_v, index_t width, index_t bytes,
+                      value_order order, index_t record_tokens) {
+  packed_shape s;
+  s.kv_heads = kv_heads;
+  s.record = {d_k, d_v, width, bytes};
+  s.order = order;
+  s.record_tokens = record_tokens;
+  return s;
+}
+
+/// Sealed bytes by the arithmetic of packing itself, `slices` spread at random over each head.
+index_t real_bytes(random_source& rng, const packed_shape& s, index_t tokens, index_t slices,
+                   bool lopsided) {
+  packed_size size;
+  for (index_t h = 0; h < s.kv_heads; ++h) {
+    index_t left = slices;
+    for (index_t first = 0; first < tokens; first += s.record_tokens) {
+      const index_t here = std::min(s.record_tokens, tokens - first);
+      const index_t after = (tokens - first - here) * s.record.groups();
+      const index_t least = std::max<index_t>(0, left - after);
+      const index_t most = std::min(left, here * s.record.groups());
+      const index_t own = lopsided ? most : rng.between(least, most);
+      ++size.record_count;
+      size.record_bytes += record_bytes(s, here, own);
+      left -= own;
+    }
+    REQUIRE(left == 0);
+  }
+  return static_cast<index_t>(layout_packed(s, size.record_count, size.record_bytes).tail_keys_at);
+}
+
+}  // namespace
+
+TEST_CASE("what solve_tokens_for_bytes promises fits, and little is wasted") {
+  random_source rng(1);
+  for (int round = 0; round < 3000; ++round) {
+    const index_t width = 8 * rng.between(1, 4), groups = rng.between(1, 16);
+    const auto order = rng.pick<value_order>({value_order::token_major, value_order::group_major});
+    byte_problem p;
+    p.shape = shape_of(rng.between(1, 4), 8 * rng.between(1, 20), width * groups, width,
+                       rng.pick<index_t>({2, 4}), order, rng.pick<index_t>({64, 128}));
+    p.shape.has_means = rng.chance(0.5);
+    p.tokens = rng.between(0, 2000);
+    p.protect = {rng.below(5), rng.below(20)};
+    p.rho = rng.chance(0.2) ? 1.0 : rng.uniform();
+    p.limit = rng.below(p.shape.kv_heads * (p.tokens + 10) *
+                        (p.shape.record.d_k + p.shape.record.d_v) * p.shape.record.element_bytes);
+    index_t tokens = -1;
+    const status s = solve_tokens_for_bytes(p, tokens);
+    CAPTURE(round);
+    if (!s.ok()) {
+      CHECK(s.code == errc::budget_too_small);
+      CHECK(tokens == -1);
+      continue;
+    }
+    CHECK(tokens >= p.protect.count(p.tokens));
+    CHECK(tokens <= p.tokens);
+    const auto slices =
+        static_cast<index_t>(std::llround(p.rho * static_cast<double>(tokens * groups)));
+    CHECK(real_bytes(rng, p.shape, tokens, slices, false) <= p.limit);
+    CHECK(real_bytes(rng, p.shape, tokens, slices, true) <= p.limit);
+  }
+}
+
+TEST_CASE("the slack to the limit is at most one percent at 1024 tokens") {
+  random_source rng(2);
+  for (const auto order : {value_order::token_major, value_order::group_major})
+    for (const double budget : {0.25, 0.375, 0.5, 0.75})
+      for (const double rho : {0.5, 1.0}) {
+        byte_problem p;
+        p.shape = shape_of(2, 64, 64, 16, 2, order, 128);
+        p.shape.has_means = true;
+        p.tokens = 1024;
+        p.protect = {4, 16};
+        p.rho = rho;
+        const auto dense = static_cast<double>(2 * 1024 * 2 * 64 * 2);
+        p.limit = static_cast<index_t>(budget * dense);
+        index_t tokens = 0;
+        REQUIRE(solve_tokens_for_bytes(p, tokens).ok());
+        if (tokens == p.tokens) continue;  // everything fits
+        const auto slices =
+            static_cast<index_t>(std::llround(rho * static_cast<double>(tokens * 4)));
+        const index_t real = real_bytes(rng, p.shape, tokens, slices, false);
+        CAPTURE(budget);
+        CAPTURE(rho);
+        CHECK(real <= p.limit);
+        CHECK(static_cast<double>(p.limit - real) <= 0.01 * static_cast<double>(p.limit));
+      }
+}
+
+TEST_CASE("uneven heads are counted with the records that they may leave half empty") {
+  random_source rng(3);
+  for (int round = 0; round < 300; ++round) {
+    byte_problem p;
+    p.shape = shape_of(4, 64, 64, 16, 2, value_order::group_major, 128);
+    p.tokens = 700;
+    p.rho = rng.uniform();
+    p.limit = rng.between(20000, 700000);
+    p.even_heads = false;
+    index_t tokens = 0;
+    if (!solve_tokens_for_bytes(p, tokens)) continue;
+    // A random split of the total over the heads, and of the slices over the records.
+    index_t left = 4 * tokens;
+    packed_size size;
+    auto slices = static_cast<index_t>(std::llround(p.rho * static_cast<double>(4 * left)));
+    for (index_t h = 0; h < 4; ++h) {
+      const index_t own = h == 3 ? left : std::min(left, rng.below(p.tokens + 1));
+      left -= own;
+      for (index_t first = 0; first < own; first += 128) {
+        const index_t here = std::min<index_t>(128, own - first);
+        const index_t kept = std::min(slices, here * 4);
+        slices -= kept;
+        ++size.record_count;
+        size.record_bytes += record_bytes(p.shape, here, kept);
+      }
+    }
+    const packed_header header = layout_packed(p.shape, size.record_count, size.record_bytes);
+    CHECK(static_cast<index_t>(header.tail_keys_at) <= p.limit);
+  }
+}
+
+TEST_CASE("byte budgets that make no sense are refused by name") {
+  byte_problem good;
+  good.shape = shape_of(2, 64, 64, 16, 2, value_order::group_major, 128);
+  good.tokens = 1000;
+  good.protect = {4, 16};
+  good.rho = 0.5;
+  good.limit = 100000;
+  const auto refused = [&](errc code, const char* argument, auto&& spoil) {
+    byte_problem p = good;
+    spoil(p);
+    index_t tokens = -7;
+    const status s = solve_tokens_for_bytes(p, tokens);
+    CHECK(s.code == code);
+    CHECK(std::string(s.argument) == argument);
+    CHECK(tokens == -7);
+  };
+  refused(errc::bad_ratio, "rho", [](byte_problem& p) { p.rho = 1.1; });
+  refused(errc::bad_ratio, "rho", [](byte_problem& p) { p.rho = NAN; });
+  refused(errc::bad_count, "tokens", [](byte_problem& p) { p.tokens = -1; });
+  refused(errc::bad_count, "sinks", [](byte_problem& p) { p.protect.sinks = -1; });
+  refused(errc::bad_count, "window", [](byte_problem& p) { p.protect.window = -1; });
+  refused(errc::bad_shape, "shape", [](byte_problem& p) { p.shape.kv_heads = 0; });
+  refused(errc::bad_shape, "record_tokens", [](byte_problem& p) { p.shape.record_tokens = 0; });
+  refused(errc::bad_group_width, "d_v", [](byte_problem& p) { p.shape.record.width = 3; });
+  refused(errc::budget_too_small, "limit", [](byte_problem& p) { p.limit = 0; });
+  refused(errc::budget_too_small, "limit", [](byte_problem& p) { p.limit = -5; });
+  refused(errc::budget_too_small, "limit", [](byte_problem& p) { p.rho = 0.001; });
+  index_t tokens = -7;
+  REQUIRE(solve_tokens_for_bytes(good, tokens).ok());
+  CHECK((tokens > 100 && tokens < 1000));
+}
