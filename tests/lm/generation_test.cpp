@@ -17,6 +17,7 @@
 #include "engine/plain_cache.hpp"
 #include "engine/safetensors.hpp"
 #include "engine/sampler.hpp"
+#include "moment_oracle.hpp"
 #include "temp_folder.hpp"
 
 namespace {
@@ -183,7 +184,7 @@ TEST_CASE("observers see what transformers' layers compute, whatever the passes"
     }
     return cache;
   };
-  rota_lm::query_statistics whole(c), parts(c);
+  rota_lm_test::moment_oracle whole(c), parts(c);
   rota_lm::query_window last(c, 6), last_parts(c, 6);
   rota_lm::hidden_states hidden(c, layers),
       residual(c, layers, rota_lm::hidden_states::point::residual);

@@ -17,6 +17,7 @@
 #include "engine/safetensors.hpp"
 #include "engine/scoring_context.hpp"
 #include "masked_cache.hpp"
+#include "moment_oracle.hpp"
 #include "temp_folder.hpp"
 
 namespace {
@@ -47,6 +48,10 @@ using everything = rota::attention<rota::packed<rota::bf16, 8>>;
 using spanning =
     rota::attention<rota::tokens<rota::key_norm, rota::global_top_m>,
                     rota::groups<rota::value_norm, rota::global_top_m>, rota::packed<float, 4>>;
+
+using expecting =
+    rota::attention<rota::tokens<rota::expected_attention, rota::keep_ratio>,
+                    rota::groups<rota::attention_mass, rota::keep_ratio>, rota::packed<float, 4>>;
 
 struct setting {
   explicit setting(const std::string& name)
@@ -163,6 +168,55 @@ TEST_CASE("a packed cache decodes as dense attention with what was dropped maske
       const matrix expected = run(s.lm, s.rest(), oracle);
       CHECK(worst(run(s.lm, s.rest(), packed), expected) < 1e-3f);
     }
+  }
+}
+
+TEST_CASE("the moments that scorers read are those of the queries before RoPE") {
+  const setting s("qwen3");
+  const rota_lm::model_config& c = s.lm.config();
+  dense_cache<float> dense(c, prefix);
+  prefill_record record(s.lm, 5);
+  rota_lm_test::moment_oracle oracle(c);
+  rota_lm::observers both_see(record, oracle);
+  s.lm.forward(s.context().first(17), dense, 0, both_see);
+  s.lm.forward(s.context().subspan(17), dense, 0, both_see);
+  for (std::size_t layer = 0; layer < c.layers; ++layer) {
+    const rota_lm::scoring_context<float> context(dense, record, layer);
+    const auto& seen = context.get();
+    CHECK(seen.tokens() == static_cast<rota::index_t>(prefix));
+    CHECK(seen.queries.extent[0] == 5);
+    for (std::size_t head = 0; head < c.q_heads; ++head) {
+      const auto mean = oracle.mean(layer, head);
+      const auto covariance = oracle.covariance(layer, head);
+      for (Eigen::Index i = 0; i < mean.size(); ++i) {
+        CHECK(seen.mean(head, i) == doctest::Approx(mean[i]).epsilon(1e-4));
+        for (Eigen::Index j = 0; j < mean.size(); ++j) {
+          CHECK(std::abs(seen.covariance(head, i, j) - covariance(i, j)) <
+                1e-4 * covariance.trace());
+        }
+      }
+    }
+  }
+  dense.truncate(prefix - 1);
+  CHECK(one_line_with(error_of([&] { rota_lm::scoring_context<float> late(dense, record, 0); }),
+                      "not of the same tokens"));
+}
+
+TEST_CASE("scorers that need the queries run on the model's own") {
+  for (const std::string name : names) {
+    CAPTURE(name);
+    const setting s(name);
+    dense_cache<float> dense(s.lm.config(), prefix);
+    prefill_record record(s.lm, 8);
+    s.lm.forward(s.context(), dense, 0, record);
+    const auto p = ratios<expecting::params>(0.6, 0.6);
+    rota_lm::span_compressor<expecting, float> compressor(dense, record, p);
+    compressor.select(p);
+    packed_cache<expecting> packed(s.lm.config());
+    compressor.pack(p, packed);
+    masked_cache oracle = masked(compressor, dense);
+    const matrix expected = run(s.lm, s.rest(), oracle);
+    CHECK(worst(run(s.lm, s.rest(), packed), expected) < 1e-3f);
   }
 }
 

@@ -5,7 +5,10 @@
 #include <span>
 #include <vector>
 
+#include <rota/score/query_statistics.hpp>
+
 #include "engine/attention_seam.hpp"
+#include "engine/cache_memory.hpp"
 #include "engine/collectors.hpp"
 #include "engine/config.hpp"
 #include "engine/dense_cache.hpp"
@@ -25,17 +28,31 @@ class prefill_record {
       : config_(lm.config()),
         frequencies_(lm.rotary().frequencies().begin(), lm.rotary().frequencies().end()),
         rope_scale_(lm.rotary().amplitude()),
-        statistics_(lm.config(), skip),
-        window_(lm.config(), window) {}
+        statistics_(config_.layers),
+        window_(config_, window) {
+    const auto heads = static_cast<rota::index_t>(config_.q_heads);
+    const auto d = static_cast<rota::index_t>(config_.head_dim);
+    for (rota::query_statistics& s : statistics_) {
+      memory_.emplace_back(rota::query_statistics::memory_bytes(heads, d));
+      require(s.start(heads, d, {memory_.back().data(), memory_.back().size()},
+                      static_cast<rota::index_t>(skip)),
+              "query statistics");
+    }
+  }
 
-  void on_layer(const layer_trace& trace) {
-    statistics_.on_layer(trace);
-    window_.on_layer(trace);
-    tokens_ = trace.first_position + trace.tokens;
+  void on_layer(const layer_trace& t) {
+    const rota::view<const float, 3> queries(
+        t.q_pre_rope.data(), static_cast<rota::index_t>(t.tokens),
+        static_cast<rota::index_t>(config_.q_heads), static_cast<rota::index_t>(config_.head_dim));
+    require(statistics_.at(t.layer).update(queries), "query statistics");
+    window_.on_layer(t);
+    tokens_ = t.first_position + t.tokens;
   }
 
   const model_config& config() const { return config_; }
-  const query_statistics& statistics() const { return statistics_; }
+  const rota::query_statistics& statistics(std::size_t layer) const {
+    return statistics_.at(layer);
+  }
   const query_window& window() const { return window_; }
   std::span<const float> frequencies() const { return frequencies_; }
   float rope_scale() const { return rope_scale_; }
@@ -46,7 +63,8 @@ class prefill_record {
   model_config config_;
   std::vector<float> frequencies_;
   float rope_scale_;
-  query_statistics statistics_;
+  std::vector<cache_buffer> memory_;
+  std::vector<rota::query_statistics> statistics_;
   query_window window_;
   std::size_t tokens_ = 0;
 };
@@ -99,18 +117,12 @@ class scoring_context {
     const model_config& c = record.config();
     const auto heads = static_cast<rota::index_t>(c.q_heads);
     const auto d = static_cast<rota::index_t>(c.head_dim);
-    for (std::size_t head = 0; head < c.q_heads; ++head) {
-      const query_statistics::vector mean = record.statistics().mean(layer, head);
-      const query_statistics::square covariance = record.statistics().covariance(layer, head);
-      mean_.insert(mean_.end(), mean.data(), mean.data() + mean.size());
-      covariance_.insert(covariance_.end(), covariance.data(),
-                         covariance.data() + covariance.size());
-    }
-    context_.mean = rota::view<const float, 2>(mean_.data(), heads, d);
-    context_.covariance = rota::view<const float, 3>(covariance_.data(), heads, d, d);
+    covariance_.resize(c.q_heads * c.head_dim * c.head_dim);
+    require(record.statistics(layer).finish(rota::view<float, 3>(covariance_.data(), heads, d, d),
+                                            context_),
+            "query statistics");
   }
 
-  std::vector<float> mean_;
   std::vector<float> covariance_;
   context_type context_;
 };
