@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <vector>
 
@@ -41,7 +42,7 @@ class fake_store {
   void add_block(index_t count, rota::value_order order, double keep_group) {
     for (std::size_t h = 0; h < heads_.size(); ++h) add_to_head(h, count, order, keep_group);
     next_position_ = 0;
-    for (const auto& head : heads_) next_position_ = std::max(next_position_, head.next_position);
+    for (const auto& h : heads_) next_position_ = std::max(next_position_, h.next_position);
   }
 
   /// Lets the queries stand further back or ahead than the stored tokens say.

@@ -88,14 +88,11 @@ status attend(const backend& b, std::span<const attend_item<Store>> batch,
   if (status s = check_params(params); !s) return s;
   for (const auto& item : batch)
     if (status s = check_one(item); !s) return s;
-  carver sizes;
-  call_memory<Store>(sizes, b, batch);
+  // The plan is written into the workspace, so that is looked at first.
+  const std::size_t bytes = attend_workspace_bytes(b, batch, params);
+  if (status s = check_workspace(batch, ws, bytes); !s) return s;
   carver c(ws);
-  if (sizes.bytes() > ws.bytes || (ws.data == nullptr && sizes.bytes() > 0))
-    return {errc::workspace_too_small, "ws"};
-  if (status s = check_workspace_apart(batch, {ws.data, sizes.bytes()}); !s) return s;
   const call_memory<Store> memory(c, b, batch);
-  if (status s = c.check(); !s) return s;
   if (batch.size() > 1)
     if (status s = check_apart(batch, memory.uses); !s) return s;
 

@@ -67,8 +67,7 @@ status check_one(const attend_item<Store>& item) {
   const index_t width = item.store->group_width();
   if (width < 1 || item.store->d_v() % width != 0 || item.store->d_v() / width > max_groups)
     return {errc::bad_group_width, "store"};
-  if (item.q.extent[0] > item.store->next_position() && item.q.extent[0] > INT32_MAX)
-    return {errc::bad_count, "q"};
+  if (item.q.extent[0] > INT32_MAX) return {errc::bad_shape, "q"};
   memory_use uses[uses_of_item];
   uses_of(item, uses);
   for (const memory_use& a : uses)
@@ -78,10 +77,14 @@ status check_one(const attend_item<Store>& item) {
   return {};
 }
 
-/// Whether any item's memory lies in the workspace, which is about to be written.
+/// Whether the workspace holds `bytes` aligned bytes and none of any item's memory.
 template <class Store>
-status check_workspace_apart(std::span<const attend_item<Store>> batch, workspace ws) {
-  const byte_range scratch(ws.data, ws.bytes);
+status check_workspace(std::span<const attend_item<Store>> batch, workspace ws, std::size_t bytes) {
+  if (bytes == 0) return {};
+  if (ws.data == nullptr || ws.bytes < bytes ||
+      reinterpret_cast<std::uintptr_t>(ws.data) % workspace_alignment != 0)
+    return {errc::workspace_too_small, "ws"};
+  const byte_range scratch(ws.data, bytes);
   for (const auto& item : batch) {
     memory_use uses[uses_of_item];
     uses_of(item, uses);

@@ -78,20 +78,14 @@ void add_whole_rest(const block<E>& b, token_range range, weights_view<R> w, ind
   }
 }
 
-template <int R, int C, element E>
-index_t add_whole_from(const block<E>& b, token_range range, weights_view<R> w, index_t c,
-                       index_t d_v, bool prefetch, sums_view sums) {
-  for (; c + C * lanes <= d_v; c += C * lanes)
-    add_whole_columns<R, C>(b, range, w, c, prefetch, sums);
-  if constexpr (C > 1) c = add_whole_from<R, C / 2>(b, range, w, c, d_v, prefetch, sums);
-  return c;
-}
-
 template <int R, element E>
 void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, bool prefetch,
                sums_view sums) {
   constexpr int C = simd::accumulators / R < 8 ? simd::accumulators / R : 8;
-  const index_t c = add_whole_from<R, C>(b, range, w, 0, d_v, prefetch, sums);
+  index_t c = 0;
+  for (; c + C * lanes <= d_v; c += C * lanes)
+    add_whole_columns<R, C>(b, range, w, c, prefetch, sums);
+  for (; c + lanes <= d_v; c += lanes) add_whole_columns<R, 1>(b, range, w, c, prefetch, sums);
   if (c < d_v) add_whole_rest<R>(b, range, w, c, d_v - c, sums);
 }
 

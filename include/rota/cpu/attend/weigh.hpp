@@ -31,19 +31,6 @@ void add_slices(const block<E>& b, token_range range, weights_view<R> w, index_t
     add_token_major<R, N, C>(b, range, w, width, prefetch, sums);
 }
 
-template <int R, int N, element E>
-void add_slices_of(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
-                   index_t width, bool prefetch, sums_view sums) {
-  switch (vectors_for(width, N)) {
-    case 4:
-      return add_slices<R, N, 4>(b, range, w, d_v, width, prefetch, sums);
-    case 2:
-      return add_slices<R, N, 2>(b, range, w, d_v, width, prefetch, sums);
-    default:
-      return add_slices<R, N, 1>(b, range, w, d_v, width, prefetch, sums);
-  }
-}
-
 /// Adds the weighted values of the tokens in the range to R rows of sums.
 template <index_t FixedWidth, int R, element E>
 void add_values(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
@@ -53,18 +40,11 @@ void add_values(const block<E>& b, token_range range, weights_view<R> w, index_t
     constexpr int N = lanes_for(FixedWidth);
     add_slices<R, N, vectors_for(FixedWidth, N)>(b, range, w, d_v, FixedWidth, prefetch, sums);
   } else {
-    switch (lanes_for(width)) {
-#if defined(__AVX512F__)
-      case 16:
-        return add_slices_of<R, 16>(b, range, w, d_v, width, prefetch, sums);
-#endif
-#if defined(__AVX2__)
-      case 8:
-        return add_slices_of<R, 8>(b, range, w, d_v, width, prefetch, sums);
-#endif
-      default:
-        return add_slices_of<R, 4>(b, range, w, d_v, width, prefetch, sums);
-    }
+    // A store of unknown width is rare: two kernels serve all of them.
+    if (width % lanes == 0)
+      add_slices<R, lanes, 1>(b, range, w, d_v, width, prefetch, sums);
+    else
+      add_slices<R, 4, 1>(b, range, w, d_v, width, prefetch, sums);
   }
 }
 
