@@ -1,0 +1,311 @@
+// One prefill, compressed by many methods: scores are made once, then selected from, fitted to
+// bytes and packed by each method.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "engine/cache_memory.hpp"
+#include "engine/packed_cache.hpp"
+#include "engine/rota_call.hpp"
+#include "engine/scoring_context.hpp"
+#include "evaluate/level.hpp"
+#include "evaluate/method.hpp"
+
+namespace rota_lm::eval {
+
+using element = rota::bf16;
+using layer_context = scoring_context<element>::context_type;
+
+/// How rows lie in memory: packing is by group width and fill alone, whatever selected.
+template <int Width, class Fill>
+using packing = rota::attention<rota::packed<element, Width>, Fill>;
+using row_cache = packed_cache<packing<8, rota::zero_fill>, packing<16, rota::zero_fill>>;
+
+struct store_choice {
+  int group_width = 16;
+  fill stand_in = fill::zero;
+};
+
+/// Calls f.operator()<Op>() with the packing chosen.
+template <class F>
+decltype(auto) with_packing(const store_choice& c, F&& f) {
+  const bool mean = c.stand_in == fill::mean;
+  if (c.group_width == 8) {
+    return mean ? f.template operator()<packing<8, rota::mean_fill>>()
+                : f.template operator()<packing<8, rota::zero_fill>>();
+  }
+  return mean ? f.template operator()<packing<16, rota::mean_fill>>()
+              : f.template operator()<packing<16, rota::zero_fill>>();
+}
+
+/// Kept fractions of all tokens, and of the survivors' groups. Protected ones count inside.
+struct fractions {
+  double tokens = 1;
+  double groups = 1;
+};
+
+/// What a selection kept of a span of layers.
+struct kept_counts {
+  std::size_t tokens = 0;      ///< over all layers and kv heads
+  std::size_t groups = 0;      ///< of the survivors
+  std::size_t all_tokens = 0;  ///< tokens * layers * kv heads
+};
+
+/// The layers of one sequence. Contexts refer to memory that must outlive this.
+class compressor {
+ public:
+  compressor(std::vector<layer_context> contexts, rota::protection protect, store_choice store,
+             rota::cpu::backend backend = {})
+      : contexts_(std::move(contexts)), store_(store), backend_(backend) {
+    groups_ = static_cast<int>(contexts_.at(0).d_v()) / store.group_width;
+    for (const layer_context& c : contexts_) {
+      rota::select_problem p;
+      p.tokens = c.tokens();
+      p.kv_heads = c.kv_heads();
+      p.groups = groups_;
+      p.protect = protect;
+      problems_.push_back(p);
+      kept_.emplace_back(p.kv_heads, p.tokens);
+      views_.push_back(kept_.back().view);
+    }
+  }
+
+  /// The largest fraction, to 1/4096, whose stores take at most `bytes` without their tails: of
+  /// the tokens, with `rho` of the survivors' groups where the method selects those too, or else
+  /// of the groups. Leaves that selection in place. Nothing when no fraction that can hold the
+  /// protected tokens fits.
+  std::optional<fractions> fit(const method& m, double rho, std::size_t bytes) {
+    constexpr int steps = 4096;
+    const auto at = [&](int step) {
+      const double x = static_cast<double>(step) / steps;
+      return m.tokens ? fractions{x, m.groups ? rho : 1.0} : fractions{1.0, x};
+    };
+    int low = 0, high = steps + 1;  // what is looked for is in [low, high)
+    while (high - low > 1) {
+      const int middle = low + (high - low) / 2;
+      // Too small a fraction for the protected tokens is not too many bytes: look higher.
+      (!try_select(m, at(middle)) || sealed_bytes() <= bytes ? low : high) = middle;
+    }
+    if (!try_select(m, at(low)) || sealed_bytes() > bytes) return {};
+    return at(low);
+  }
+
+  /// Whether the budgets could hold the protected tokens; else nothing was selected. Throws on
+  /// any other failure.
+  bool try_select(const method& m, const fractions& f) {
+    const std::vector<rota::layer_scores>& scores = scores_of(m);
+    const rota::status s = m.groups ? select_groups(m, f, scores) : select_tokens(m, f, scores);
+    if (s == rota::errc::budget_too_small) return false;
+    require(s, "selection");
+    return true;
+  }
+
+  /// Bytes of the last selection's stores, without tails, everything else counted.
+  std::size_t sealed_bytes() const {
+    return with_packing(store_, [&]<class Op>() {
+      typename Op::params p;
+      p.store.tail_capacity = 0;
+      rota::index_t bytes = 0;
+      for (std::size_t i = 0; i < contexts_.size(); ++i) {
+        bytes += Op::store_bytes(contexts_[i], views_[i], p);
+      }
+      return static_cast<std::size_t>(bytes);
+    });
+  }
+
+  /// Packs the last selection as all the layers of `out`, into memory of exactly their size with
+  /// room for `tail` tokens each.
+  void pack(std::size_t tail, row_cache& out) {
+    with_packing(store_, [&]<class Op>() {
+      typename Op::params p;
+      p.store.tail_capacity = static_cast<rota::index_t>(tail);
+      for (std::size_t i = 0; i < contexts_.size(); ++i) {
+        const auto bytes = Op::store_bytes(contexts_[i], views_[i], p);
+        cache_buffer memory = out.allocate(static_cast<std::size_t>(bytes));
+        typename Op::store_type store{memory.data(), bytes};
+        const rota::workspace ws =
+            scratch_.at_least(Op::pack_workspace_bytes(backend_, contexts_[i], p));
+        require(Op::pack(backend_, contexts_[i], views_[i], p, store, ws), layer_name(i));
+        out.add_layer(std::move(memory), store);
+      }
+    });
+  }
+
+  kept_counts kept() const {
+    kept_counts out;
+    for (std::size_t i = 0; i < views_.size(); ++i) {
+      for (rota::index_t h = 0; h < problems_[i].kv_heads; ++h) {
+        const rota::head_counts c = rota::count_head(views_[i], h);
+        out.tokens += static_cast<std::size_t>(c.tokens);
+        out.groups += static_cast<std::size_t>(c.groups);
+      }
+      out.all_tokens += static_cast<std::size_t>(problems_[i].kv_heads * problems_[i].tokens);
+    }
+    return out;
+  }
+
+  std::size_t layers() const { return contexts_.size(); }
+  int groups() const { return groups_; }
+  const rota::selection& selection(std::size_t layer) const { return views_.at(layer); }
+
+ private:
+  /// Memory of one layer's selection.
+  struct kept_memory {
+    kept_memory(rota::index_t heads, rota::index_t tokens)
+        : indices(static_cast<std::size_t>(heads * tokens)),
+          masks(static_cast<std::size_t>(heads * tokens)),
+          counts(static_cast<std::size_t>(heads)) {
+      view.indices = rota::view<std::int32_t, 2>(indices.data(), heads, tokens);
+      view.masks = rota::view<rota::group_mask, 2>(masks.data(), heads, tokens);
+      view.counts = rota::view<std::int32_t, 1>(counts.data(), heads);
+    }
+    kept_memory(kept_memory&&) = default;  // vectors keep their memory: the views stay valid
+    kept_memory(const kept_memory&) = delete;
+
+    std::vector<std::int32_t> indices;
+    std::vector<rota::group_mask> masks;
+    std::vector<std::int32_t> counts;
+    rota::selection view;
+  };
+  /// One scorer's scores of all layers, or those of both levels of a method.
+  struct score_memory {
+    std::vector<std::vector<float>> values;
+    std::vector<rota::layer_scores> layers;
+  };
+
+  static std::string layer_name(std::size_t layer) { return "layer " + std::to_string(layer); }
+
+  const score_memory& scored(token_scorer which) {
+    const auto [place, fresh] = token_scores_.try_emplace(which);
+    if (!fresh) return place->second;
+    with_token_scorer(which, [&]<class Scorer>() {
+      for (std::size_t i = 0; i < contexts_.size(); ++i) {
+        const layer_context& c = contexts_[i];
+        typename Scorer::params p;
+        if constexpr (requires { p.sinks; }) p.sinks = problems_[i].protect.sinks;
+        std::vector<float>& values =
+            place->second.values.emplace_back(static_cast<std::size_t>(c.kv_heads() * c.tokens()));
+        rota::layer_scores out;
+        out.tokens = rota::view<float, 2>(values.data(), c.kv_heads(), c.tokens());
+        const rota::workspace ws =
+            scratch_.at_least(rota::cpu::score_tokens_workspace_bytes(backend_, Scorer{}, p, c));
+        require(rota::cpu::score_tokens(backend_, Scorer{}, p, c, out.tokens, ws), layer_name(i));
+        place->second.layers.push_back(out);
+      }
+    });
+    return place->second;
+  }
+
+  const score_memory& scored(group_scorer which) {
+    const auto [place, fresh] = group_scores_.try_emplace(which);
+    if (!fresh) return place->second;
+    with_group_scorer(which, [&]<class Scorer>() {
+      for (std::size_t i = 0; i < contexts_.size(); ++i) {
+        const layer_context& c = contexts_[i];
+        const typename Scorer::params p;
+        const int width = store_.group_width;
+        std::vector<float>& values = place->second.values.emplace_back(
+            static_cast<std::size_t>(c.kv_heads() * c.tokens() * groups_));
+        rota::layer_scores out;
+        out.groups = rota::view<float, 3>(values.data(), c.kv_heads(), c.tokens(), groups_);
+        const rota::workspace ws = scratch_.at_least(
+            rota::cpu::score_groups_workspace_bytes(backend_, Scorer{}, p, c, width));
+        require(rota::cpu::score_groups(backend_, Scorer{}, p, c, width, out.groups, ws),
+                layer_name(i));
+        place->second.layers.push_back(out);
+      }
+    });
+    return place->second;
+  }
+
+  /// The views of a method's scores; valid until the next call.
+  const std::vector<rota::layer_scores>& scores_of(const method& m) {
+    method_scores_.assign(contexts_.size(), {});
+    if (m.tokens) {
+      const score_memory& s = scored(m.tokens->scorer);
+      for (std::size_t i = 0; i < layers(); ++i) method_scores_[i].tokens = s.layers[i].tokens;
+    }
+    if (m.groups) {
+      const score_memory& s = scored(m.groups->scorer);
+      for (std::size_t i = 0; i < layers(); ++i) method_scores_[i].groups = s.layers[i].groups;
+    }
+    return method_scores_;
+  }
+
+  /// Selection depends on scores and budgets alone, so any scorer may stand in for the one that
+  /// made the scores: 24 selectors are compiled instead of 118.
+  template <class Budget>
+  using by_tokens = rota::tokens<rota::key_norm, Budget>;
+  template <class Budget>
+  using by_groups = rota::groups<rota::value_norm, Budget>;
+
+  template <class Op>
+  rota::status run(const typename Op::params& p, const std::vector<rota::layer_scores>& scores) {
+    const rota::workspace ws = scratch_.at_least(Op::select_workspace_bytes(backend_, problems_));
+    return Op::select(backend_, problems_, p, scores, views_, ws);
+  }
+
+  /// The token stage alone.
+  rota::status select_tokens(const method& m, const fractions& f,
+                             const std::vector<rota::layer_scores>& scores) {
+    if (!m.tokens) return run<rota::attention<>>({}, scores);
+    return with_budget(m.tokens->rule, [&]<class Budget>() {
+      using op = rota::attention<by_tokens<Budget>>;
+      typename op::params p;
+      p.tokens.budget = budget_at<Budget>(f.tokens, token_level(problems_, scores));
+      return run<op>(p, scores);
+    });
+  }
+
+  /// Both stages, or the group stage alone.
+  rota::status select_groups(const method& m, const fractions& f,
+                             const std::vector<rota::layer_scores>& scores) {
+    // What these budgets count depends on who survives, so that is asked first.
+    const bool needs_survivors =
+        m.groups->rule == budget::global_top_m || m.groups->rule == budget::adaptive_span;
+    if (needs_survivors) {
+      if (rota::status s = select_tokens(m, f, scores); !s.ok()) return s;
+    }
+    const group_level level(problems_, scores, views_);
+    return with_budget(m.groups->rule, [&]<class GroupBudget>() {
+      const typename GroupBudget::params groups = budget_at<GroupBudget>(f.groups, level);
+      if (!m.tokens) {
+        using op = rota::attention<by_groups<GroupBudget>>;
+        typename op::params p;
+        p.groups.budget = groups;
+        return run<op>(p, scores);
+      }
+      return with_budget(m.tokens->rule, [&]<class TokenBudget>() {
+        using op = rota::attention<by_tokens<TokenBudget>, by_groups<GroupBudget>>;
+        typename op::params p;
+        p.tokens.budget = budget_at<TokenBudget>(f.tokens, token_level(problems_, scores));
+        p.groups.budget = groups;
+        return run<op>(p, scores);
+      });
+    });
+  }
+
+  std::vector<layer_context> contexts_;
+  store_choice store_;
+  rota::cpu::backend backend_;
+  int groups_ = 0;
+  std::vector<rota::select_problem> problems_;
+  std::vector<kept_memory> kept_;
+  std::vector<rota::selection> views_;
+  std::map<token_scorer, score_memory> token_scores_;
+  std::map<group_scorer, score_memory> group_scores_;
+  std::vector<rota::layer_scores> method_scores_;
+  scratch_memory scratch_;
+};
+
+}  // namespace rota_lm::eval

@@ -1,0 +1,103 @@
+// The results as JSON.
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "engine/error.hpp"
+#include "engine/json.hpp"
+#include "evaluate/results.hpp"
+
+namespace rota_lm::eval {
+
+using ordered_json = nlohmann::ordered_json;
+
+namespace detail {
+
+/// null for what is not known; six places, so that files can be read.
+inline ordered_json number(double x) {
+  if (!std::isfinite(x)) return nullptr;
+  return std::round(x * 1e6) / 1e6;
+}
+inline ordered_json range_of(const estimate& x) {
+  if (!x.known()) return nullptr;
+  return ordered_json::array({number(x.range.low), number(x.range.high)});
+}
+
+inline double chance_of(synth::task kind) {
+  return kind == synth::task::choice ? 0.25 : 0;
+}
+
+/// The keys that say how a row came to be; the same in all rows of a run but for the selectors.
+inline void add_setting(const evaluation& e, const row_result& r, ordered_json& out) {
+  const options& o = e.how;
+  out["protocol"] = name_of(protocol_names, o.when);
+  out["token_selector"] = describe(r.spec.how.tokens);
+  out["group_selector"] = describe(r.spec.how.groups);
+  out["fill"] = name_of(fill_names, o.stand_in);
+  out["context"] = o.context;
+  out["sinks"] = o.sinks;
+  out["window"] = o.window;
+  out["seed"] = o.seed;
+  out["kv_bytes_ratio_worst_sample"] =
+      number(r.spec.packed() ? r.bytes.worst_ratio : r.spec.kv_budget);
+  out["dense_bytes_while_packed_decodes"] = e.dense_bytes_while_packed_decodes;
+  out["memory_checks"] = e.memory_checks;
+}
+
+inline void add_intervals(const evaluation& e, const row_result& r, ordered_json& out) {
+  ordered_json intervals, differences, difference_ranges, chance;
+  for (const synth::task kind : e.how.tasks) {
+    const std::string name = name_of(task_names, kind);
+    intervals[name] = range_of(score_of(r, kind, e.how.seed));
+    const estimate d = difference_to_dense(e, r, kind);
+    differences[name] = number(d.value);
+    difference_ranges[name] = range_of(d);
+    if (kind != synth::task::text) chance[name] = chance_of(kind);
+  }
+  out["interval_95"] = intervals;
+  out["difference_to_dense"] = differences;
+  out["difference_interval_95"] = difference_ranges;
+  out["chance"] = chance;
+}
+
+}  // namespace detail
+
+inline ordered_json row_json(const evaluation& e, const row_result& r) {
+  using detail::number;
+  const bool packed = r.spec.packed();
+  const double whole = r.spec.kv_budget;  // 1 for dense, 0 without context
+  ordered_json out;
+  out["method"] = r.spec.how.name;
+  out["tokens_kept"] = number(packed ? r.bytes.tokens_kept() : whole);
+  out["rho"] = number(packed ? r.bytes.rho() : whole);
+  out["kv_budget"] = number(r.spec.kv_budget);
+  out["kv_bytes_ratio"] = number(packed ? r.bytes.ratio() : whole);
+  for (const auto& [name, kind] : task_names) {
+    out[std::string(name)] = number(score_of(r, kind, e.how.seed).value);
+  }
+  out["n"] = e.how.samples;
+  out["decode_ms_per_token"] = number(r.decode_ms);
+  out["attend_time_ratio"] = number(r.attend_time_ratio);
+  if (!r.failure.empty()) out["failure"] = r.failure;
+  detail::add_setting(e, r, out);
+  detail::add_intervals(e, r, out);
+  return out;
+}
+
+/// An array of rows.
+inline ordered_json results_json(const evaluation& e) {
+  ordered_json rows = ordered_json::array();
+  for (const row_result& r : e.rows) rows.push_back(row_json(e, r));
+  return rows;
+}
+
+inline void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text << std::flush;
+  if (!file) fail(path, "cannot be written");
+}
+
+}  // namespace rota_lm::eval

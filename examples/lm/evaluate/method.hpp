@@ -1,0 +1,118 @@
+// What is compared: methods, each a token selector, a group selector, both or neither, and the
+// rows of the table, each a method at a budget.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "evaluate/policies.hpp"
+
+namespace rota_lm::eval {
+
+struct token_choice {
+  token_scorer scorer = token_scorer::expected_attention;
+  budget rule = budget::keep_ratio;
+};
+struct group_choice {
+  group_scorer scorer = group_scorer::attention_mass;
+  budget rule = budget::global_top_m;
+};
+
+struct method {
+  std::string name;
+  std::optional<token_choice> tokens;  ///< none: every token survives
+  std::optional<group_choice> groups;  ///< none: survivors stay whole
+
+  bool dense() const { return !tokens && !groups; }
+  bool both() const { return tokens && groups; }
+};
+
+/// "expected_attention:keep_ratio", "-" where every token survives.
+inline std::string describe(const std::optional<token_choice>& c) {
+  if (!c) return "-";
+  return name_of(token_scorer_names, c->scorer) + ":" + name_of(budget_names, c->rule);
+}
+inline std::string describe(const std::optional<group_choice>& c) {
+  if (!c) return "-";
+  return name_of(group_scorer_names, c->scorer) + ":" + name_of(budget_names, c->rule);
+}
+
+namespace detail {
+
+/// One SCORER:BUDGET: which level it is of, the scorer's name says.
+inline void add_selector(method& m, std::string_view text, std::string_view where) {
+  const std::size_t colon = text.find(':');
+  const std::string_view scorer = text.substr(0, colon);
+  const auto of_tokens = find_name(token_scorer_names, scorer);
+  const auto of_groups = find_name(group_scorer_names, scorer);
+  if (colon == std::string_view::npos || (!of_tokens && !of_groups)) {
+    fail(where, "\"" + printable(m.name, 80) +
+                    "\" is not dense, token_only, subtoken_only, token_x_subtoken or "
+                    "SCORER:BUDGET[+SCORER:BUDGET] of scorers " +
+                    list_names(token_scorer_names) + " (tokens), " +
+                    list_names(group_scorer_names) + " (groups)");
+  }
+  const budget rule = value_of(budget_names, text.substr(colon + 1), where);
+  if ((of_tokens && m.tokens) || (of_groups && m.groups)) {
+    fail(where, "\"" + printable(m.name, 80) + "\" has two selectors of one level");
+  }
+  if (of_tokens) m.tokens = token_choice{*of_tokens, rule};
+  if (of_groups) m.groups = group_choice{*of_groups, rule};
+}
+
+}  // namespace detail
+
+/// A method by name; `tokens` and `groups` are what the named ones are made of.
+inline method parse_method(const std::string& name, const token_choice& tokens,
+                           const group_choice& groups, std::string_view where) {
+  if (name == "dense") return {name, {}, {}};
+  if (name == "token_only") return {name, tokens, {}};
+  if (name == "subtoken_only") return {name, {}, groups};
+  if (name == "token_x_subtoken") return {name, tokens, groups};
+  method m{name, {}, {}};
+  const std::size_t plus = name.find('+');
+  detail::add_selector(m, std::string_view(name).substr(0, plus), where);
+  if (plus != std::string::npos) {
+    detail::add_selector(m, std::string_view(name).substr(plus + 1), where);
+  }
+  return m;
+}
+
+/// A row of the table.
+struct row_spec {
+  enum class kind { no_context, dense, packed };
+  kind what = kind::packed;
+  method how;
+  double kv_budget = 1;
+
+  bool packed() const { return what == kind::packed; }
+  /// "token_only at 0.375".
+  std::string title() const {
+    if (!packed()) return how.name;
+    std::string number = std::to_string(kv_budget);
+    number.erase(number.find_last_not_of('0') + 1);
+    if (number.back() == '.') number += '0';
+    return how.name + " at " + number;
+  }
+};
+
+/// The rows: without context and dense for orientation, then every method at each of its budgets.
+/// A method that keeps every token keeps every key, half of all bytes where d_k = d_v, and so has
+/// budgets of its own.
+inline std::vector<row_spec> list_rows(const std::vector<method>& methods,
+                                       const std::vector<double>& budgets,
+                                       const std::vector<double>& every_token_budgets) {
+  std::vector<row_spec> rows{{row_spec::kind::no_context, {"no_context", {}, {}}, 0},
+                             {row_spec::kind::dense, {"dense", {}, {}}, 1}};
+  for (const method& m : methods) {
+    if (m.dense()) continue;
+    for (const double b : m.tokens ? budgets : every_token_budgets) {
+      rows.push_back({row_spec::kind::packed, m, b});
+    }
+  }
+  return rows;
+}
+
+}  // namespace rota_lm::eval

@@ -1,0 +1,175 @@
+// The command line of evaluate.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/arguments.hpp"
+#include "engine/error.hpp"
+#include "evaluate/method.hpp"
+#include "generator.hpp"
+
+namespace rota_lm::eval {
+
+/// Whether the question is there when the cache is compressed. Two different problems, never mixed.
+enum class protocol { seen, unseen };
+inline constexpr std::array protocol_names{named<protocol>{"seen", protocol::seen},
+                                           named<protocol>{"unseen", protocol::unseen}};
+inline constexpr std::array task_names{named<synth::task>{"perplexity", synth::task::text},
+                                       named<synth::task>{"needle", synth::task::needle},
+                                       named<synth::task>{"vartrack", synth::task::vartrack},
+                                       named<synth::task>{"choice", synth::task::choice}};
+
+struct options {
+  std::string model;
+  std::vector<synth::task> tasks;
+  std::vector<method> methods;
+  token_choice tokens;
+  group_choice groups;
+  std::vector<double> budgets;
+  std::vector<double> every_token_budgets;
+  double rho = 0.5;
+  fill stand_in = fill::mean;
+  int group_width = 0;  ///< 0: 16, or 8 where heads are narrower than 64
+  std::size_t samples = 200;
+  std::uint64_t seed = 1;
+  std::size_t context = 1024;
+  std::size_t sinks = 4;
+  std::size_t window = 16;
+  protocol when = protocol::seen;
+  int threads = 2;
+  std::string json;  ///< file; empty: none
+  std::string out;   ///< folder for results.json and the pictures; empty: none
+  bool demo = false;
+};
+
+inline constexpr std::string_view usage =
+    "evaluate --model DIR [--tasks perplexity,needle,vartrack,choice]\n"
+    "  [--methods dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET]]\n"
+    "  [--token-scorer NAME] [--token-budget NAME] [--group-scorer NAME] [--group-budget NAME]\n"
+    "  [--budgets 0.75,0.5,0.375,0.25] [--every-token-budgets 0.75,0.5625] [--rho 0.5]\n"
+    "  [--fill zero|mean] [--group-width 8|16] [--samples 200] [--seed 1] [--context 1024]\n"
+    "  [--sinks 4] [--window 16] [--protocol seen|unseen] [--threads 2]\n"
+    "  [--json FILE] [--out DIR] [--demo]\n";
+
+namespace detail {
+
+inline std::vector<std::string> split(const std::string& text, const std::string& where) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0;;) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    out.push_back(text.substr(at, comma - at));
+    if (out.back().empty()) fail(where, "\"" + printable(text, 80) + "\" has an empty entry");
+    if (std::count(out.begin(), out.end(), out.back()) > 1) {
+      fail(where, "names \"" + printable(out.back(), 40) + "\" twice");
+    }
+    if (comma == text.size()) return out;
+    at = comma + 1;
+  }
+}
+
+/// A ratio in [0, 1].
+inline double ratio(const std::string& word, const std::string& where) {
+  double value = 0;
+  const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
+  const bool whole = problem == std::errc() && end == word.data() + word.size();
+  if (!whole || !(value >= 0 && value <= 1)) {
+    fail(where, "\"" + printable(word, 40) + "\" is not a number in [0, 1]");
+  }
+  return value;
+}
+
+inline std::vector<double> ratios(const std::string& text, const std::string& where) {
+  std::vector<double> out;
+  for (const std::string& word : split(text, where)) out.push_back(ratio(word, where));
+  return out;
+}
+
+/// The given value of an option, or what stands in for it.
+inline std::string text_or(const arguments& given, const std::string& name, const char* otherwise) {
+  return given.has(name) ? given.text(name) : otherwise;
+}
+
+inline void read_selectors(const arguments& given, options& o) {
+  const auto named_by = [&](const auto& table, const char* option, auto& value) {
+    if (given.has(option)) {
+      value = value_of(table, given.text(option), std::string("--") + option);
+    }
+  };
+  named_by(token_scorer_names, "token-scorer", o.tokens.scorer);
+  named_by(budget_names, "token-budget", o.tokens.rule);
+  named_by(group_scorer_names, "group-scorer", o.groups.scorer);
+  named_by(budget_names, "group-budget", o.groups.rule);
+  named_by(fill_names, "fill", o.stand_in);
+  named_by(protocol_names, "protocol", o.when);
+}
+
+inline void read_lists(const arguments& given, options& o) {
+  for (const std::string& name :
+       split(text_or(given, "tasks", "perplexity,needle,vartrack,choice"), "--tasks")) {
+    o.tasks.push_back(value_of(task_names, name, "--tasks"));
+  }
+  const std::string methods =
+      text_or(given, "methods", "dense,token_only,subtoken_only,token_x_subtoken");
+  for (const std::string& name : split(methods, "--methods")) {
+    o.methods.push_back(parse_method(name, o.tokens, o.groups, "--methods"));
+  }
+  o.budgets = ratios(text_or(given, "budgets", "0.75,0.5,0.375,0.25"), "--budgets");
+  o.every_token_budgets =
+      ratios(text_or(given, "every-token-budgets", "0.75,0.5625"), "--every-token-budgets");
+}
+
+inline void read_numbers(const arguments& given, options& o) {
+  o.rho = ratio(text_or(given, "rho", "0.5"), "--rho");
+  o.group_width = static_cast<int>(given.count("group-width", 0, 8, 16));
+  if (o.group_width != 0 && o.group_width != 8 && o.group_width != 16) {
+    fail("--group-width", "must be 8 or 16");
+  }
+  o.samples = given.count("samples", o.samples, 1, 1'000'000);
+  o.seed = given.count("seed", o.seed, 0, 1'000'000'000);
+  o.context = given.count("context", o.context, 128, 1 << 20);
+  o.sinks = given.count("sinks", o.sinks, 0, 1 << 20);
+  o.window = given.count("window", o.window, 1, 1 << 20);
+  o.threads = static_cast<int>(given.count("threads", 2, 1, 256));
+}
+
+}  // namespace detail
+
+/// Parses a command line. Throws rota_lm::error on anything unknown or out of range.
+/// The demo is the defaults on the repository's own checkpoint, with everything written to a
+/// folder.
+inline options parse_options(int argc, const char* const* argv) {
+  std::vector<const char*> pairs;
+  options o;
+  for (int i = 0; i < argc; ++i) {
+    if (i > 0 && std::string_view(argv[i]) == "--demo") {
+      o.demo = true;
+    } else {
+      pairs.push_back(argv[i]);
+    }
+  }
+  const arguments given(
+      static_cast<int>(pairs.size()), pairs.data(),
+      {"model", "tasks",        "methods",      "token-scorer", "token-budget",
+       "fill",  "group-scorer", "group-budget", "budgets",      "every-token-budgets",
+       "rho",   "group-width",  "samples",      "seed",         "context",
+       "sinks", "window",       "protocol",     "threads",      "json",
+       "out"});
+  const std::string own = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
+  o.model = o.demo && !given.has("model") ? own : given.text("model");
+  o.out = detail::text_or(given, "out", o.demo ? "build/demo" : "");
+  if (given.has("json")) o.json = given.text("json");
+  detail::read_selectors(given, o);
+  detail::read_lists(given, o);
+  detail::read_numbers(given, o);
+  return o;
+}
+
+}  // namespace rota_lm::eval

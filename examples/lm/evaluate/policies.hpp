@@ -1,0 +1,111 @@
+// The library's policies by name: what a command line says becomes a type.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <rota/rota.hpp>
+
+#include "engine/error.hpp"
+
+namespace rota_lm::eval {
+
+enum class token_scorer { window_sink, key_norm, expected_attention };
+enum class group_scorer { value_norm, attention_mass };
+enum class budget { keep_ratio, fixed_k, global_top_m, adaptive_span };
+enum class fill { zero, mean };
+
+template <class Enum>
+using named = std::pair<std::string_view, Enum>;
+
+inline constexpr std::array token_scorer_names{
+    named<token_scorer>{"window_sink", token_scorer::window_sink},
+    named<token_scorer>{"key_norm", token_scorer::key_norm},
+    named<token_scorer>{"expected_attention", token_scorer::expected_attention}};
+inline constexpr std::array group_scorer_names{
+    named<group_scorer>{"value_norm", group_scorer::value_norm},
+    named<group_scorer>{"attention_mass", group_scorer::attention_mass}};
+inline constexpr std::array budget_names{named<budget>{"keep_ratio", budget::keep_ratio},
+                                         named<budget>{"fixed_k", budget::fixed_k},
+                                         named<budget>{"global_top_m", budget::global_top_m},
+                                         named<budget>{"adaptive_span", budget::adaptive_span}};
+inline constexpr std::array fill_names{named<fill>{"zero", fill::zero},
+                                       named<fill>{"mean", fill::mean}};
+
+template <class Table>
+auto find_name(const Table& table, std::string_view name) {
+  std::optional<typename Table::value_type::second_type> found;
+  for (const auto& [known, value] : table) {
+    if (known == name) found = value;
+  }
+  return found;
+}
+
+/// The names of a table, for error messages: "a, b or c".
+template <class Table>
+std::string list_names(const Table& table) {
+  std::string out;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (i > 0) out += i + 1 == table.size() ? " or " : ", ";
+    out += table[i].first;
+  }
+  return out;
+}
+
+/// What a name stands for; `where` is the option that holds it.
+template <class Table>
+auto value_of(const Table& table, std::string_view name, std::string_view where) {
+  const auto found = find_name(table, name);
+  if (!found) fail(where, "\"" + printable(name, 40) + "\" is not " + list_names(table));
+  return *found;
+}
+
+template <class Table, class Enum>
+std::string name_of(const Table& table, Enum value) {
+  for (const auto& [name, known] : table) {
+    if (known == value) return std::string(name);
+  }
+  return "?";
+}
+
+// Each visitor calls f.operator()<Policy>().
+
+template <class F>
+decltype(auto) with_token_scorer(token_scorer s, F&& f) {
+  switch (s) {
+    case token_scorer::window_sink:
+      return f.template operator()<rota::window_sink>();
+    case token_scorer::key_norm:
+      return f.template operator()<rota::key_norm>();
+    case token_scorer::expected_attention:
+      break;
+  }
+  return f.template operator()<rota::expected_attention>();
+}
+
+template <class F>
+decltype(auto) with_group_scorer(group_scorer s, F&& f) {
+  if (s == group_scorer::value_norm) return f.template operator()<rota::value_norm>();
+  return f.template operator()<rota::attention_mass>();
+}
+
+template <class F>
+decltype(auto) with_budget(budget b, F&& f) {
+  switch (b) {
+    case budget::keep_ratio:
+      return f.template operator()<rota::keep_ratio>();
+    case budget::fixed_k:
+      return f.template operator()<rota::fixed_k>();
+    case budget::global_top_m:
+      return f.template operator()<rota::global_top_m>();
+    case budget::adaptive_span:
+      break;
+  }
+  return f.template operator()<rota::adaptive_span>();
+}
+
+}  // namespace rota_lm::eval

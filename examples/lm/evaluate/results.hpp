@@ -1,0 +1,98 @@
+// What a run finds out, row by row.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "evaluate/method.hpp"
+#include "evaluate/options.hpp"
+#include "evaluate/statistics.hpp"
+
+namespace rota_lm::eval {
+
+inline constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+
+/// Sums over all samples that a row compressed.
+struct byte_sums {
+  double packed = 0;       ///< measured, without tails
+  double dense = 0;        ///< the dense store's, of the same tokens
+  double worst_ratio = 0;  ///< of a single sample
+  double tokens = 0;       ///< kept, over layers and kv heads
+  double all_tokens = 0;
+  double groups = 0;      ///< kept inside the survivors
+  double all_groups = 0;  ///< of the survivors
+
+  double ratio() const { return dense > 0 ? packed / dense : unknown; }
+  double tokens_kept() const { return all_tokens > 0 ? tokens / all_tokens : unknown; }
+  double rho() const { return all_groups > 0 ? groups / all_groups : unknown; }
+};
+
+struct row_result {
+  row_spec spec;
+  std::string failure;  ///< why there are no numbers; empty where there are
+  std::map<synth::task, std::vector<outcome>> outcomes;  ///< by number of the sample
+  byte_sums bytes;
+  double decode_ms = unknown;          ///< per token
+  double attend_time_ratio = unknown;  ///< over dense
+};
+
+/// How many groups each token of one sample keeps: the paper's diagnostic.
+struct retention_map {
+  static constexpr int evicted = -1;
+
+  std::string row;  ///< whose it is
+  std::size_t layers = 0, heads = 0, tokens = 0;
+  int groups = 0;
+  std::vector<std::int8_t> kept;  ///< [layers, heads, tokens]: groups, or evicted
+  std::size_t sinks = 0, window = 0;
+  double depth = 0;  ///< where the asked statement begins, 0..1 of the context
+
+  int at(std::size_t layer, std::size_t head, std::size_t token) const {
+    return kept[(layer * heads + head) * tokens + token];
+  }
+};
+
+struct evaluation {
+  options how;
+  std::vector<row_result> rows;
+  retention_map retention;
+  std::size_t dense_bytes_while_packed_decodes = 0;
+  std::size_t memory_checks = 0;
+  double seconds = 0;
+
+  const row_result* find(row_spec::kind what) const {
+    for (const row_result& r : rows) {
+      if (r.spec.what == what) return &r;
+    }
+    return nullptr;
+  }
+};
+
+/// What a task's outcomes come to: a perplexity, or an accuracy.
+inline estimate score_of(const row_result& r, synth::task kind, std::uint64_t seed) {
+  const auto found = r.outcomes.find(kind);
+  if (found == r.outcomes.end() || !r.failure.empty()) return {};
+  return kind == synth::task::text ? perplexity(found->second, seed) : accuracy(found->second);
+}
+
+/// The same minus dense's, on the same samples.
+inline estimate difference_to_dense(const evaluation& e, const row_result& r, synth::task kind) {
+  const row_result* dense = e.find(row_spec::kind::dense);
+  const auto mine = r.outcomes.find(kind);
+  if (dense == nullptr || mine == r.outcomes.end() || !r.failure.empty()) return {};
+  const bool is_text = kind == synth::task::text;
+  return paired_difference(mine->second, dense->outcomes.at(kind), e.how.seed,
+                           [&](double mean) { return is_text ? std::exp(mean) : mean; });
+}
+
+inline bool has_task(const options& o, synth::task kind) {
+  return std::find(o.tasks.begin(), o.tasks.end(), kind) != o.tasks.end();
+}
+
+}  // namespace rota_lm::eval

@@ -1,0 +1,196 @@
+// The samples: prefilled once, compressed by every row, answered by every row.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evaluate/parallel.hpp"
+#include "evaluate/prefill.hpp"
+#include "evaluate/progress.hpp"
+#include "evaluate/results.hpp"
+
+namespace rota_lm::eval {
+
+/// Works in batches of two phases. In the first the samples of a batch are prefilled, compressed
+/// by all rows and answered densely; then their dense caches are gone. In the second the
+/// compressed rows decode. So no dense cache of any thread is alive while a packed row decodes.
+class runner {
+ public:
+  runner(const options& o, const model& lm, const tokenizer& text, counting_memory& memory,
+         progress& shown)
+      : options_(o), lm_(lm), maker_(o, lm.config(), text), memory_(memory), progress_(shown) {}
+
+  /// Fills outcomes and bytes of the rows.
+  void run(evaluation& e) {
+    for (row_result& row : e.rows) {
+      for (const synth::task kind : options_.tasks) row.outcomes[kind].resize(options_.samples);
+    }
+    for (const synth::task kind : options_.tasks) {
+      for (std::size_t first = 0; first < options_.samples; first += batch_size()) {
+        run_batch(e, kind, first, std::min(first + batch_size(), options_.samples));
+      }
+    }
+    e.dense_bytes_while_packed_decodes = memory_.dense_bytes_while_packed_decodes();
+    e.memory_checks = memory_.checks();
+  }
+
+  /// Units of progress that run() adds.
+  static double work(const options& o) {
+    return static_cast<double>(o.samples) * static_cast<double>(o.tasks.size());
+  }
+
+ private:
+  /// A sample between the phases.
+  struct waiting {
+    prepared sample;
+    std::vector<std::unique_ptr<row_cache>> caches;  ///< by row; null where there is none
+  };
+
+  std::size_t batch_size() const { return 4 * static_cast<std::size_t>(options_.threads); }
+
+  void run_batch(evaluation& e, synth::task kind, std::size_t first, std::size_t last) {
+    std::vector<waiting> batch(last - first);
+    const std::string stage = name_of(task_names, kind);
+    in_parallel(options_.threads, batch.size(), [&](std::size_t i) {
+      begin(e, kind, first + i, batch[i]);
+      progress_.add(0.5, stage);
+    });
+    check_accounts(batch);
+    in_parallel(options_.threads, batch.size(), [&](std::size_t i) {
+      finish(e, first + i, batch[i]);
+      progress_.add(0.5, stage);
+    });
+  }
+
+  void begin(evaluation& e, synth::task kind, std::size_t number, waiting& out) {
+    out.sample = maker_.make(kind, number);
+    out.caches.resize(e.rows.size());
+    prefilled prefill(lm_, out.sample, options_, memory_);
+    compressor compress = prefill.make_compressor(options_);
+    for (std::size_t r = 0; r < e.rows.size(); ++r) {
+      if (!e.rows[r].spec.packed()) continue;
+      out.caches[r] = compress_row(e.rows[r], prefill.dense(), compress, out.sample);
+      if (out.caches[r] && wants_retention(e, r, kind, number)) {
+        e.retention = look_at(compress, e.rows[r].spec, out.sample);
+      }
+    }
+    for (row_result& row : e.rows) {
+      if (row.spec.what == row_spec::kind::dense) {
+        row.outcomes[kind][number] = answer(lm_, out.sample, out.sample.prompt, prefill.dense());
+      } else if (row.spec.what == row_spec::kind::no_context) {
+        dense_cache<element> empty(lm_.config(), out.sample.question.size() + out.sample.room(), {},
+                                   &memory_.dense);
+        row.outcomes[kind][number] = answer(lm_, out.sample, out.sample.question, empty);
+      }
+    }
+  }
+
+  void finish(evaluation& e, std::size_t number, waiting& w) {
+    for (std::size_t r = 0; r < e.rows.size(); ++r) {
+      if (!w.caches[r]) continue;
+      memory_.packed_row_decodes();
+      e.rows[r].outcomes[w.sample.kind][number] =
+          answer(lm_, w.sample, w.sample.prompt, *w.caches[r]);
+      memory_.packed_row_decodes();
+      w.caches[r].reset();
+    }
+  }
+
+  /// The row's packed cache; null, and the row failed, when its budget is too small.
+  std::unique_ptr<row_cache> compress_row(row_result& row, const dense_cache<element>& dense,
+                                          compressor& compress, const prepared& sample) {
+    const double dense_bytes = static_cast<double>(dense.used_bytes());
+    const auto bytes = static_cast<std::size_t>(row.spec.kv_budget * dense_bytes);
+    if (!compress.fit(row.spec.how, options_.rho, bytes)) {
+      const std::lock_guard lock(guard_);
+      row.failure = "budget_too_small: " + std::to_string(bytes) +
+                    " bytes cannot hold what must be kept of " +
+                    std::to_string(sample.compressed()) + " tokens";
+      return nullptr;
+    }
+    auto cache = std::make_unique<row_cache>(lm_.config(), rota::cpu::backend{}, &memory_.packed);
+    compress.pack(sample.room(), *cache);
+    const kept_counts kept = compress.kept();
+    const double measured = static_cast<double>(measured_bytes(*cache));
+    const std::lock_guard lock(guard_);
+    byte_sums& b = row.bytes;
+    b.packed += measured;
+    b.dense += dense_bytes;
+    b.worst_ratio = std::max(b.worst_ratio, measured / dense_bytes);
+    b.tokens += static_cast<double>(kept.tokens);
+    b.all_tokens += static_cast<double>(kept.all_tokens);
+    b.groups += static_cast<double>(kept.groups);
+    b.all_groups += static_cast<double>(kept.tokens) * compress.groups();
+    return cache;
+  }
+
+  /// All that the allocator counts as packed must be what the rows say they hold.
+  void check_accounts(const std::vector<waiting>& batch) const {
+    std::size_t held = 0;
+    for (const waiting& w : batch) {
+      for (const auto& cache : w.caches) held += cache ? cache->allocated_bytes() : 0;
+    }
+    if (held != memory_.packed.live_bytes()) {
+      fail("memory", "the allocator counts " + std::to_string(memory_.packed.live_bytes()) +
+                         " packed bytes, the rows hold " + std::to_string(held));
+    }
+  }
+
+  /// The map is of the first sample of the last task that has a question (or of any), and of the
+  /// row that selects groups at the budget nearest to 0.375, both levels preferred.
+  bool wants_retention(const evaluation& e, std::size_t row, synth::task kind,
+                       std::size_t number) const {
+    if (number != 0) return false;
+    const synth::task wanted =
+        has_task(options_, synth::task::needle) ? synth::task::needle : options_.tasks[0];
+    if (kind != wanted) return false;
+    const auto distance = [](const row_spec& s) {
+      if (!s.packed() || !s.how.groups) return 10.0;
+      return std::abs(s.kv_budget - 0.375) + (s.how.both() ? 0.0 : 2.0);
+    };
+    std::size_t best = 0;
+    for (std::size_t r = 0; r < e.rows.size(); ++r) {
+      if (distance(e.rows[r].spec) < distance(e.rows[best].spec)) best = r;
+    }
+    return best == row;
+  }
+
+  retention_map look_at(const compressor& c, const row_spec& row, const prepared& sample) const {
+    retention_map map;
+    map.row = row.title();
+    map.layers = c.layers();
+    map.heads = lm_.config().kv_heads;
+    map.tokens = sample.compressed();
+    map.groups = c.groups();
+    map.sinks = options_.sinks;
+    map.window = std::max(options_.window, sample.question_prefilled) - sample.taken_back;
+    map.depth = sample.depth;
+    map.kept.assign(map.layers * map.heads * map.tokens, retention_map::evicted);
+    for (std::size_t layer = 0; layer < map.layers; ++layer) {
+      const rota::selection& s = c.selection(layer);
+      for (std::size_t h = 0; h < map.heads; ++h) {
+        for (std::int32_t i = 0; i < s.counts(h); ++i) {
+          map.kept[(layer * map.heads + h) * map.tokens +
+                   static_cast<std::size_t>(s.indices(h, i))] =
+              static_cast<std::int8_t>(__builtin_popcount(s.masks(h, i)));
+        }
+      }
+    }
+    return map;
+  }
+
+  const options& options_;
+  const model& lm_;
+  sample_maker maker_;
+  counting_memory& memory_;
+  progress& progress_;
+  std::mutex guard_;
+};
+
+}  // namespace rota_lm::eval

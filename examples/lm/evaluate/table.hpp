@@ -1,0 +1,125 @@
+// The results as text.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evaluate/results.hpp"
+
+namespace rota_lm::eval {
+
+/// A number with so many places; "-" when there is none.
+inline std::string fixed(double x, int places) {
+  if (!std::isfinite(x)) return "-";
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", places, x);
+  return text;
+}
+
+/// Lines of cells, columns aligned: the first to the left, the others to the right.
+class text_table {
+ public:
+  void add(std::vector<std::string> cells) { lines_.push_back(std::move(cells)); }
+  /// A line that is not cut into columns.
+  void add_note(std::string text) { lines_.push_back({std::move(text)}); }
+
+  std::string text() const {
+    std::vector<std::size_t> widths;
+    for (const auto& line : lines_) {
+      if (line.size() < 2) continue;
+      widths.resize(std::max(widths.size(), line.size()));
+      for (std::size_t i = 0; i < line.size(); ++i) {
+        widths[i] = std::max(widths[i], line[i].size());
+      }
+    }
+    std::string out;
+    for (const auto& line : lines_) {
+      for (std::size_t i = 0; i < line.size(); ++i) {
+        const std::string pad(line.size() < 2 ? 0 : widths[i] - line[i].size(), ' ');
+        if (i > 0) out += "  ";
+        out += i == 0 ? line[i] + pad : pad + line[i];
+      }
+      out.erase(out.find_last_not_of(' ') + 1);
+      out += '\n';
+    }
+    return out;
+  }
+
+ private:
+  std::vector<std::vector<std::string>> lines_;
+};
+
+/// What a reader must know of a run to read its numbers.
+inline std::string title_of(const options& o) {
+  const auto of = [](const auto& c) { return describe(std::optional(c)); };
+  return "question " + name_of(protocol_names, o.when) + " while compressing, context " +
+         std::to_string(o.context) + ", n " + std::to_string(o.samples) + " a cell; tokens by " +
+         of(o.tokens) + ", groups by " + of(o.groups) + ", fill " + name_of(fill_names, o.stand_in);
+}
+
+inline void add_row(text_table& t, const evaluation& e, const row_result& r) {
+  const options& o = e.how;
+  const bool packed = r.spec.packed();
+  if (!r.failure.empty()) {
+    t.add_note(r.spec.title() + ": " + r.failure);
+    return;
+  }
+  std::vector<std::string> cells{
+      r.spec.how.name, fixed(packed ? r.bytes.tokens_kept() : r.spec.kv_budget, 3),
+      fixed(packed ? r.bytes.rho() : r.spec.kv_budget, 3), fixed(r.spec.kv_budget, 4),
+      fixed(packed ? r.bytes.ratio() : r.spec.kv_budget, 4)};
+  for (const synth::task kind : o.tasks) cells.push_back(fixed(score_of(r, kind, o.seed).value, 3));
+  cells.push_back(std::to_string(o.samples));
+  cells.push_back(fixed(r.decode_ms, 3));
+  cells.push_back(fixed(r.attend_time_ratio, 3));
+  t.add(std::move(cells));
+}
+
+/// One line a row: the same as the JSON.
+inline std::string results_table(const evaluation& e) {
+  text_table t;
+  std::vector<std::string> head{"method", "tokens_kept", "rho", "kv_budget", "kv_bytes_ratio"};
+  for (const synth::task kind : e.how.tasks) head.push_back(name_of(task_names, kind));
+  for (const char* name : {"n", "decode_ms_per_token", "attend_time_ratio"}) head.push_back(name);
+  t.add(head);
+  for (const row_result& r : e.rows) add_row(t, e, r);
+  return title_of(e.how) + "\n" + t.text();
+}
+
+/// 0.935 as "93.5 [89.2, 96.2]" percent, or a perplexity as it is.
+inline std::string with_interval(const estimate& x, bool percent, bool sign) {
+  if (!x.known()) return "-";
+  const double scale = percent ? 100 : 1;
+  const int places = percent ? 1 : 2;
+  const std::string plus = sign && x.value >= 0 ? "+" : "";
+  return plus + fixed(x.value * scale, places) + " [" + fixed(x.range.low * scale, places) + ", " +
+         fixed(x.range.high * scale, places) + "]";
+}
+
+/// 95% intervals of dense and of what the other rows lose, on the same samples.
+inline std::string difference_table(const evaluation& e) {
+  text_table t;
+  std::vector<std::string> head{"row"};
+  for (const synth::task kind : e.how.tasks) {
+    head.push_back(name_of(task_names, kind) + (kind == synth::task::text ? "" : " %"));
+  }
+  t.add(head);
+  for (const row_result& r : e.rows) {
+    if (!r.failure.empty()) continue;
+    std::vector<std::string> cells{r.spec.title()};
+    for (const synth::task kind : e.how.tasks) {
+      const bool is_dense = r.spec.what == row_spec::kind::dense;
+      const estimate x = is_dense ? score_of(r, kind, e.how.seed) : difference_to_dense(e, r, kind);
+      cells.push_back(with_interval(x, kind != synth::task::text, !is_dense));
+    }
+    t.add(std::move(cells));
+  }
+  return "difference to dense on the same samples (dense: its own), 95% intervals\n" + t.text();
+}
+
+}  // namespace rota_lm::eval
