@@ -20,7 +20,8 @@ struct softmax_state {
 };
 
 /// Weights of two partial attention results with log-sum-exps a and b: their merged output is
-/// wa * out_a + wb * out_b and its log-sum-exp is `lse`. Both may be empty (-inf).
+/// wa * out_a + wb * out_b and its log-sum-exp is `lse`. Both may be empty (-inf);
+/// a NaN makes all NaN.
 template <class T>
 struct merge_weights {
   T a = 0;
@@ -30,8 +31,9 @@ struct merge_weights {
 
 template <class T>
 merge_weights<T> merge_log_sum_exp(T a, T b) {
+  constexpr T nothing = -std::numeric_limits<T>::infinity();
+  if (a == nothing && b == nothing) return {};
   const T top = a > b ? a : b;
-  if (top == -std::numeric_limits<T>::infinity()) return {};
   const T ea = std::exp(a - top);
   const T eb = std::exp(b - top);
   return {ea / (ea + eb), eb / (ea + eb), top + std::log(ea + eb)};
