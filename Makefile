@@ -22,7 +22,7 @@ test: ## build and test: release, then address and undefined-behaviour sanitizer
 
 test-all: ## test, and also: threads, debug, clang, every header by nvcc, format, clang-tidy
 	@scripts/setup.sh format lint
-	@scripts/check.sh release asan 'tsan:^unit$$' 'debug:^(unit|lm)$$' clang $(if $(nvcc),cuda)
+	@scripts/check.sh release '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' clang $(if $(nvcc),cuda)
 	@$(MAKE) --no-print-directory format-check tidy
 
 demo: ## compress the small model's cache and compare methods; writes build/demo
