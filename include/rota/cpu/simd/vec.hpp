@@ -59,7 +59,7 @@ V load_raw(const T* p) {
 
 template <class V, class T>
 void store_raw(T* p, V v) {
-  std::memcpy(p, &v, sizeof v);
+  std::memcpy(static_cast<void*>(p), &v, sizeof v);
 }
 
 template <int N>
