@@ -1,0 +1,56 @@
+#include <limits>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <rota/core/online_softmax.hpp>
+#include <rota/core/workspace.hpp>
+
+#include "support/memory.hpp"
+
+using namespace rota;
+
+TEST_CASE("counting and carving run the same code") {
+  const auto take = [](carver& c) {
+    c.take<char>(1);
+    c.take<double>(0);
+    return c.take<std::int64_t>(9);
+  };
+  carver count;
+  CHECK(take(count) == nullptr);
+  CHECK(count.check().ok());
+  CHECK(count.bytes() == 64 + 128);
+  const rota_test::aligned_memory memory(count.bytes());
+  carver exact(memory.workspace());
+  CHECK(reinterpret_cast<std::byte*>(take(exact)) == memory.data() + 64);
+  CHECK(exact.check().ok());
+}
+
+TEST_CASE("a workspace that is short, misaligned or null is refused by name") {
+  const rota_test::aligned_memory memory(256);
+  const auto check = [&](workspace ws, std::int64_t n) {
+    carver c(ws);
+    c.take<char>(n);
+    return c.check();
+  };
+  CHECK(check({memory.data(), 64}, 64).ok());
+  CHECK(check({memory.data(), 63}, 64) == errc::workspace_too_small);
+  CHECK(check({memory.data() + 1, 128}, 64) == errc::workspace_too_small);
+  CHECK(check({nullptr, 128}, 64) == errc::workspace_too_small);
+  CHECK(std::string(check({nullptr, 0}, 1).argument) == "ws");
+  CHECK(check({nullptr, 0}, 0).ok());  // nothing needed, nothing asked
+}
+
+TEST_CASE("partial softmax results merge, empty ones too") {
+  constexpr double none = -std::numeric_limits<double>::infinity();
+  const auto m = merge_log_sum_exp(1.0, 2.0);
+  CHECK(m.lse == doctest::Approx(std::log(std::exp(1.0) + std::exp(2.0))));
+  CHECK(m.a + m.b == doctest::Approx(1));
+  CHECK(m.b / m.a == doctest::Approx(std::exp(1.0)));
+  const auto one = merge_log_sum_exp(none, 3.0);
+  CHECK((one.a == 0 && one.b == 1 && one.lse == 3.0));
+  const auto empty = merge_log_sum_exp(none, none);
+  CHECK((empty.a == 0 && empty.b == 0 && empty.lse == none));
+  CHECK(softmax_state<double>{}.log_sum_exp() == none);
+  CHECK(softmax_state<double>{2, 1}.log_sum_exp() == 2);
+}
