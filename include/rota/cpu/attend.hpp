@@ -59,7 +59,6 @@ void run_merge(std::span<const attend_item<Store>> batch, const plan<Store>& wor
 }
 
 }  // namespace attend_detail
-}  // namespace ROTA_CPU_ISA
 
 /// Scratch bytes that attend() needs for this batch, on this backend.
 template <kv_store Store>
@@ -103,4 +102,5 @@ status attend(const backend& b, std::span<const attend_item<Store>> batch,
   return {};
 }
 
+}  // namespace ROTA_CPU_ISA
 }  // namespace rota::cpu

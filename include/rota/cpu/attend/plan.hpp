@@ -116,7 +116,7 @@ class plan {
       const auto& item = batch[i];
       const row_tiling t(item);
       for (index_t h = 0; h < item.store->kv_heads(); ++h) {
-        segment s = cut(*item.store, static_cast<index_t>(i), h);
+        segment s = cut(*item.store, static_cast<index_t>(i), h, t.tiles);
         if (s.chunks > 1) {
           s.states = c.take<float>(t.tiles * s.chunks * state_floats(item, t));
           merges += t.tiles;
@@ -127,14 +127,15 @@ class plan {
     }
   }
 
-  segment cut(const Store& store, index_t item, index_t head) const {
+  /// Many tiles are enough to share out: then chunks grow, and fewer states wait to be merged.
+  segment cut(const Store& store, index_t item, index_t head, index_t tiles) const {
     segment s;
     s.item = item;
     s.head = head;
     s.first_unit = units;
     s.first_merge = merges;
     s.blocks = store.block_count(head);
-    s.blocks_a_chunk = std::max<index_t>(unit_tokens_ / block_tokens(store, head), 1);
+    s.blocks_a_chunk = std::max<index_t>(unit_tokens_ * tiles / block_tokens(store, head), 1);
     s.chunks = std::max<index_t>((s.blocks + s.blocks_a_chunk - 1) / s.blocks_a_chunk, 1);
     return s;
   }
