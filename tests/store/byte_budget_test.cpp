@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <string>
+
 #include <rota/store/byte_budget.hpp>
 
 #include "support/random.hpp"
