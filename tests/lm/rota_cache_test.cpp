@@ -1,4 +1,4 @@
-// The caches that stand on Rota, against the plain one and against masked dense attention.
+// Packed caches, against dense attention with what was dropped masked out.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -9,12 +9,11 @@
 
 #include <doctest/doctest.h>
 
+#include "cache_setting.hpp"
 #include "engine/compress.hpp"
 #include "engine/dense_cache.hpp"
 #include "engine/model.hpp"
 #include "engine/packed_cache.hpp"
-#include "engine/plain_cache.hpp"
-#include "engine/safetensors.hpp"
 #include "engine/scoring_context.hpp"
 #include "masked_cache.hpp"
 #include "moment_oracle.hpp"
@@ -25,17 +24,17 @@ namespace {
 using rota_lm::dense_cache;
 using rota_lm::matrix;
 using rota_lm::memory_account;
-using rota_lm::model;
 using rota_lm::packed_cache;
-using rota_lm::plain_cache;
 using rota_lm::prefill_record;
-using rota_lm::token_id;
 using rota_lm_test::error_of;
 using rota_lm_test::masked_cache;
+using rota_lm_test::names;
 using rota_lm_test::one_line_with;
+using rota_lm_test::prefix;
+using rota_lm_test::run;
+using rota_lm_test::setting;
+using rota_lm_test::worst;
 
-const char* const names[] = {"qwen2", "qwen3", "mistral", "llama"};
-constexpr std::size_t prefix = 40;
 constexpr std::size_t room = 16;
 
 using both =
@@ -52,33 +51,6 @@ using spanning =
 using expecting =
     rota::attention<rota::tokens<rota::expected_attention, rota::keep_ratio>,
                     rota::groups<rota::attention_mass, rota::keep_ratio>, rota::packed<float, 4>>;
-
-struct setting {
-  explicit setting(const std::string& name)
-      : lm(model::load(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name)) {
-    const rota_lm::safetensors_file file(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" +
-                                         name + "/golden.safetensors");
-    for (const std::int64_t id : file.read_i64("input_ids")) {
-      ids.push_back(static_cast<token_id>(id));
-    }
-  }
-  std::span<const token_id> context() const { return std::span(ids).first(prefix); }
-  std::span<const token_id> rest() const { return std::span(ids).subspan(prefix); }
-
-  model lm;
-  std::vector<token_id> ids;
-};
-
-float worst(const matrix& a, const matrix& b) {
-  REQUIRE(a.rows() == b.rows());
-  const float difference = (a - b).cwiseAbs().maxCoeff();
-  return difference == difference ? difference : 1e9f;
-}
-
-template <class Cache>
-matrix run(const model& lm, std::span<const token_id> ids, Cache& cache) {
-  return lm.forward(ids, cache, model::all_tokens);
-}
 
 template <class Params>
 Params ratios(double tokens, double groups) {
@@ -116,36 +88,6 @@ masked_cache masked(const rota_lm::span_compressor<Op, float>& kept,
 }
 
 }  // namespace
-
-TEST_CASE("a dense Rota cache gives the plain cache's logits") {
-  for (const std::string name : names) {
-    CAPTURE(name);
-    const setting s(name);
-    plain_cache plain(s.lm.config());
-    const matrix expected = run(s.lm, s.ids, plain);
-    dense_cache<float> whole(s.lm.config(), s.ids.size());
-    CHECK(worst(run(s.lm, s.ids, whole), expected) < 1e-4f);
-    dense_cache<float> parts(s.lm.config(), s.ids.size());
-    run(s.lm, s.context(), parts);
-    const matrix rest = run(s.lm, s.rest(), parts);
-    CHECK(worst(rest, expected.bottomRows(rest.rows())) < 1e-4f);
-    dense_cache<rota::f16> half(s.lm.config(), s.ids.size());
-    CHECK(worst(run(s.lm, s.ids, half), expected) < 0.1f);
-    dense_cache<rota::bf16> brief(s.lm.config(), s.ids.size());
-    CHECK(worst(run(s.lm, s.ids, brief), expected) < 0.5f);
-  }
-}
-
-TEST_CASE("a dense cache is full when it is full, and forgets") {
-  const setting s("llama");
-  dense_cache<float> cache(s.lm.config(), prefix);
-  const matrix first = run(s.lm, s.context(), cache);
-  CHECK(one_line_with(error_of([&] { run(s.lm, s.rest(), cache); }), "tail of the store is full"));
-  cache.truncate(10);
-  CHECK(cache.next_position() == 10);
-  CHECK(worst(run(s.lm, s.context().subspan(10), cache), first.bottomRows(prefix - 10)) < 1e-4f);
-  CHECK_FALSE(error_of([&] { cache.truncate(prefix + 1); }).empty());
-}
 
 TEST_CASE("a packed cache decodes as dense attention with what was dropped masked") {
   for (const std::string name : names) {

@@ -28,10 +28,13 @@ class arguments {
     }
   }
 
+  /// The name as it is written on the command line.
+  static std::string flag(const std::string& name) { return std::string("--").append(name); }
+
   bool has(const std::string& name) const { return values_.contains(name); }
   const std::string& text(const std::string& name) const {
     const auto found = values_.find(name);
-    if (found == values_.end()) fail("--" + name, "is required");
+    if (found == values_.end()) fail(flag(name), "is required");
     return found->second;
   }
   /// A whole number in [low, high]; `otherwise` when not given.
@@ -43,8 +46,8 @@ class arguments {
     const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
     const bool whole = problem == std::errc() && end == word.data() + word.size();
     if (!whole || value < low || value > high) {
-      fail("--" + name, "\"" + printable(word, 40) + "\" is not a whole number in [" +
-                            std::to_string(low) + ", " + std::to_string(high) + "]");
+      fail(flag(name), "\"" + printable(word, 40) + "\" is not a whole number in [" +
+                           std::to_string(low) + ", " + std::to_string(high) + "]");
     }
     return value;
   }
@@ -55,7 +58,7 @@ class arguments {
     double value = 0;
     const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (problem != std::errc() || end != word.data() + word.size() || !std::isfinite(value)) {
-      fail("--" + name, "\"" + printable(word, 40) + "\" is not a number");
+      fail(flag(name), "\"" + printable(word, 40) + "\" is not a number");
     }
     return value;
   }

@@ -38,7 +38,8 @@ struct tensor_info {
 inline std::string shape_text(std::span<const std::uint64_t> shape) {
   std::string out = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    out += (i != 0 ? ", " : "") + std::to_string(shape[i]);
+    if (i != 0) out += ", ";
+    out += std::to_string(shape[i]);
   }
   return out + "]";
 }

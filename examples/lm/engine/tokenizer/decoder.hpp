@@ -45,7 +45,7 @@ class decoder {
 
   struct join {
     void apply(texts& tokens) const {
-      for (std::size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, " ");
+      for (std::size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(tokens[i].begin(), ' ');
     }
   };
 

@@ -1,0 +1,88 @@
+// The command line: what is meant, and what is refused.
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "evaluate/options.hpp"
+#include "temp_folder.hpp"
+
+namespace {
+
+using namespace rota_lm::eval;
+
+options parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "evaluate");
+  return parse_options(static_cast<int>(words.size()), words.data());
+}
+
+bool refused(const std::vector<const char*>& words, const char* part) {
+  const std::string message = rota_lm_test::error_of([&] { parse(words); });
+  CAPTURE(message);
+  return !message.empty() && rota_lm_test::one_line_with(message, part);
+}
+
+}  // namespace
+
+TEST_CASE("the demo is the defaults on our own checkpoint") {
+  const options o = parse({"--demo"});
+  CHECK(o.demo);
+  CHECK(o.model == std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth");
+  CHECK(o.samples == 200);
+  CHECK(o.context == 1024);
+  CHECK(o.out == "build/demo");
+  std::vector<std::string> titles;
+  for (const row_spec& r : list_rows(o.methods, o.budgets, o.every_token_budgets)) {
+    titles.push_back(r.title());
+  }
+  CHECK(titles == std::vector<std::string>{"no_context", "dense", "token_only at 0.75",
+                                           "token_only at 0.5", "token_only at 0.375",
+                                           "token_only at 0.25", "subtoken_only at 0.75",
+                                           "subtoken_only at 0.5625", "token_x_subtoken at 0.75",
+                                           "token_x_subtoken at 0.5", "token_x_subtoken at 0.375",
+                                           "token_x_subtoken at 0.25"});
+  CHECK(parse({"--demo", "--model", "x", "--out", "y", "--samples", "3"}).samples == 3);
+}
+
+TEST_CASE("methods by name") {
+  const options o = parse({"--model", "x", "--methods",
+                           "token_x_subtoken,key_norm:fixed_k,value_norm:adaptive_span,"
+                           "window_sink:keep_ratio+attention_mass:global_top_m",
+                           "--token-scorer", "key_norm", "--group-budget", "fixed_k"});
+  REQUIRE(o.methods.size() == 4);
+  CHECK(describe(o.methods[0].tokens) == "key_norm:keep_ratio");
+  CHECK(o.methods[0].groups->rule == budget::fixed_k);
+  CHECK(describe(o.methods[1].tokens) == "key_norm:fixed_k");
+  CHECK(describe(o.methods[1].groups) == "-");
+  CHECK(describe(o.methods[2].groups) == "value_norm:adaptive_span");
+  CHECK_FALSE(o.methods[2].tokens);
+  CHECK(describe(o.methods[3].tokens) == "window_sink:keep_ratio");
+  CHECK(describe(o.methods[3].groups) == "attention_mass:global_top_m");
+}
+
+TEST_CASE("bad options are refused in one line that names them") {
+  CHECK(refused({}, "--model: is required"));
+  CHECK(refused({"--model"}, "needs a value"));
+  CHECK(refused({"--model", "x", "--modle", "y"}, "--modle"));
+  CHECK(refused({"--model", "x", "--tasks", "needle,poetry"}, "poetry"));
+  CHECK(refused({"--model", "x", "--tasks", "needle,,choice"}, "empty entry"));
+  CHECK(refused({"--model", "x", "--tasks", "needle,needle"}, "twice"));
+  CHECK(refused({"--model", "x", "--methods", "best"}, "--methods"));
+  CHECK(refused({"--model", "x", "--methods", "key_norm"}, "--methods"));
+  CHECK(refused({"--model", "x", "--methods", "key_norm:enough"}, "enough"));
+  CHECK(refused({"--model", "x", "--methods", "key_norm:fixed_k+window_sink:fixed_k"},
+                "two selectors of one level"));
+  CHECK(refused({"--model", "x", "--token-scorer", "value_norm"}, "--token-scorer"));
+  CHECK(refused({"--model", "x", "--group-scorer", "key_norm"}, "--group-scorer"));
+  CHECK(refused({"--model", "x", "--budgets", "0.5,1.5"}, "1.5"));
+  CHECK(refused({"--model", "x", "--budgets", "half"}, "half"));
+  CHECK(refused({"--model", "x", "--budgets", "nan"}, "nan"));
+  CHECK(refused({"--model", "x", "--rho", "-0.1"}, "--rho"));
+  CHECK(refused({"--model", "x", "--samples", "0"}, "--samples"));
+  CHECK(refused({"--model", "x", "--samples", "1e3"}, "--samples"));
+  CHECK(refused({"--model", "x", "--context", "99999999999999999999"}, "--context"));
+  CHECK(refused({"--model", "x", "--protocol", "both"}, "--protocol"));
+  CHECK(refused({"--model", "x", "--fill", "low_rank"}, "--fill"));
+  CHECK(refused({"--model", "x", "--group-width", "12"}, "--group-width"));
+  CHECK(refused({"--model", "x", "--threads", "0"}, "--threads"));
+}

@@ -1,0 +1,222 @@
+// evaluate from end to end on a micro checkpoint.
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/generate.hpp"
+#include "engine/sampler.hpp"
+#include "evaluate/program.hpp"
+#include "temp_folder.hpp"
+
+namespace {
+
+using namespace rota_lm::eval;
+using rota_lm::model;
+using rota_lm::token_id;
+using rota_lm::tokenizer;
+
+const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+
+options small_options() {
+  const char* words[] = {"evaluate",  "--model", micro.c_str(), "--context", "256",
+                         "--samples", "3",       "--timing",    "off"};
+  return parse_options(static_cast<int>(std::size(words)), words);
+}
+
+struct setting {
+  options o = small_options();
+  model lm = model::load(micro);
+  tokenizer text = tokenizer::load(micro);
+  sample_maker maker{o, lm.config(), text};
+};
+
+std::string read(const std::string& path) {
+  std::ostringstream out;
+  out << std::ifstream(path).rdbuf();
+  return out.str();
+}
+
+}  // namespace
+
+TEST_CASE("a budget in bytes is met from below, by every scorer and budget") {
+  const setting s;
+  counting_memory memory;
+  const prepared sample = s.maker.make(rota_lm::synth::task::needle, 0);
+  prefilled prefill(s.lm, sample, s.o, memory);
+  compressor compress = prefill.make_compressor(s.o);
+  const double dense = static_cast<double>(prefill.dense().used_bytes());
+  std::vector<std::string> names = {"token_only", "token_x_subtoken"};
+  for (const auto& [scorer, which] : token_scorer_names) {
+    for (const auto& [rule, value] : budget_names) {
+      names.push_back(std::string(scorer) + ":" + std::string(rule));
+      names.push_back(names.back() + "+value_norm:keep_ratio");
+    }
+  }
+  for (const char* rule : {"keep_ratio", "global_top_m", "adaptive_span"}) {
+    names.push_back(std::string("key_norm:keep_ratio+attention_mass:") + rule);
+    names.push_back(std::string("value_norm:") + rule);
+  }
+  for (const std::string& name : names) {
+    const method m = parse_method(name, s.o.tokens, s.o.groups, "test");
+    for (const double budget : {0.75, 0.6}) {
+      CAPTURE(name);
+      CAPTURE(budget);
+      REQUIRE(compress.fit(m, 0.5, static_cast<std::size_t>(budget * dense)));
+      row_cache cache(s.lm.config(), {}, &memory.packed);
+      compress.pack(sample.room(), cache);
+      const double ratio = static_cast<double>(measured_bytes(cache)) / dense;
+      CHECK(ratio <= budget);
+      // At rho 0.5 nothing takes more than three quarters and the index.
+      CHECK(ratio > budget - 0.02);
+      CHECK(memory.packed.live_bytes() == cache.allocated_bytes());
+    }
+  }
+}
+
+TEST_CASE("a budget that cannot hold the protected tokens is reported, not fatal") {
+  options o = small_options();
+  o.samples = 1;
+  o.tasks = {rota_lm::synth::task::needle};
+  o.budgets = {0.75, 0.02};
+  o.every_token_budgets = {0.3};
+  const model lm = model::load(micro);
+  const evaluation e = evaluate(o, lm, tokenizer::load(micro));
+  std::size_t failed = 0;
+  for (const row_result& r : e.rows) {
+    const bool too_small = r.spec.packed() && r.spec.kv_budget < 0.5;
+    CHECK(r.failure.empty() == !too_small);
+    if (!too_small) continue;
+    ++failed;
+    CHECK(r.failure.find("budget_too_small") == 0);
+    CHECK(row_json(e, r)["needle"].is_null());
+    CHECK(row_json(e, r)["failure"] == r.failure);
+  }
+  CHECK(failed == 3);
+}
+
+TEST_CASE("everything kept answers as dense does") {
+  setting s;
+  s.o.tasks = {rota_lm::synth::task::text, rota_lm::synth::task::choice};
+  s.o.methods = {{"whole", {}, group_choice{group_scorer::value_norm, budget::keep_ratio}}};
+  s.o.every_token_budgets = {1};
+  // All groups kept need no index, but a header and positions: let them be paid.
+  counting_memory memory;
+  const prepared sample = s.maker.make(rota_lm::synth::task::text, 0);
+  prefilled prefill(s.lm, sample, s.o, memory);
+  compressor compress = prefill.make_compressor(s.o);
+  REQUIRE(compress.try_select(s.o.methods[0], {1, 1}));
+  row_cache cache(s.lm.config());
+  compress.pack(sample.room(), cache);
+  const outcome dense = answer(s.lm, sample, sample.prompt, prefill.dense());
+  const outcome packed = answer(s.lm, sample, sample.prompt, cache);
+  CHECK(packed.score == doctest::Approx(dense.score).epsilon(1e-5));
+}
+
+TEST_CASE("answers are scored as greedy decoding would be") {
+  const setting s;
+  counting_memory memory;
+  prepared sample = s.maker.make(rota_lm::synth::task::needle, 1);
+  prefilled prefill(s.lm, sample, s.o, memory);
+  const std::size_t length = prefill.dense().next_position();
+  // What the model really says is right, with any other token in it wrong.
+  std::vector<token_id> said;
+  rota_lm::sampler greedy({});
+  rota_lm::generate(s.lm, prefill.dense(), s.lm.forward(sample.prompt, prefill.dense()), greedy, 4,
+                    s.lm.config().vocab_size, [&](token_id id) { said.push_back(id); });
+  REQUIRE(said.size() == 4);
+  prefill.dense().truncate(length);
+  sample.answers = {said};
+  CHECK(answer(s.lm, sample, sample.prompt, prefill.dense()).score == 1);
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    prefill.dense().truncate(length);
+    sample.answers = {said};
+    sample.answers[0][i] = (said[i] + 1) % 300;
+    CHECK(answer(s.lm, sample, sample.prompt, prefill.dense()).score == 0);
+  }
+}
+
+TEST_CASE("the two protocols cut a sample where they say") {
+  setting s;
+  const auto joined = [](prepared p) {
+    p.prefill.resize(p.compressed());
+    p.prefill.insert(p.prefill.end(), p.prompt.begin(), p.prompt.end());
+    return p.prefill;
+  };
+  const prepared seen = s.maker.make(rota_lm::synth::task::vartrack, 2);
+  CHECK(seen.prompt.size() == 1);
+  CHECK(seen.question_prefilled == seen.question.size());
+  s.o.when = protocol::unseen;
+  const prepared unseen = s.maker.make(rota_lm::synth::task::vartrack, 2);
+  CHECK(unseen.prompt == unseen.question);
+  CHECK(unseen.question_prefilled == 0);
+  CHECK(joined(seen) == joined(unseen));
+  CHECK(unseen.prefill.size() <= s.o.context);
+  // A text has no question; its last token runs through the store all the same.
+  const prepared text = s.maker.make(rota_lm::synth::task::text, 0);
+  CHECK(text.prompt.size() == 1);
+  CHECK(text.compressed() + 1 == text.prefill.size());
+}
+
+TEST_CASE("a run writes rows with all the keys, twice the same") {
+  const rota_lm_test::temp_folder folder;
+  options o = small_options();
+  o.out = folder.path() + "/out";
+  o.json = folder.path() + "/rows.json";
+  std::ostringstream first, second;
+  run(o, first);
+  const std::string rows = read(o.json);
+  o.threads = 1;
+  run(o, second);
+  CHECK(rows == read(o.json));  // whatever the number of threads
+  CHECK(rows == read(o.out + "/results.json"));
+  CHECK(first.str().find("token_x_subtoken") != std::string::npos);
+
+  const auto parsed = rota_lm::json::parse(rows);
+  REQUIRE(parsed.is_array());
+  CHECK(parsed.size() == 12);
+  for (const auto& row : parsed) {
+    CAPTURE(row.dump());
+    for (const char* key :
+         {"method", "tokens_kept", "rho", "kv_budget", "kv_bytes_ratio", "perplexity", "needle",
+          "vartrack", "choice", "n", "decode_ms_per_token", "attend_time_ratio", "protocol"}) {
+      CHECK(row.contains(key));
+    }
+    CHECK(row["kv_bytes_ratio"] <= row["kv_budget"].get<double>() + 0.01);
+    CHECK(row["n"] == 3);
+    CHECK(row["perplexity"] > 1);
+    CHECK(row["dense_bytes_while_packed_decodes"] == 0);
+    CHECK(row["memory_checks"] == 3 * 4 * 10 * 2);
+  }
+  for (const char* picture : {"/quality.svg", "/retention.svg"}) {
+    const std::string text = read(o.out + picture);
+    CHECK(text.starts_with("<svg "));
+    CHECK(text.ends_with("</svg>\n"));
+    CHECK(text.find("nan") == std::string::npos);
+  }
+}
+
+TEST_CASE("a run that cannot be is refused in one line") {
+  const rota_lm_test::temp_folder folder;
+  std::ostringstream out;
+  options o = small_options();
+  o.context = 600;
+  CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, out); }), "512 positions"));
+  o.context = 512;  // fits, but not with its question
+  CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, out); }), "--context"));
+  o = small_options();
+  o.model = folder.path() + "/nowhere";
+  CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, out); }), "nowhere"));
+  o = small_options();
+  o.json = folder.path() + "/no/such/folder.json";
+  o.samples = 1;
+  CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, out); }), "written"));
+  o = small_options();
+  o.out = folder.write("file", "") + "/out";
+  CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, out); }), "--out"));
+}
