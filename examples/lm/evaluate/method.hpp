@@ -16,8 +16,8 @@ struct token_choice {
   budget rule = budget::keep_ratio;
 };
 struct group_choice {
-  group_scorer scorer = group_scorer::attention_mass;
-  budget rule = budget::global_top_m;
+  group_scorer scorer = group_scorer::value_norm;
+  budget rule = budget::keep_ratio;
 };
 
 struct method {

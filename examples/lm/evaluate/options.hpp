@@ -22,6 +22,7 @@ namespace rota_lm::eval {
 enum class protocol { seen, unseen };
 inline constexpr std::array protocol_names{named<protocol>{"seen", protocol::seen},
                                            named<protocol>{"unseen", protocol::unseen}};
+inline constexpr std::array switch_names{named<bool>{"on", true}, named<bool>{"off", false}};
 inline constexpr std::array task_names{named<synth::task>{"perplexity", synth::task::text},
                                        named<synth::task>{"needle", synth::task::needle},
                                        named<synth::task>{"vartrack", synth::task::vartrack},
@@ -47,6 +48,7 @@ struct options {
   int threads = 2;
   std::string json;  ///< file; empty: none
   std::string out;   ///< folder for results.json and the pictures; empty: none
+  bool timing = true;
   bool demo = false;
 };
 
@@ -57,7 +59,7 @@ inline constexpr std::string_view usage =
     "  [--budgets 0.75,0.5,0.375,0.25] [--every-token-budgets 0.75,0.5625] [--rho 0.5]\n"
     "  [--fill zero|mean] [--group-width 8|16] [--samples 200] [--seed 1] [--context 1024]\n"
     "  [--sinks 4] [--window 16] [--protocol seen|unseen] [--threads 2]\n"
-    "  [--json FILE] [--out DIR] [--demo]\n";
+    "  [--timing on|off] [--json FILE] [--out DIR] [--demo]\n";
 
 namespace detail {
 
@@ -109,6 +111,7 @@ inline void read_selectors(const arguments& given, options& o) {
   named_by(budget_names, "group-budget", o.groups.rule);
   named_by(fill_names, "fill", o.stand_in);
   named_by(protocol_names, "protocol", o.when);
+  named_by(switch_names, "timing", o.timing);
 }
 
 inline void read_lists(const arguments& given, options& o) {
@@ -157,11 +160,11 @@ inline options parse_options(int argc, const char* const* argv) {
   }
   const arguments given(
       static_cast<int>(pairs.size()), pairs.data(),
-      {"model", "tasks",        "methods",      "token-scorer", "token-budget",
-       "fill",  "group-scorer", "group-budget", "budgets",      "every-token-budgets",
-       "rho",   "group-width",  "samples",      "seed",         "context",
-       "sinks", "window",       "protocol",     "threads",      "json",
-       "out"});
+      {"model",  "tasks",        "methods",      "token-scorer", "token-budget",
+       "fill",   "group-scorer", "group-budget", "budgets",      "every-token-budgets",
+       "rho",    "group-width",  "samples",      "seed",         "context",
+       "sinks",  "window",       "protocol",     "threads",      "json",
+       "timing", "out"});
   const std::string own = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
   o.model = o.demo && !given.has("model") ? own : given.text("model");
   o.out = detail::text_or(given, "out", o.demo ? "build/demo" : "");

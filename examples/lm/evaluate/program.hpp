@@ -1,15 +1,23 @@
 // The program, but for the command line and the exit code.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <ostream>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "engine/model.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
+#include "evaluate/attend_timing.hpp"
+#include "evaluate/decode_timing.hpp"
 #include "evaluate/json_report.hpp"
+#include "evaluate/quality_chart.hpp"
+#include "evaluate/retention_chart.hpp"
 #include "evaluate/runner.hpp"
 #include "evaluate/table.hpp"
 
@@ -32,6 +40,11 @@ inline void check_before(const options& o, const model_config& c) {
   if (problem) fail("--out", printable(o.out) + ": " + problem.message());
 }
 
+inline std::size_t packed_rows(const std::vector<row_result>& rows) {
+  return static_cast<std::size_t>(
+      std::count_if(rows.begin(), rows.end(), [](const row_result& r) { return r.spec.packed(); }));
+}
+
 inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text) {
   const auto start = std::chrono::steady_clock::now();
   evaluation e;
@@ -42,8 +55,20 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
     e.rows.push_back(std::move(row));
   }
   counting_memory memory;
-  progress shown(runner::work(o));
+  // In units of the runner's: what timing took on one machine.
+  const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
+  progress shown(runner::work(o) + decode_work +
+                 attend_work * static_cast<double>(packed_rows(e.rows)));
   runner(o, lm, text, memory, shown).run(e);
+  if (o.timing) {
+    time_decoding(lm, sample_maker(o, lm.config(), text), o, memory, e.rows);
+    shown.add(decode_work, "timing of decode");
+    rota::cpu::thread_pool pool(o.threads);
+    time_attention(o, attend_shape{}, pool.get_backend(), e.rows,
+                   [&](const row_result&) { shown.add(attend_work, "timing of attention"); });
+  }
+  e.dense_bytes_while_packed_decodes = memory.dense_bytes_while_packed_decodes();
+  e.memory_checks = memory.checks();
   e.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return e;
 }
@@ -56,7 +81,12 @@ inline void run(const options& o, std::ostream& out) {
   out << results_table(e) << '\n' << difference_table(e);
   const std::string json = results_json(e).dump(1) + "\n";
   if (!o.json.empty()) write_file(o.json, json);
-  if (!o.out.empty()) write_file(o.out + "/results.json", json);
+  if (o.out.empty()) return;
+  write_file(o.out + "/results.json", json);
+  write_file(o.out + "/quality.svg", quality_svg(e));
+  write_file(o.out + "/retention.svg", retention_svg(e));
+  out << "\nwritten in " << progress::clock_time(e.seconds) << ": " << o.out
+      << "/results.json, quality.svg, retention.svg\n";
 }
 
 }  // namespace rota_lm::eval

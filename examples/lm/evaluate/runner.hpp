@@ -36,8 +36,6 @@ class runner {
         run_batch(e, kind, first, std::min(first + batch_size(), options_.samples));
       }
     }
-    e.dense_bytes_while_packed_decodes = memory_.dense_bytes_while_packed_decodes();
-    e.memory_checks = memory_.checks();
   }
 
   /// Units of progress that run() adds.

@@ -1,0 +1,127 @@
+// retention.svg: how many groups each token keeps, across the context and within tokens.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evaluate/results.hpp"
+#include "evaluate/svg.hpp"
+#include "evaluate/table.hpp"
+
+namespace rota_lm::eval {
+namespace detail {
+
+inline constexpr const char* evicted_colour = "#f1f1f1";
+
+inline const char* kept_colour(int kept, int groups) {
+  if (kept == retention_map::evicted) return evicted_colour;
+  return colour::shade(static_cast<double>(kept) / groups);
+}
+
+/// One head's tokens, runs of equal counts as one bar.
+inline void draw_head_tokens(svg& page, const retention_map& m, std::size_t layer, std::size_t head,
+                             const axis& across, double y, double h) {
+  for (std::size_t first = 0; first < m.tokens;) {
+    const int kept = m.at(layer, head, first);
+    std::size_t last = first + 1;
+    while (last < m.tokens && m.at(layer, head, last) == kept) ++last;
+    const double x = across(static_cast<double>(first));
+    if (kept != retention_map::evicted) {
+      page.rect(x, y, across(static_cast<double>(last)) - x, h, kept_colour(kept, m.groups));
+    }
+    first = last;
+  }
+}
+
+/// Shares of a head's tokens by how many groups they keep, evicted first.
+inline std::vector<double> shares_of(const retention_map& m, std::size_t layer, std::size_t head) {
+  std::vector<double> shares(static_cast<std::size_t>(m.groups) + 2);
+  for (std::size_t t = 0; t < m.tokens; ++t) {
+    shares[static_cast<std::size_t>(m.at(layer, head, t) + 1)] +=
+        1.0 / static_cast<double>(m.tokens);
+  }
+  return shares;
+}
+
+inline void draw_head_shares(svg& page, const retention_map& m, std::size_t layer, std::size_t head,
+                             const axis& across, double y, double h) {
+  double from = 0;
+  const std::vector<double> shares = shares_of(m, layer, head);
+  for (std::size_t k = 0; k < shares.size(); ++k) {
+    const int kept = static_cast<int>(k) - 1;
+    const double x = across(from), w = across(from + shares[k]) - x;
+    page.rect(x, y, w, h, kept_colour(kept, m.groups));
+    from += shares[k];
+  }
+}
+
+inline void draw_retention_legend(svg& page, const retention_map& m, double x, double y) {
+  for (int kept = retention_map::evicted; kept <= m.groups; ++kept) {
+    page.rect(x, y - 11, 16, 14, kept_colour(kept, m.groups));
+    page.frame(x, y - 11, 16, 14, colour::faint);
+    const std::string words = kept == retention_map::evicted
+                                  ? "evicted"
+                                  : std::to_string(kept) + (kept == 0 ? " (key only)" : "") +
+                                        (kept == m.groups ? " (whole)" : "");
+    page.text(x + 22, y, words, anchor::start, 11);
+    x += 40 + 6.6 * static_cast<double>(words.size());
+  }
+}
+
+/// Where the asked statement begins and where the protected tokens are.
+inline void draw_places(svg& page, const retention_map& m, const axis& across, double top) {
+  const auto tick = [&](double token, const char* words, anchor at) {
+    page.line(across(token), top - 14, across(token), top - 2, colour::ink, 1.5);
+    page.text(across(token) + (at == anchor::end ? -4 : 4), top - 6, words, at, 10);
+  };
+  const double n = static_cast<double>(m.tokens);
+  tick(n - static_cast<double>(m.window), "window", anchor::end);
+  if (m.depth > 0.0) {
+    tick(m.depth * (n - static_cast<double>(m.window)), "asked statement",
+         m.depth > 0.5 ? anchor::end : anchor::start);
+  }
+}
+
+}  // namespace detail
+
+inline std::string retention_svg(const evaluation& e) {
+  const retention_map& m = e.retention;
+  constexpr double left = 110, map_w = 720, shares_x = 870, shares_w = 200, top = 128, row_h = 26;
+  const double bottom = top + row_h * static_cast<double>(m.layers * m.heads);
+  svg page(1110, bottom + 60);
+  page.text(left, 30, "What each token keeps: " + m.row, anchor::start, 17, colour::ink, true);
+  page.text(left, 50, title_of(e.how), anchor::start, 11, colour::faint);
+  page.text(left, 78, "value groups kept:", anchor::start, 11);
+  detail::draw_retention_legend(page, m, left + 120, 78);
+  const axis tokens{0, static_cast<double>(m.tokens), left, left + map_w};
+  const axis share{0, 1, shares_x, shares_x + shares_w};
+  page.rect(left, top, map_w, bottom - top, detail::evicted_colour);
+  for (std::size_t layer = 0; layer < m.layers; ++layer) {
+    for (std::size_t head = 0; head < m.heads; ++head) {
+      const double y = top + row_h * static_cast<double>(layer * m.heads + head);
+      detail::draw_head_tokens(page, m, layer, head, tokens, y + 1, row_h - 2);
+      detail::draw_head_shares(page, m, layer, head, share, y + 1, row_h - 2);
+      page.text(left - 8, y + row_h / 2 + 4,
+                "layer " + std::to_string(layer) + ", head " + std::to_string(head), anchor::end,
+                11);
+    }
+  }
+  detail::draw_places(page, m, tokens, top);
+  page.frame(left, top, map_w, bottom - top, colour::faint);
+  page.frame(shares_x, top, shares_w, bottom - top, colour::faint);
+  for (const double t : ticks(0, static_cast<double>(m.tokens), 8)) {
+    page.line(tokens(t), bottom, tokens(t), bottom + 4, colour::faint);
+    page.text(tokens(t), bottom + 17, svg::num(t), anchor::middle, 11, colour::faint);
+  }
+  for (const double t : ticks(0, 1, 4)) {
+    page.line(share(t), bottom, share(t), bottom + 4, colour::faint);
+    page.text(share(t), bottom + 17, svg::num(100 * t), anchor::middle, 11, colour::faint);
+  }
+  page.text(left + map_w / 2, bottom + 38, "token position in the context", anchor::middle, 11);
+  page.text(shares_x + shares_w / 2, bottom + 38, "share of the tokens, %", anchor::middle, 11);
+  return page.document();
+}
+
+}  // namespace rota_lm::eval
