@@ -1,5 +1,6 @@
 #pragma once
 
+#include <rota/core/record.hpp>
 #include <rota/cpu/attend/tile.hpp>
 #include <rota/cpu/simd/convert.hpp>
 #include <rota/cpu/simd/reduce.hpp>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include <rota/core/workspace.hpp>
 #include <rota/cpu/attend/rows.hpp>
 #include <rota/cpu/backend.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include <rota/attend/problem.hpp>
 #include <rota/cpu/simd/isa.hpp>
