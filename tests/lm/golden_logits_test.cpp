@@ -25,8 +25,8 @@ std::string micro(const std::string& name) {
   return std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name;
 }
 
-golden read_golden(const std::string& name) {
-  const rota_lm::safetensors_file file(micro(name) + "/golden.safetensors");
+golden read_golden(const std::string& folder) {
+  const rota_lm::safetensors_file file(folder + "/golden.safetensors");
   golden g;
   for (const std::int64_t id : file.read_i64("input_ids")) {
     g.ids.push_back(static_cast<token_id>(id));
@@ -50,7 +50,7 @@ float worst_difference(const matrix& logits, const float* expected) {
 TEST_CASE("logits equal transformers', in one prefill") {
   for (const std::string name : {"qwen2", "qwen3", "mistral", "llama"}) {
     CAPTURE(name);
-    const golden g = read_golden(name);
+    const golden g = read_golden(micro(name));
     const rota_lm::model model = rota_lm::model::load(micro(name));
     rota_lm::plain_cache cache(model.config());
     const matrix logits = model.forward(g.ids, cache, rota_lm::model::all_tokens);
@@ -60,10 +60,20 @@ TEST_CASE("logits equal transformers', in one prefill") {
   }
 }
 
+TEST_CASE("the trained model's logits equal transformers' too") {
+  const std::string folder = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
+  const golden g = read_golden(folder);
+  const rota_lm::model model = rota_lm::model::load(folder);
+  rota_lm::plain_cache cache(model.config());
+  const matrix logits = model.forward(g.ids, cache, rota_lm::model::all_tokens);
+  REQUIRE(static_cast<std::size_t>(logits.size()) == g.logits.size());
+  CHECK(worst_difference(logits, g.logits.data()) < 1e-3f);
+}
+
 TEST_CASE("logits do not depend on how the tokens are split into passes") {
   for (const std::string name : {"qwen2", "qwen3", "mistral", "llama"}) {
     CAPTURE(name);
-    const golden g = read_golden(name);
+    const golden g = read_golden(micro(name));
     const rota_lm::model model = rota_lm::model::load(micro(name));
     rota_lm::plain_cache cache(model.config());
     const std::size_t vocab = model.config().vocab_size;
