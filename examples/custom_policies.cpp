@@ -13,6 +13,7 @@
 #include <rota/cpu/cpu.hpp>
 #include <rota/rota.hpp>
 
+// pointwise: begin
 /// Pointwise: the newer the better, large keys first among equals.
 struct decayed_norm {
   using policy_kind = rota::token_scorer_tag;
@@ -27,7 +28,9 @@ struct decayed_norm {
   }
 };
 static_assert(rota::token_scorer<decayed_norm>);
+// pointwise: end
 
+// reduced: begin
 /// Needs a reduction: keys unlike the mean direction of all keys (KeyDiff, arXiv 2504.15364).
 struct key_diversity {
   using policy_kind = rota::token_scorer_tag;
@@ -57,7 +60,9 @@ struct key_diversity {
   }
 };
 static_assert(rota::token_scorer<key_diversity>);
+// reduced: end
 
+// groups: begin
 /// Group scorer: the largest magnitude of the slice.
 struct value_peak {
   using policy_kind = rota::group_scorer_tag;
@@ -69,7 +74,9 @@ struct value_peak {
   }
 };
 static_assert(rota::group_scorer<value_peak>);
+// groups: end
 
+// budget: begin
 /// Budget: grows with the square root of what there is, over all heads of a layer at once.
 struct root_budget {
   using policy_kind = rota::budget_tag;
@@ -87,6 +94,7 @@ struct root_budget {
   }
 };
 static_assert(rota::budget<root_budget>);
+// budget: end
 
 namespace {
 
@@ -129,6 +137,7 @@ bool report(const char* name, const typename Op::params& p) {
 }  // namespace
 
 int main() {
+  // compose: begin
   using namespace rota;
   using store = packed<bf16, 16>;
 
@@ -146,6 +155,7 @@ int main() {
   mixed::params c;
   c.tokens.budget.ratio = 0.5;
   c.groups.budget.factor = 32;
+  // compose: end
 
   const bool good = report<recent>("decayed_norm x keep_ratio", a) &&
                     report<diverse>("key_diversity x root, value_peak", b) &&
