@@ -22,7 +22,8 @@ if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYP
 endif()
 
 add_library(rota_own INTERFACE)
-target_compile_options(rota_own INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+target_compile_options(rota_own INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                                          -Wno-sign-conversion -Werror
                                           $<$<BOOL:${ROTA_MARCH}>:-march=${ROTA_MARCH}>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 guesses these wrong in its own intrinsics and in inlined standard and Eigen code.
