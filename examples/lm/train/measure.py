@@ -40,10 +40,11 @@ def main():
     p.add_argument("--checkpoint", type=pathlib.Path, default=FOLDER)
     p.add_argument("--samples", type=int, default=500)
     p.add_argument("--context", type=int, default=1024)
+    p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seed", type=int, default=HELD_OUT_SEED + 10_000_000)
     p.add_argument("--save", action="store_true", help="into the checkpoint's training.json")
     a = p.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(a.threads)
     model = load(a.checkpoint)
     tokenizer = Tokenizer.from_file(str(a.checkpoint / "tokenizer.json"))
     encode = lambda text: tokenizer.encode(text).ids
