@@ -17,7 +17,7 @@ struct token_choice {
 };
 struct group_choice {
   group_scorer scorer = group_scorer::value_norm;
-  budget rule = budget::keep_ratio;
+  budget rule = budget::fixed_k;
 };
 
 struct method {
@@ -64,12 +64,14 @@ inline void add_selector(method& m, std::string_view text, std::string_view wher
 
 }  // namespace detail
 
-/// A method by name; `tokens` and `groups` are what the named ones are made of.
+/// A method by name; `tokens` and `groups` are what the named ones are made of, `every_token` the
+/// groups of subtoken_only.
 inline method parse_method(const std::string& name, const token_choice& tokens,
-                           const group_choice& groups, std::string_view where) {
+                           const group_choice& groups, const group_choice& every_token,
+                           std::string_view where) {
   if (name == "dense") return {name, {}, {}};
   if (name == "token_only") return {name, tokens, {}};
-  if (name == "subtoken_only") return {name, {}, groups};
+  if (name == "subtoken_only") return {name, {}, every_token};
   if (name == "token_x_subtoken") return {name, tokens, groups};
   method m{name, {}, {}};
   const std::size_t plus = name.find('+');

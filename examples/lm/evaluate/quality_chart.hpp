@@ -166,7 +166,7 @@ inline void draw_quality_legend(svg& page, const evaluation& e, double x, double
 }  // namespace detail
 
 inline std::string quality_svg(const evaluation& e) {
-  constexpr double panel_w = 380, panel_h = 250, left = 70, top = 110, gap_x = 90, gap_y = 85;
+  constexpr double panel_w = 380, panel_h = 250, left = 70, top = 130, gap_x = 90, gap_y = 85;
   const std::size_t panels = e.how.tasks.size(), columns = std::min<std::size_t>(panels, 2);
   const std::size_t rows = (panels + 1) / 2;
   const double width =
@@ -174,8 +174,10 @@ inline std::string quality_svg(const evaluation& e) {
   svg page(width, top + static_cast<double>(rows) * (panel_h + gap_y) - 20);
   page.text(left, 30, "Quality against the KV bytes that are left", anchor::start, 17, colour::ink,
             true);
-  page.text(left, 50, title_of(e.how) + "; bars: 95% intervals", anchor::start, 11, colour::faint);
-  detail::draw_quality_legend(page, e, left, 76);
+  page.text(left, 50, protocol_line(e.how) + "; bars: 95% intervals", anchor::start, 11,
+            colour::faint);
+  page.text(left, 66, selectors_line(e.how), anchor::start, 11, colour::faint);
+  detail::draw_quality_legend(page, e, left, 94);
   for (std::size_t i = 0; i < panels; ++i) {
     const double x = left + static_cast<double>(i % 2) * (panel_w + gap_x);
     const double y = top + static_cast<double>(i / 2) * (panel_h + gap_y);

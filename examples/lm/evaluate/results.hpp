@@ -50,8 +50,9 @@ struct retention_map {
   std::size_t layers = 0, heads = 0, tokens = 0;
   int groups = 0;
   std::vector<std::int8_t> kept;  ///< [layers, heads, tokens]: groups, or evicted
-  std::size_t sinks = 0, window = 0;
-  double depth = 0;  ///< where the asked statement begins, 0..1 of the context
+  std::size_t window = 0;         ///< protected tokens at the end
+  std::size_t question = 0;       ///< of these, tokens of the question
+  double depth = 0;               ///< where the asked statement begins, 0..1 of the context
 
   int at(std::size_t layer, std::size_t head, std::size_t token) const {
     return kept[(layer * heads + head) * tokens + token];

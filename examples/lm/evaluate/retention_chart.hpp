@@ -79,7 +79,7 @@ inline void draw_places(svg& page, const retention_map& m, const axis& across, d
   const double n = static_cast<double>(m.tokens);
   tick(n - static_cast<double>(m.window), "window", anchor::end);
   if (m.depth > 0.0) {
-    tick(m.depth * (n - static_cast<double>(m.window)), "asked statement",
+    tick(m.depth * (n - static_cast<double>(m.question)), "asked statement",
          m.depth > 0.5 ? anchor::end : anchor::start);
   }
 }
@@ -88,13 +88,14 @@ inline void draw_places(svg& page, const retention_map& m, const axis& across, d
 
 inline std::string retention_svg(const evaluation& e) {
   const retention_map& m = e.retention;
-  constexpr double left = 110, map_w = 720, shares_x = 870, shares_w = 200, top = 128, row_h = 26;
+  constexpr double left = 110, map_w = 720, shares_x = 870, shares_w = 200, top = 144, row_h = 26;
   const double bottom = top + row_h * static_cast<double>(m.layers * m.heads);
   svg page(1110, bottom + 60);
   page.text(left, 30, "What each token keeps: " + m.row, anchor::start, 17, colour::ink, true);
-  page.text(left, 50, title_of(e.how), anchor::start, 11, colour::faint);
-  page.text(left, 78, "value groups kept:", anchor::start, 11);
-  detail::draw_retention_legend(page, m, left + 120, 78);
+  page.text(left, 50, protocol_line(e.how), anchor::start, 11, colour::faint);
+  page.text(left, 66, selectors_line(e.how), anchor::start, 11, colour::faint);
+  page.text(left, 94, "value groups kept:", anchor::start, 11);
+  detail::draw_retention_legend(page, m, left + 120, 94);
   const axis tokens{0, static_cast<double>(m.tokens), left, left + map_w};
   const axis share{0, 1, shares_x, shares_x + shares_w};
   page.rect(left, top, map_w, bottom - top, detail::evicted_colour);

@@ -140,8 +140,8 @@ class runner {
     }
   }
 
-  /// The map is of the first sample of the last task that has a question (or of any), and of the
-  /// row that selects groups at the budget nearest to 0.375, both levels preferred.
+  /// The map is of the first needle (or whatever comes first), and of the row that selects groups
+  /// at the budget nearest to 0.375, both levels preferred.
   bool wants_retention(const evaluation& e, std::size_t row, synth::task kind,
                        std::size_t number) const {
     if (number != 0) return false;
@@ -166,8 +166,8 @@ class runner {
     map.heads = lm_.config().kv_heads;
     map.tokens = sample.compressed();
     map.groups = c.groups();
-    map.sinks = options_.sinks;
     map.window = std::max(options_.window, sample.question_prefilled) - sample.taken_back;
+    if (sample.question_prefilled > 0) map.question = sample.question_prefilled - sample.taken_back;
     map.depth = sample.depth;
     map.kept.assign(map.layers * map.heads * map.tokens, retention_map::evicted);
     for (std::size_t layer = 0; layer < map.layers; ++layer) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,12 +55,17 @@ class text_table {
   std::vector<std::vector<std::string>> lines_;
 };
 
-/// What a reader must know of a run to read its numbers.
-inline std::string title_of(const options& o) {
-  const auto of = [](const auto& c) { return describe(std::optional(c)); };
+/// What a reader must know of a run to read its numbers, in two lines.
+inline std::string protocol_line(const options& o) {
   return "question " + name_of(protocol_names, o.when) + " while compressing, context " +
-         std::to_string(o.context) + ", n " + std::to_string(o.samples) + " a cell; tokens by " +
-         of(o.tokens) + ", groups by " + of(o.groups) + ", fill " + name_of(fill_names, o.stand_in);
+         std::to_string(o.context) + " tokens, " + std::to_string(o.samples) +
+         " samples a cell, seed " + std::to_string(o.seed);
+}
+inline std::string selectors_line(const options& o) {
+  return "tokens by " + describe(std::optional(o.tokens)) + "; groups by " +
+         describe(std::optional(o.groups)) +
+         " (every token kept: " + describe(std::optional(o.every_token_groups)) + "); fill " +
+         name_of(fill_names, o.stand_in);
 }
 
 inline void add_row(text_table& t, const evaluation& e, const row_result& r) {
@@ -88,7 +94,7 @@ inline std::string results_table(const evaluation& e) {
   for (const char* name : {"n", "decode_ms_per_token", "attend_time_ratio"}) head.push_back(name);
   t.add(head);
   for (const row_result& r : e.rows) add_row(t, e, r);
-  return title_of(e.how) + "\n" + t.text();
+  return protocol_line(e.how) + "\n" + selectors_line(e.how) + "\n\n" + t.text();
 }
 
 /// 0.935 as "93.5 [89.2, 96.2]" percent, or a perplexity as it is.
