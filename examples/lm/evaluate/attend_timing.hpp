@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <random>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/cache_memory.hpp"
@@ -140,22 +141,23 @@ class attend_timer {
   scratch_memory scratch_;
 };
 
-/// Medians of rounds that take turns: packed over dense. Each turn reads far more bytes than a
-/// cache holds, so no turn finds its own bytes there.
+/// Packed over dense: the median over rounds of the two, one right after the other, so that what
+/// else the machine does slows both. Each turn reads far more bytes than a cache holds, so none
+/// finds its own bytes there.
 template <class Store>
 double time_ratio(const rota::cpu::backend& backend, const random_layer& layer,
                   const Store& packed) {
-  constexpr int rounds = 15;
+  constexpr int rounds = 31;
   attend_timer<rota::dense_store<element>> of_dense(backend, layer.query(), layer.store());
   attend_timer<Store> of_packed(backend, layer.query(), packed);
-  std::vector<double> dense_ms, packed_ms;
-  for (int i = 0; i < rounds + 1; ++i) {
-    const double a = of_dense.once(), b = of_packed.once();
-    if (i == 0) continue;  // first touch of scratch memory and threads
-    dense_ms.push_back(a);
-    packed_ms.push_back(b);
+  of_dense.once();  // first touch of scratch memory and threads
+  of_packed.once();
+  std::vector<double> ratios;
+  for (int i = 0; i < rounds; ++i) {
+    const double dense = of_dense.once();
+    ratios.push_back(of_packed.once() / dense);
   }
-  return median(std::move(packed_ms)) / median(std::move(dense_ms));
+  return median(std::move(ratios));
 }
 
 }  // namespace detail

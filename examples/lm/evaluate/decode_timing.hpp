@@ -23,7 +23,7 @@ inline double median(std::vector<double> values) {
 namespace detail {
 
 inline constexpr std::size_t decode_steps = 16;
-inline constexpr int decode_rounds = 5;
+inline constexpr int decode_rounds = 25;
 
 /// Milliseconds a token of decoding `ids` one by one; the cache is as before afterwards.
 template <class Cache>

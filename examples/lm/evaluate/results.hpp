@@ -62,7 +62,7 @@ struct retention_map {
 struct evaluation {
   options how;
   std::vector<row_result> rows;
-  retention_map retention;
+  std::vector<retention_map> retention;  ///< one a method that selects groups
   std::size_t dense_bytes_while_packed_decodes = 0;
   std::size_t memory_checks = 0;
   double seconds = 0;

@@ -84,33 +84,16 @@ inline void draw_places(svg& page, const retention_map& m, const axis& across, d
   }
 }
 
-}  // namespace detail
+inline constexpr double map_left = 110, map_w = 720, shares_x = 870, shares_w = 200, row_h = 24;
+inline constexpr double above_map = 52, below_map = 58;
 
-inline std::string retention_svg(const evaluation& e) {
-  const retention_map& m = e.retention;
-  constexpr double left = 110, map_w = 720, shares_x = 870, shares_w = 200, top = 144, row_h = 26;
-  const double bottom = top + row_h * static_cast<double>(m.layers * m.heads);
-  svg page(1110, bottom + 60);
-  page.text(left, 30, "What each token keeps: " + m.row, anchor::start, 17, colour::ink, true);
-  page.text(left, 50, protocol_line(e.how), anchor::start, 11, colour::faint);
-  page.text(left, 66, selectors_line(e.how), anchor::start, 11, colour::faint);
-  page.text(left, 94, "value groups kept:", anchor::start, 11);
-  detail::draw_retention_legend(page, m, left + 120, 94);
-  const axis tokens{0, static_cast<double>(m.tokens), left, left + map_w};
-  const axis share{0, 1, shares_x, shares_x + shares_w};
-  page.rect(left, top, map_w, bottom - top, detail::evicted_colour);
-  for (std::size_t layer = 0; layer < m.layers; ++layer) {
-    for (std::size_t head = 0; head < m.heads; ++head) {
-      const double y = top + row_h * static_cast<double>(layer * m.heads + head);
-      detail::draw_head_tokens(page, m, layer, head, tokens, y + 1, row_h - 2);
-      detail::draw_head_shares(page, m, layer, head, share, y + 1, row_h - 2);
-      page.text(left - 8, y + row_h / 2 + 4,
-                "layer " + std::to_string(layer) + ", head " + std::to_string(head), anchor::end,
-                11);
-    }
-  }
-  detail::draw_places(page, m, tokens, top);
-  page.frame(left, top, map_w, bottom - top, colour::faint);
+inline double map_height(const retention_map& m) {
+  return above_map + row_h * static_cast<double>(m.layers * m.heads) + below_map;
+}
+
+inline void draw_map_axes(svg& page, const retention_map& m, const axis& tokens, const axis& share,
+                          double top, double bottom) {
+  page.frame(map_left, top, map_w, bottom - top, colour::faint);
   page.frame(shares_x, top, shares_w, bottom - top, colour::faint);
   for (const double t : ticks(0, static_cast<double>(m.tokens), 8)) {
     page.line(tokens(t), bottom, tokens(t), bottom + 4, colour::faint);
@@ -120,8 +103,53 @@ inline std::string retention_svg(const evaluation& e) {
     page.line(share(t), bottom, share(t), bottom + 4, colour::faint);
     page.text(share(t), bottom + 17, svg::num(100 * t), anchor::middle, 11, colour::faint);
   }
-  page.text(left + map_w / 2, bottom + 38, "token position in the context", anchor::middle, 11);
-  page.text(shares_x + shares_w / 2, bottom + 38, "share of the tokens, %", anchor::middle, 11);
+  page.text(map_left + map_w / 2, bottom + 34, "token position in the context", anchor::middle, 11);
+  page.text(shares_x + shares_w / 2, bottom + 34, "share of the tokens, %", anchor::middle, 11);
+}
+
+/// A map: a line of tokens and a bar of shares for each layer and kv head.
+inline void draw_map(svg& page, const retention_map& m, double y0) {
+  const double top = y0 + above_map;
+  const double bottom = top + row_h * static_cast<double>(m.layers * m.heads);
+  const axis tokens{0, static_cast<double>(m.tokens), map_left, map_left + map_w};
+  const axis share{0, 1, shares_x, shares_x + shares_w};
+  page.text(map_left, y0 + 20, m.row, anchor::start, 13, colour::ink, true);
+  page.rect(map_left, top, map_w, bottom - top, evicted_colour);
+  for (std::size_t layer = 0; layer < m.layers; ++layer) {
+    for (std::size_t head = 0; head < m.heads; ++head) {
+      const double y = top + row_h * static_cast<double>(layer * m.heads + head);
+      draw_head_tokens(page, m, layer, head, tokens, y + 1, row_h - 2);
+      draw_head_shares(page, m, layer, head, share, y + 1, row_h - 2);
+      page.text(map_left - 8, y + row_h / 2 + 4,
+                "layer " + std::to_string(layer) + ", head " + std::to_string(head), anchor::end,
+                11);
+    }
+  }
+  draw_places(page, m, tokens, top);
+  draw_map_axes(page, m, tokens, share, top, bottom);
+}
+
+}  // namespace detail
+
+/// One map below the other; a page without maps where no row selects groups.
+inline std::string retention_svg(const evaluation& e) {
+  constexpr double top = 104;
+  double height = top;
+  for (const retention_map& m : e.retention) height += detail::map_height(m);
+  svg page(1110, height);
+  page.text(detail::map_left, 30, "How many value groups each token of one sample keeps",
+            anchor::start, 17, colour::ink, true);
+  page.text(detail::map_left, 50, protocol_line(e.how), anchor::start, 11, colour::faint);
+  page.text(detail::map_left, 66, selectors_line(e.how), anchor::start, 11, colour::faint);
+  if (!e.retention.empty()) {
+    page.text(detail::map_left, 94, "value groups kept:", anchor::start, 11);
+    detail::draw_retention_legend(page, e.retention[0], detail::map_left + 120, 94);
+  }
+  double y = top;
+  for (const retention_map& m : e.retention) {
+    detail::draw_map(page, m, y);
+    y += detail::map_height(m);
+  }
   return page.document();
 }
 

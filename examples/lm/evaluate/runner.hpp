@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -75,7 +77,7 @@ class runner {
       if (!e.rows[r].spec.packed()) continue;
       out.caches[r] = compress_row(e.rows[r], prefill.dense(), compress, out.sample);
       if (out.caches[r] && wants_retention(e, r, kind, number)) {
-        e.retention = look_at(compress, e.rows[r].spec, out.sample);
+        e.retention.push_back(look_at(compress, e.rows[r].spec, out.sample));
       }
     }
     for (row_result& row : e.rows) {
@@ -140,23 +142,23 @@ class runner {
     }
   }
 
-  /// The map is of the first needle (or whatever comes first), and of the row that selects groups
-  /// at the budget nearest to 0.375, both levels preferred.
+  /// Maps are of the first needle (or whatever comes first): for each method that selects groups,
+  /// of its row at the budget nearest to 0.375, or to 0.75 where every token survives.
   bool wants_retention(const evaluation& e, std::size_t row, synth::task kind,
                        std::size_t number) const {
-    if (number != 0) return false;
     const synth::task wanted =
         has_task(options_, synth::task::needle) ? synth::task::needle : options_.tasks[0];
-    if (kind != wanted) return false;
+    const method& mine = e.rows[row].spec.how;
+    if (number != 0 || kind != wanted || !mine.groups) return false;
     const auto distance = [](const row_spec& s) {
-      if (!s.packed() || !s.how.groups) return 10.0;
-      return std::abs(s.kv_budget - 0.375) + (s.how.both() ? 0.0 : 2.0);
+      return std::abs(s.kv_budget - (s.how.tokens ? 0.375 : 0.75));
     };
-    std::size_t best = 0;
-    for (std::size_t r = 0; r < e.rows.size(); ++r) {
-      if (distance(e.rows[r].spec) < distance(e.rows[best].spec)) best = r;
+    for (const row_result& r : e.rows) {
+      if (r.spec.how.name == mine.name && distance(r.spec) < distance(e.rows[row].spec)) {
+        return false;
+      }
     }
-    return best == row;
+    return true;
   }
 
   retention_map look_at(const compressor& c, const row_spec& row, const prepared& sample) const {
