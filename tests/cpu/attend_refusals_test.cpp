@@ -24,8 +24,10 @@ struct setup {
   attend_case<store> a{rng, first.store, 2, 4}, b{rng, second.store, 1, 4};
   std::vector<item_type> items{a.item, b.item};
   attend_params params;
-  aligned_memory memory{cpu::attend_workspace_bytes<store>(cpu::backend{}, items, {}) + 64};
-  workspace ws{memory.data(), memory.size() - 64};
+  /// Room behind the workspace: what is laid over it meets nothing else.
+  static constexpr std::size_t room = 1 << 14;
+  aligned_memory memory{cpu::attend_workspace_bytes<store>(cpu::backend{}, items, {}) + room};
+  workspace ws{memory.data(), memory.size() - room};
 };
 
 void refused(errc code, const char* argument, const std::function<void(setup&)>& spoil) {
