@@ -77,10 +77,10 @@ int main() {
 
   // reroute: begin
   const rota::context<rota::bf16> parts;  // no extra parts: key_norm and value_norm need none
-  const buffer reroute_ws(rota::cpu::reroute_workspace_bytes<op>(cpu, store, parts, p));
+  const buffer reroute_ws(op::reroute_workspace_bytes(cpu, store, parts, p));
   const buffer other(rota::packed_bytes_bound(op::shape_of(kv_heads, d, d, p), n + 64));
   op::store_type next{other.data(), other.size()};
-  require(rota::cpu::reroute<op>(cpu, store, parts, p, next, reroute_ws.workspace()), "reroute");
+  require(op::reroute(cpu, store, parts, p, next, reroute_ws.workspace()), "reroute");
   std::swap(store, next);
   // reroute: end
   expect(store.tail_count() == 0 && store.next_position() == n + 64, "the tail was taken in");

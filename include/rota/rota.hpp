@@ -10,6 +10,7 @@
 
 #include <rota/attend/any_op.hpp>
 #include <rota/attend/attention.hpp>
+#include <rota/attend/merge.hpp>
 #include <rota/budget/adaptive_span.hpp>
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
@@ -19,7 +20,9 @@
 #include <rota/score/attention_mass.hpp>
 #include <rota/score/expected_attention.hpp>
 #include <rota/score/key_norm.hpp>
+#include <rota/score/query_statistics.hpp>
 #include <rota/score/value_norm.hpp>
 #include <rota/score/window_sink.hpp>
 #include <rota/store/any_store.hpp>
+#include <rota/store/byte_budget.hpp>
 #include <rota/store/layouts.hpp>

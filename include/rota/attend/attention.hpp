@@ -180,9 +180,24 @@ struct attention {
 
   /// Appends n tokens, k [n, kv_heads, d_k] and v [n, kv_heads, d_v], whole. tail_full: no room.
   template <class Backend, class From>
-  static status append(const Backend& b, store_type& store, view<const From, 3> k,
-                       view<const From, 3> v) {
-    return seam::appending(b, store, k, v);
+  static status append(const Backend& b, store_type& store, view<From, 3> k, view<From, 3> v) {
+    using rows = view<const std::remove_const_t<From>, 3>;
+    return seam::appending(b, store, rows(k), rows(v));
+  }
+
+  /// Selects again among all that a packed store holds, tail included, and packs what is kept into
+  /// `to`, which is other memory. Of `parts`, a context, only the extra parts are read; those that
+  /// the scorers need must be there.
+  template <class Backend, class Context>
+  static std::size_t reroute_workspace_bytes(const Backend& b, const store_type& from,
+                                             const Context& parts,
+                                             const params& p) requires layout::selects {
+    return seam::rerouting_bytes<attention>(b, from, parts, p);
+  }
+  template <class Backend, class Context>
+  static status reroute(const Backend& b, const store_type& from, const Context& parts,
+                        const params& p, store_type& to, workspace ws) requires layout::selects {
+    return seam::rerouting<attention>(b, from, parts, p, to, ws);
   }
 
   template <class Backend>

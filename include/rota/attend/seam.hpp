@@ -63,6 +63,17 @@ status appending(const B& b, Store& store, view<const From, 3> k, view<const Fro
   return append(b, store, k, v);
 }
 
+template <class Op, class B, class Store, class Context>
+std::size_t rerouting_bytes(const B& b, const Store& from, const Context& parts,
+                            const typename Op::params& p) {
+  return reroute_workspace_bytes<Op>(b, from, parts, p);
+}
+template <class Op, class B, class Store, class Context>
+status rerouting(const B& b, const Store& from, const Context& parts, const typename Op::params& p,
+                 Store& to, workspace ws) {
+  return reroute<Op>(b, from, parts, p, to, ws);
+}
+
 template <class B, class Store>
 std::size_t attending_bytes(const B& b, std::span<const attend_item<Store>> batch,
                             const attend_params& p) {
