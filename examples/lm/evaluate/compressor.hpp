@@ -2,29 +2,21 @@
 // bytes and packed by each method.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <map>
 #include <optional>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "engine/cache_memory.hpp"
 #include "engine/packed_cache.hpp"
 #include "engine/rota_call.hpp"
-#include "engine/scoring_context.hpp"
 #include "evaluate/level.hpp"
 #include "evaluate/method.hpp"
+#include "evaluate/score_cache.hpp"
 
 namespace rota_lm::eval {
-
-using element = rota::bf16;
-using layer_context = scoring_context<element>::context_type;
 
 /// How rows lie in memory: packing is by group width and fill alone, whatever selected.
 template <int Width, class Fill>
@@ -66,7 +58,10 @@ class compressor {
  public:
   compressor(std::vector<layer_context> contexts, rota::protection protect, store_choice store,
              rota::cpu::backend backend = {})
-      : contexts_(std::move(contexts)), store_(store), backend_(backend) {
+      : contexts_(std::move(contexts)),
+        store_(store),
+        backend_(backend),
+        scores_(store.group_width, protect.sinks, backend) {
     groups_ = static_cast<int>(contexts_.at(0).d_v()) / store.group_width;
     for (const layer_context& c : contexts_) {
       rota::select_problem p;
@@ -103,7 +98,7 @@ class compressor {
   /// Whether the budgets could hold the protected tokens; else nothing was selected. Throws on
   /// any other failure.
   bool try_select(const method& m, const fractions& f) {
-    const std::vector<rota::layer_scores>& scores = scores_of(m);
+    const std::vector<rota::layer_scores> scores = scores_.of(m, contexts_);
     const rota::status s = m.groups ? select_groups(m, f, scores) : select_tokens(m, f, scores);
     if (s == rota::errc::budget_too_small) return false;
     require(s, "selection");
@@ -177,70 +172,7 @@ class compressor {
     std::vector<std::int32_t> counts;
     rota::selection view;
   };
-  /// One scorer's scores of all layers, or those of both levels of a method.
-  struct score_memory {
-    std::vector<std::vector<float>> values;
-    std::vector<rota::layer_scores> layers;
-  };
-
   static std::string layer_name(std::size_t layer) { return "layer " + std::to_string(layer); }
-
-  const score_memory& scored(token_scorer which) {
-    const auto [place, fresh] = token_scores_.try_emplace(which);
-    if (!fresh) return place->second;
-    with_token_scorer(which, [&]<class Scorer>() {
-      for (std::size_t i = 0; i < contexts_.size(); ++i) {
-        const layer_context& c = contexts_[i];
-        typename Scorer::params p;
-        if constexpr (requires { p.sinks; }) p.sinks = problems_[i].protect.sinks;
-        std::vector<float>& values =
-            place->second.values.emplace_back(static_cast<std::size_t>(c.kv_heads() * c.tokens()));
-        rota::layer_scores out;
-        out.tokens = rota::view<float, 2>(values.data(), c.kv_heads(), c.tokens());
-        const rota::workspace ws =
-            scratch_.at_least(rota::cpu::score_tokens_workspace_bytes(backend_, Scorer{}, p, c));
-        require(rota::cpu::score_tokens(backend_, Scorer{}, p, c, out.tokens, ws), layer_name(i));
-        place->second.layers.push_back(out);
-      }
-    });
-    return place->second;
-  }
-
-  const score_memory& scored(group_scorer which) {
-    const auto [place, fresh] = group_scores_.try_emplace(which);
-    if (!fresh) return place->second;
-    with_group_scorer(which, [&]<class Scorer>() {
-      for (std::size_t i = 0; i < contexts_.size(); ++i) {
-        const layer_context& c = contexts_[i];
-        const typename Scorer::params p;
-        const int width = store_.group_width;
-        std::vector<float>& values = place->second.values.emplace_back(
-            static_cast<std::size_t>(c.kv_heads() * c.tokens() * groups_));
-        rota::layer_scores out;
-        out.groups = rota::view<float, 3>(values.data(), c.kv_heads(), c.tokens(), groups_);
-        const rota::workspace ws = scratch_.at_least(
-            rota::cpu::score_groups_workspace_bytes(backend_, Scorer{}, p, c, width));
-        require(rota::cpu::score_groups(backend_, Scorer{}, p, c, width, out.groups, ws),
-                layer_name(i));
-        place->second.layers.push_back(out);
-      }
-    });
-    return place->second;
-  }
-
-  /// The views of a method's scores; valid until the next call.
-  const std::vector<rota::layer_scores>& scores_of(const method& m) {
-    method_scores_.assign(contexts_.size(), {});
-    if (m.tokens) {
-      const score_memory& s = scored(m.tokens->scorer);
-      for (std::size_t i = 0; i < layers(); ++i) method_scores_[i].tokens = s.layers[i].tokens;
-    }
-    if (m.groups) {
-      const score_memory& s = scored(m.groups->scorer);
-      for (std::size_t i = 0; i < layers(); ++i) method_scores_[i].groups = s.layers[i].groups;
-    }
-    return method_scores_;
-  }
 
   /// Selection depends on scores and budgets alone, so any scorer may stand in for the one that
   /// made the scores: 24 selectors are compiled instead of 118.
@@ -302,9 +234,7 @@ class compressor {
   std::vector<rota::select_problem> problems_;
   std::vector<kept_memory> kept_;
   std::vector<rota::selection> views_;
-  std::map<token_scorer, score_memory> token_scores_;
-  std::map<group_scorer, score_memory> group_scores_;
-  std::vector<rota::layer_scores> method_scores_;
+  score_cache scores_;
   scratch_memory scratch_;
 };
 
