@@ -46,7 +46,7 @@ format: ## put every C++ file in form
 
 format-check: ## fail where a C++ file is not in form
 	@scripts/setup.sh format
-	@$(sources) | xargs clang-format --dry-run -Werror
+	@$(sources) | xargs scripts/check_format.sh
 
 tidy: ## clang-tidy over the library, the examples and the benchmarks
 	@scripts/setup.sh lint
