@@ -127,7 +127,7 @@ TEST_CASE("halves are widened without an instruction for it, too") {
 
 TEST_CASE("a part of a vector is read without what lies behind it") {
   for_each_length([](auto n) {
-    for (int count = 0; count < n; ++count) {
+    for (int count = 1; count < n; ++count) {
       const std::vector<bf16> in(static_cast<std::size_t>(count), bf16(2.5f));
       float out[n];
       simd::store_raw(out, simd::load_part<n>(in.data(), count));

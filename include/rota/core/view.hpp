@@ -73,7 +73,7 @@ struct byte_range {
 
   byte_range() = default;
   byte_range(const void* p, std::size_t bytes)
-      : begin(static_cast<const std::byte*>(p)), end(begin + bytes) {}
+      : begin(static_cast<const std::byte*>(p)), end(p == nullptr ? begin : begin + bytes) {}
 
   friend bool overlaps(const byte_range& a, const byte_range& b) {
     return a.begin != a.end && b.begin != b.end && a.begin < b.end && b.begin < a.end;

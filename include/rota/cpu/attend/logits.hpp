@@ -27,9 +27,11 @@ inline constexpr int logit_step = simd::accumulators / R;
 /// Rows ahead of the one in use that are asked for.
 inline constexpr index_t prefetch_rows = 24;
 
+/// Asks for the n elements that lie `ahead` elements behind p.
 template <element E>
-void prefetch_row(const E* row, index_t n) {
-  for (index_t c = 0; c < n; c += static_cast<index_t>(64 / sizeof(E))) simd::prefetch(row + c);
+void prefetch_ahead(const E* p, index_t ahead, index_t n) {
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(E);
+  for (std::uintptr_t i = 0; i < n * sizeof(E); i += 64) simd::prefetch(first + i);
 }
 
 /// sum[t * R + r] += key_t * q_r over the columns [c, c + lanes) of which `rest` are there.
@@ -77,7 +79,7 @@ void logits(const block<E>& b, token_range range, const float* q, index_t q_stri
     for (index_t t = 0; t < T; ++t)
       rows[t] = b.keys + std::min(j + t, range.end - 1) * b.key_stride;
     if (prefetch)
-      for (index_t t = 0; t < T; ++t) prefetch_row(rows[t] + prefetch_rows * b.key_stride, d_k);
+      for (index_t t = 0; t < T; ++t) prefetch_ahead(rows[t], prefetch_rows * b.key_stride, d_k);
     logits_of_step<R>(rows, q, q_stride, d_k, out);
   }
 }

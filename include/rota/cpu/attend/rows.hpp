@@ -143,17 +143,18 @@ class row_set {
   void weigh(const piece<E>& piece) {
     const token_range range = seen_by_any(piece);
     if (range.empty()) return;
-    const float* p = weights_ + (piece.at - piece.first) * R;
-    if (p_.groups > 0) add_kept<R>(piece.from, range, {p, R}, p_.groups, R, kept_);
+    const float* p = weights_ + piece.at * R;
+    const weights_view<R> weights{p, piece.first};
+    if (p_.groups > 0) add_kept<R>(piece.from, range, weights, p_.groups, R, kept_);
     if (see_alike() || all_see(piece, range)) {
-      add_values<FixedWidth, R>(piece.from, range, {p, R}, p_.d_v, p_.width, prefetches(), sums_);
+      add_values<FixedWidth, R>(piece.from, range, weights, p_.d_v, p_.width, prefetches(), sums_);
       return;
     }
     // Row by row: what a row may not see must not reach it, not even as 0 * NaN.
     for (int r = 0; r < R; ++r) {
       const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
       if (own.empty()) continue;
-      add_values<FixedWidth, 1>(piece.from, own, {p + r, R}, p_.d_v, p_.width, false,
+      add_values<FixedWidth, 1>(piece.from, own, {p + r, piece.first, R}, p_.d_v, p_.width, false,
                                 {sums_.data + r * sums_.stride, sums_.stride});
     }
   }

@@ -2,8 +2,7 @@
 
 #include <rota/cpu/attend/logits.hpp>
 
-// Weighted sums of value rows and slices. p[j * p_stride + r] weighs token j for row r; p_stride
-// is R, except where one row of several is added alone.
+// Weighted sums of value rows and slices.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
@@ -16,11 +15,16 @@ struct sums_view {
   index_t stride = 0;
 };
 
+/// The weights of a block's tokens from `first` on, R together. The stride is R, except where one
+/// row of several is added alone.
 template <int R>
 struct weights_view {
   const float* p = nullptr;
+  index_t first = 0;
   index_t stride = R;
-  float at(index_t j, int r) const { return p[j * (R == 1 ? stride : R) + r]; }
+  float at(index_t token, int r) const {
+    return p[(token - first) * (R == 1 ? stride : R) + r];
+  }
 };
 
 /// a[r][k] += weight of the token * columns k of its row or slice.
@@ -58,7 +62,7 @@ void add_whole_columns(const block<E>& b, token_range range, weights_view<R> w, 
   load_sums<R, lanes, C>(sums.data + c, sums.stride, a);
   const E* row = b.values + range.begin * b.value_stride + c;
   for (index_t j = range.begin; j < range.end; ++j, row += b.value_stride) {
-    if (prefetch) prefetch_row(row + prefetch_rows * b.value_stride, C * lanes);
+    if (prefetch) prefetch_ahead(row, prefetch_rows * b.value_stride, C * lanes);
     add_columns<R, lanes, C>(row, j, w, a);
   }
   store_sums<R, lanes, C>(a, sums.data + c, sums.stride);
@@ -106,7 +110,7 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
   const std::uint8_t* token = b.members + list.begin;
   const std::uint8_t* const end = b.members + list.end;
   for (; end - token >= U; token += U, slice += U * width) {
-    if (prefetch) prefetch_row(slice + prefetch_bytes / sizeof(E), U * C * N);
+    if (prefetch) prefetch_ahead(slice, prefetch_bytes / sizeof(E), U * C * N);
     unroll<U>([&](int u) __attribute__((always_inline)) {
       add_columns<R, N, C>(slice + u * width, token[u], w, a[u]);
     });
@@ -152,7 +156,8 @@ void add_token_major(const block<E>& b, token_range range, weights_view<R> w, in
     unroll<R>([&](int r) __attribute__((always_inline)) { p[r] = simd::broadcast<N>(w.at(j, r)); });
     const E* slice = b.values + b.starts[j] * width;
     if (prefetch)
-      prefetch_row(slice + prefetch_bytes / sizeof(E), (b.starts[j + 1] - b.starts[j]) * width);
+      prefetch_ahead(slice, prefetch_bytes / sizeof(E),
+                     (b.starts[j + 1] - b.starts[j]) * width);
     for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width) {
       float* to = sums.data + __builtin_ctz(left) * width;
       for (index_t c = 0; c < width; c += C * N)

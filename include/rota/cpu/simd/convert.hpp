@@ -58,7 +58,7 @@ floats<N> load(const f16* p) {
   return half_to_float<N>(load_raw<shorts<N>>(p));
 }
 
-/// The first `n` < N elements at p, then zeros; reads nothing behind them.
+/// The first n elements at p, 0 < n < N, then zeros; reads nothing behind them.
 template <int N, element E>
 floats<N> load_part(const E* p, std::int64_t n) {
   E part[N] = {};

@@ -126,9 +126,10 @@ template <class V>
 #endif
 }
 
-/// Asks for a cache line that will be read soon.
-inline void prefetch(const void* p) {
-  __builtin_prefetch(p, 0, 3);
+/// Asks for a cache line that will be read soon. An address, for it may lie behind the memory that
+/// p belongs to, where pointer arithmetic must not go.
+inline void prefetch(std::uintptr_t address) {
+  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 3);
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::simd
