@@ -151,8 +151,8 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
       (options.means.extent[0] != shape.kv_heads || options.means.extent[1] != shape.record.d_v))
     return {errc::bad_shape, "means"};
 
-  const byte_range target(store.data, static_cast<std::size_t>(std::max<index_t>(
-                                          0, store.capacity_bytes)));
+  const byte_range target(store.data,
+                          static_cast<std::size_t>(std::max<index_t>(0, store.capacity_bytes)));
   if (overlaps(target, range_of(ctx.keys)) || overlaps(target, range_of(ctx.values)) ||
       overlaps(target, range_of(ctx.positions)) || overlaps(target, range_of(ctx.available)) ||
       overlaps(target, range_of(sel.indices)) || overlaps(target, range_of(sel.masks)) ||

@@ -22,9 +22,7 @@ struct weights_view {
   const float* p = nullptr;
   index_t first = 0;
   index_t stride = R;
-  float at(index_t token, int r) const {
-    return p[(token - first) * (R == 1 ? stride : R) + r];
-  }
+  float at(index_t token, int r) const { return p[(token - first) * (R == 1 ? stride : R) + r]; }
 };
 
 /// a[r][k] += weight of the token * columns k of its row or slice.
@@ -156,8 +154,7 @@ void add_token_major(const block<E>& b, token_range range, weights_view<R> w, in
     unroll<R>([&](int r) __attribute__((always_inline)) { p[r] = simd::broadcast<N>(w.at(j, r)); });
     const E* slice = b.values + b.starts[j] * width;
     if (prefetch)
-      prefetch_ahead(slice, prefetch_bytes / sizeof(E),
-                     (b.starts[j + 1] - b.starts[j]) * width);
+      prefetch_ahead(slice, prefetch_bytes / sizeof(E), (b.starts[j + 1] - b.starts[j]) * width);
     for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width) {
       float* to = sums.data + __builtin_ctz(left) * width;
       for (index_t c = 0; c < width; c += C * N)
