@@ -145,7 +145,7 @@ class row_set {
     if (range.empty()) return;
     const float* p = weights_ + piece.at * R;
     const weights_view<R> weights{p, piece.first};
-    if (p_.groups > 0) add_kept<R>(piece.from, range, weights, p_.groups, R, kept_);
+    if (p_.groups > 0) add_kept<R>(piece.from, range, weights, p_.groups, kept_);
     if (see_alike() || all_see(piece, range)) {
       add_values<FixedWidth, R>(piece.from, range, weights, p_.d_v, p_.width, prefetches(), sums_);
       return;

@@ -22,7 +22,8 @@ struct weights_view {
   const float* p = nullptr;
   index_t first = 0;
   index_t stride = R;
-  float at(index_t token, int r) const { return p[(token - first) * (R == 1 ? stride : R) + r]; }
+  const float* of(index_t token) const { return p + (token - first) * (R == 1 ? stride : R); }
+  float at(index_t token, int r) const { return of(token)[r]; }
 };
 
 /// a[r][k] += weight of the token * columns k of its row or slice.

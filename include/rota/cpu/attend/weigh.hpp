@@ -48,17 +48,29 @@ void add_values(const block<E>& b, token_range range, weights_view<R> w, index_t
   }
 }
 
+/// kept[r] += the weights of the listed tokens.
+template <int R>
+void add_listed(const std::uint8_t* token, const std::uint8_t* end, weights_view<R> w,
+                float* kept) {
+  using row = simd::floats<R>;
+  constexpr int U = 4;  // sums at once: one would wait for itself
+  row sum[U] = {};
+  for (; end - token >= U; token += U)
+    unroll<U>([&](int u) __attribute__((always_inline)) {
+      sum[u] += simd::load_raw<row>(w.of(token[u]));
+    });
+  for (; token != end; ++token) sum[0] += simd::load_raw<row>(w.of(*token));
+  simd::store_raw(kept, simd::load_raw<row>(kept) + ((sum[0] + sum[1]) + (sum[2] + sum[3])));
+}
+
 /// kept[s * R + r] += the weight of the tokens in the range that have group s.
 template <int R, element E>
 void add_kept(const block<E>& b, token_range range, weights_view<R> w, index_t groups,
-              index_t kept_stride, float* kept) {
-  const auto add = [&](index_t s, index_t j) {
-    for (int r = 0; r < R; ++r) kept[s * kept_stride + r] += w.at(j, r);
-  };
+              float* kept) {
   if (b.order == value_order::group_major) {
     for (index_t s = 0; s < groups; ++s) {
       const token_range list = list_of(b, s, range);
-      for (index_t i = list.begin; i < list.end; ++i) add(s, b.members[i]);
+      add_listed<R>(b.members + list.begin, b.members + list.end, w, kept + s * R);
     }
     return;
   }
@@ -66,13 +78,14 @@ void add_kept(const block<E>& b, token_range range, weights_view<R> w, index_t g
   for (index_t j = range.begin; j < range.end; ++j) {
     if (b.order == value_order::whole) {
       for (int r = 0; r < R; ++r) whole[r] += w.at(j, r);
-    } else {
-      for (unsigned left = b.masks[j]; left != 0; left &= left - 1) add(__builtin_ctz(left), j);
+      continue;
     }
+    for (unsigned left = b.masks[j]; left != 0; left &= left - 1)
+      for (int r = 0; r < R; ++r) kept[__builtin_ctz(left) * R + r] += w.at(j, r);
   }
   if (b.order != value_order::whole) return;
   for (index_t s = 0; s < groups; ++s)
-    for (int r = 0; r < R; ++r) kept[s * kept_stride + r] += whole[r];
+    for (int r = 0; r < R; ++r) kept[s * R + r] += whole[r];
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

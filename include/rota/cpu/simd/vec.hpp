@@ -16,6 +16,15 @@ namespace rota::cpu::inline ROTA_CPU_ISA::simd {
 /// Vector types of N = 4, 8 or 16 lanes (compiler vector extensions).
 template <int N>
 struct vector_types;
+/// Only floats: a number for each of a few rows.
+template <>
+struct vector_types<1> {
+  typedef float f32 __attribute__((vector_size(4)));
+};
+template <>
+struct vector_types<2> {
+  typedef float f32 __attribute__((vector_size(8)));
+};
 template <>
 struct vector_types<4> {
   typedef float f32 __attribute__((vector_size(16)));
