@@ -140,6 +140,22 @@ TEST_CASE("groups that are gone stay gone") {
   CHECK(b.store.head(1).slices == 64);
 }
 
+TEST_CASE("a ratio of groups means the same however often a store is re-routed") {
+  random_source rng(5);
+  using op = attention<groups<value_norm, keep_ratio>, packed<bf16, 16>>;
+  const random_layer<bf16> layer(rng, 64, 2, 16, 64);
+  op::params p;
+  p.groups.budget.ratio = 0.5;
+  owned_store<op> a(op::max_store_bytes(layer.context, p));
+  compress_into<op>(a, layer.context, p);
+  owned_store<op> b(op::max_store_bytes(layer.context, p));
+  REQUIRE(reroute_into<op>(b, a, p).ok());
+  for (index_t h = 0; h < 2; ++h) {
+    CHECK(a.store.head(h).slices == 128);
+    CHECK(b.store.head(h).slices == 128);
+  }
+}
+
 TEST_CASE("re-routing refuses bad input and leaves both stores alone") {
   random_source rng(4);
   using op = attention<tokens<key_norm, keep_ratio>, packed<bf16, 16>>;

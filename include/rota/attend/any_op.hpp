@@ -37,6 +37,10 @@ struct unique_stores<Result, First, Rest...> {
 ///   ops::store_type store;
 template <class... Ops>
 class any_op {
+  static_assert((Ops::layout::selects && ...),
+                "rota: any_op compresses, so each of its operators needs packed<E, W> (without "
+                "selectors it keeps everything); a dense or paged store goes into any_store as it "
+                "is");
   template <class Op>
   struct configured {
     typename Op::params params;

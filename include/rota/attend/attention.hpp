@@ -114,12 +114,17 @@ struct attention {
   // --- pack ----------------------------------------------------------------------------------
 
   /// Shape of this operator's packed store for one layer.
-  static packed_shape shape_of(index_t kv_heads, index_t d_k, index_t d_v,
-                               const params& p) requires layout::selects {
-    return layout::shape(kv_heads, d_k, d_v, p.store, fill::code, fill::has_means);
+  static packed_shape shape_of(index_t kv_heads, index_t d_k, index_t d_v, const params& p) {
+    static_assert(layout::selects,
+                  "rota: only a packed<E, W> store is made from a selection; a dense or paged "
+                  "store is filled by append, or by the engine itself");
+    if constexpr (layout::selects)
+      return layout::shape(kv_heads, d_k, d_v, p.store, fill::code, fill::has_means);
+    else
+      return {};
   }
   template <class Context>
-  static packed_shape shape_of(const Context& ctx, const params& p) requires layout::selects {
+  static packed_shape shape_of(const Context& ctx, const params& p) {
     return shape_of(ctx.kv_heads(), ctx.d_k(), ctx.d_v(), p);
   }
 

@@ -27,7 +27,8 @@ struct select_item {
   index_t layer = 0, head = 0, token = 0;
   int group = 0;
   float score = 0;
-  bool guarded = false;  ///< kept in any case
+  bool absent = false;   ///< counts as an item but cannot be kept
+  bool guarded = false;  ///< kept in any case, unless absent
   bool kept = false;
 };
 
@@ -41,20 +42,20 @@ template <class Budget>
 status apply_budget(const typename Budget::params& params, std::vector<select_item>& items,
                     index_t units, const char* argument) {
   std::vector<std::vector<select_item*>> ranked(static_cast<std::size_t>(units));
-  std::vector<index_t> guarded(ranked.size());
+  std::vector<index_t> all(ranked.size()), guarded(ranked.size());
   for (select_item& i : items) {
-    i.kept = i.guarded;
     const auto unit = static_cast<std::size_t>(i.unit);
-    if (i.guarded)
+    ++all[unit];
+    i.kept = i.guarded && !i.absent;
+    if (i.kept)
       ++guarded[unit];
-    else
+    else if (!i.absent)
       ranked[unit].push_back(&i);
   }
   for (std::size_t u = 0; u < ranked.size(); ++u) {
     std::vector<select_item*>& list = ranked[u];
     if constexpr (counting_budget<Budget>) {
-      const index_t count =
-          Budget::count(params, static_cast<index_t>(list.size()) + guarded[u]) - guarded[u];
+      const index_t count = Budget::count(params, all[u]) - guarded[u];
       if (count + guarded[u] < 0) return {errc::bad_count, argument};
       if (count < 0) return {errc::budget_too_small, argument};
       std::stable_sort(list.begin(), list.end(), [](const select_item* a, const select_item* b) {
@@ -113,8 +114,9 @@ status select_tokens(std::span<const select_problem> problems,
   return {};
 }
 
-/// The available groups of the survivors, those that stay marked. At row scope protected tokens
-/// stand outside the budget.
+/// The groups of the survivors, those that stay marked. A budget counts all of them, so that a
+/// ratio means the same for a token that lost groups before; what is not available is not kept.
+/// At row scope protected tokens stand outside the budget.
 template <class Groups>
 status select_groups(std::span<const select_problem> problems,
                      const typename Groups::params& params, std::span<const layer_scores> layers,
@@ -129,9 +131,10 @@ status select_groups(std::span<const select_problem> problems,
     const auto l = static_cast<std::size_t>(t.layer);
     const select_problem& p = problems[problems.size() == 1 ? 0 : l];
     for (int g = 0; g < p.groups; ++g) {
-      if (p.available.data != nullptr && !(p.available(t.head, t.token) >> g & 1)) continue;
       select_item i = t;
       i.group = g;
+      i.absent = p.available.data != nullptr && !(p.available(t.head, t.token) >> g & 1);
+      i.kept = !i.absent;
       i.unit = 0;
       if constexpr (Groups::selects) {
         constexpr budget_scope scope = scope_of<typename Groups::budget>();
@@ -151,7 +154,7 @@ status select_groups(std::span<const select_problem> problems,
         if (!i.guarded) ranked.push_back(i);
       const status s = apply_budget<Budget>(params.budget, ranked, units, "groups");
       auto next = ranked.begin();
-      for (select_item& i : items) i.kept = i.guarded || (next++)->kept;
+      for (select_item& i : items) i.kept = i.guarded ? !i.absent : (next++)->kept;
       return s;
     } else {
       return apply_budget<Budget>(params.budget, items, units, "groups");

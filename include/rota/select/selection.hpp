@@ -19,8 +19,9 @@ struct select_problem {
   /// Removes survivors that keep no group, protected ones excepted. Otherwise they stay, with
   /// their key and their share of the softmax.
   bool drop_empty = false;
-  /// [kv_heads, n]: the groups that exist at all. Others are no items and are never selected. A
-  /// null view means that all do.
+  /// [kv_heads, n]: the groups that exist at all. Others are never selected, but budgets count
+  /// them, so that a ratio means the same for a store that is routed again. A null view means that
+  /// all do.
   view<const group_mask, 2> available;
 };
 

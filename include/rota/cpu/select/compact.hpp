@@ -14,15 +14,12 @@ inline bool is_written(const select_layer& l, index_t j, group_mask mask) {
 inline void place_chunks(const backend& b, const select_memory& m, const budget_rule& groups) {
   parallel_for(b, m.map.chunks, [&](index_t i, int) {
     const select_chunk c = m.map.chunk(i);
-    index_t kept = 0;
-    if (c.layer->problem.drop_empty) {
+    m.kept[i] = 0;
+    if (c.layer->problem.drop_empty)
       for_masks(m, groups, c,
-                [&](index_t j, group_mask mask) { kept += is_written(*c.layer, j, mask); });
-    } else {
-      for (index_t w = 0; w < words_per_chunk; ++w)
-        kept += std::popcount(m.survivors[i * words_per_chunk + w]);
-    }
-    m.kept[i] = kept;
+                [&](index_t j, group_mask mask) { m.kept[i] += is_written(*c.layer, j, mask); });
+    else
+      m.kept[i] = m.survivors_of(i);
   });
   for (index_t row = 0; row < m.map.rows; ++row) {
     const select_layer& l = m.map.layer_of_row(row);

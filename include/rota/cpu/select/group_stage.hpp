@@ -22,16 +22,19 @@ inline void count_groups(const backend& b, const select_memory& m) {
   });
 }
 
-/// Writes the quota of every unit of groups into its cut.
+/// Writes the quota of every unit of groups into its cut. The budget counts every group of every
+/// survivor, those dropped earlier too: a ratio means the same however often a store is re-routed.
 inline status group_quotas(const select_memory& m, const budget_rule& rule) {
   for (index_t u = 0; u < m.map.units(rule.scope); ++u) {
     const select_unit unit = m.map.unit(rule.scope, u);
-    index_t items = 0, guarded = 0;
+    index_t all = 0, available = 0, guarded = 0;
     for (index_t i = unit.first_chunk; i < unit.last_chunk; ++i) {
-      items += m.items[i];
+      all += m.survivors_of(i) * m.map.chunk(i).layer->problem.groups;
+      available += m.items[i];
       guarded += m.guarded[i];
     }
-    if (status s = solve_quota(rule, items, guarded, "groups", m.cuts[u].ties); !s) return s;
+    if (status s = solve_quota(rule, all, available, guarded, "groups", m.cuts[u].ties); !s)
+      return s;
   }
   return {};
 }
@@ -106,7 +109,7 @@ void for_masks(const select_memory& m, const budget_rule& rule, const select_chu
     if (rule.selects() && j >= l.first_ranked() && j < l.last_ranked()) {
       const float* const scores = l.scores.groups.row(c.head, j);
       if (by_row) {
-        mask = best_of_row(scores, available, rule.count(std::popcount(available)));
+        mask = best_of_row(scores, available, rule.count(l.problem.groups));
       } else {
         for (unsigned left = available; left != 0; left &= left - 1) {
           const int g = std::countr_zero(left);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <span>
 
 #include <rota/cpu/select/chunks.hpp>
@@ -43,6 +44,13 @@ struct select_memory {
   bool survives(const select_chunk& c, index_t i) const {
     const index_t at = i - c.first;
     return survivors[c.number * words_per_chunk + at / 64] >> (at % 64) & 1u;
+  }
+
+  index_t survivors_of(index_t chunk) const {
+    index_t n = 0;
+    for (index_t w = 0; w < words_per_chunk; ++w)
+      n += std::popcount(survivors[chunk * words_per_chunk + w]);
+    return n;
   }
 
   /// Calls f(token) for each survivor of a chunk, ascending.

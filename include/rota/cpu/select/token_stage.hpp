@@ -6,13 +6,14 @@
 
 namespace rota::cpu::detail {
 
-/// How many items a counting budget may take besides the protected ones.
-inline status solve_quota(const budget_rule& rule, index_t items, index_t guarded,
-                          const char* argument, index_t& quota) {
+/// How many items a counting budget may take besides the protected ones. It counts all `items`, of
+/// which `available` can be had.
+inline status solve_quota(const budget_rule& rule, index_t items, index_t available,
+                          index_t guarded, const char* argument, index_t& quota) {
   const index_t count = rule.count(items);
   if (count < 0) return {errc::bad_count, argument};
   if (count < guarded) return {errc::budget_too_small, argument};
-  quota = std::min(count, items) - guarded;
+  quota = std::min(count, available) - guarded;
   return {};
 }
 
@@ -26,7 +27,7 @@ inline status token_quotas(const select_memory& m, const budget_rule& rule) {
       items += l.problem.tokens;
       guarded += l.protected_tokens();
     }
-    if (status s = solve_quota(rule, items, guarded, "tokens", m.cuts[u].ties); !s) return s;
+    if (status s = solve_quota(rule, items, items, guarded, "tokens", m.cuts[u].ties); !s) return s;
   }
   return {};
 }
