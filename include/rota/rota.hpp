@@ -26,3 +26,4 @@
 #include <rota/store/any_store.hpp>
 #include <rota/store/byte_budget.hpp>
 #include <rota/store/layouts.hpp>
+#include <rota/store/verify.hpp>

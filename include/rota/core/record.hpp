@@ -8,6 +8,9 @@ namespace rota {
 /// than it must. The slack is counted in every byte figure.
 inline constexpr index_t record_alignment = 64;
 
+/// Members of a group-major record are bytes.
+inline constexpr index_t max_record_tokens = 256;
+
 constexpr index_t align_up(index_t n, index_t to) {
   return (n + to - 1) / to * to;
 }

@@ -38,7 +38,8 @@ struct packed {
                 "sizeof(E) % 16 == 0");
   static_assert(Order != value_order::whole,
                 "rota: packed<E, W, Order> needs token_major or group_major");
-  static_assert(RecordTokens >= 1 && RecordTokens <= 256, "rota: a record holds 1 to 256 tokens");
+  static_assert(RecordTokens >= 1 && RecordTokens <= max_record_tokens,
+                "rota: a record holds 1 to 256 tokens");
   using policy_kind = store_tag;
   struct params {
     index_t tail_capacity = 64;  ///< tokens that can be appended before tail_full

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <rota/attend/problem.hpp>
+#include <rota/core/record.hpp>
 #include <rota/cpu/simd/isa.hpp>
 
 // Which tokens are looked at together, and which of them a row may see.
@@ -13,7 +14,7 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 /// A tile is closed at tile_target tokens: their logits and the rows they came from stay in the
 /// nearest caches. A single record may be larger.
 inline constexpr index_t tile_target = 128;
-inline constexpr index_t tile_capacity = 256;
+inline constexpr index_t tile_capacity = max_record_tokens;
 inline constexpr int max_pieces = 64;
 
 /// Tokens first .. first + count - 1 of a block; their logits start at `at` of the tile.
