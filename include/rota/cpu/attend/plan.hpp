@@ -13,7 +13,8 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 /// Rows that share a pass over K and V.
 inline constexpr index_t target_rows = 64;
-/// Units that a batch is cut into, and the fewest tokens that are worth a unit.
+/// Units that an item is cut into, and the fewest tokens that are worth a unit. Each item is cut by
+/// itself, so that its result does not depend on what else is in the batch.
 inline constexpr index_t target_units = 256;
 inline constexpr index_t least_unit_tokens = 512;
 
@@ -62,6 +63,15 @@ index_t block_tokens(const Store& store, index_t head) {
   return store.block_count(head) == 0 ? 1 : std::max<index_t>(store.block_at(head, 0).count, 1);
 }
 
+/// Tokens that make a unit of an item.
+template <class Store>
+index_t unit_tokens(const attend_item<Store>& item, const row_tiling& t) {
+  index_t tokens = 0;
+  for (index_t h = 0; h < item.store->kv_heads(); ++h)
+    tokens += t.tiles * item.store->block_count(h) * block_tokens(*item.store, h);
+  return std::max((tokens + target_units - 1) / target_units, least_unit_tokens);
+}
+
 template <class Store>
 class plan {
  public:
@@ -77,7 +87,6 @@ class plan {
   sight* sights = nullptr;
 
   plan(carver& c, const backend& b, batch_type batch) {
-    index_t tokens = 0;
     index_t rows_most = 0;
     index_t q_floats = 0;
     index_t state_most = 0;
@@ -87,10 +96,7 @@ class plan {
       rows_most = std::max(rows_most, padded_rows(t.rows()));
       q_floats = std::max(q_floats, padded_rows(t.rows()) * padded(item.store->d_k()));
       state_most = std::max(state_most, state_floats(item, t));
-      for (index_t h = 0; h < item.store->kv_heads(); ++h)
-        tokens += t.tiles * item.store->block_count(h) * block_tokens(*item.store, h);
     }
-    unit_tokens_ = std::max((tokens + target_units - 1) / target_units, least_unit_tokens);
     segments = c.take<segment>(segment_count);
     scratch_rows = rows_most;
     scratch_floats = align_up(q_floats, 16) + state_most;
@@ -117,8 +123,9 @@ class plan {
     for (std::size_t i = 0; i < batch.size(); ++i) {
       const auto& item = batch[i];
       const row_tiling t(item);
+      const index_t unit = unit_tokens(item, t);
       for (index_t h = 0; h < item.store->kv_heads(); ++h) {
-        segment s = cut(*item.store, static_cast<index_t>(i), h, t.tiles);
+        segment s = cut(*item.store, static_cast<index_t>(i), h, unit * t.tiles);
         if (s.chunks > 1) {
           s.states = c.take<float>(t.tiles * s.chunks * state_floats(item, t));
           merges += t.tiles;
@@ -130,19 +137,17 @@ class plan {
   }
 
   /// Many tiles are enough to share out: then chunks grow, and fewer states wait to be merged.
-  segment cut(const Store& store, index_t item, index_t head, index_t tiles) const {
+  segment cut(const Store& store, index_t item, index_t head, index_t chunk_tokens) const {
     segment s;
     s.item = item;
     s.head = head;
     s.first_unit = units;
     s.first_merge = merges;
     s.blocks = store.block_count(head);
-    s.blocks_a_chunk = std::max<index_t>(unit_tokens_ * tiles / block_tokens(store, head), 1);
+    s.blocks_a_chunk = std::max<index_t>(chunk_tokens / block_tokens(store, head), 1);
     s.chunks = std::max<index_t>((s.blocks + s.blocks_a_chunk - 1) / s.blocks_a_chunk, 1);
     return s;
   }
-
-  index_t unit_tokens_ = 0;
 };
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail
