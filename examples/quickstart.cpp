@@ -11,23 +11,6 @@
 
 namespace {
 
-/// Memory as an engine would own it; Rota itself never allocates.
-class engine_memory {
- public:
-  std::byte* take(std::size_t bytes) {
-    const std::size_t rounded = (bytes + 63) / 64 * 64;
-    owned_.emplace_back(static_cast<std::byte*>(std::aligned_alloc(64, rounded ? rounded : 64)));
-    return owned_.back().get();
-  }
-  rota::workspace workspace(std::size_t bytes) { return {take(bytes), bytes}; }
-
- private:
-  struct deleter {
-    void operator()(std::byte* p) const { std::free(p); }
-  };
-  std::vector<std::unique_ptr<std::byte, deleter>> owned_;
-};
-
 template <class E>
 std::vector<E> random_rows(rota::index_t n, unsigned seed) {
   std::mt19937 rng(seed);
@@ -54,25 +37,27 @@ int main() {
   std::vector<float> result(q.size());
   const rota::view query(q.data(), 1, q_heads, d);
   const rota::view out(result.data(), 1, q_heads, d);
-  engine_memory memory;
+
+  // All memory is the engine's, taken once: Rota never allocates. A workspace that is too small is
+  // refused; op::compress_workspace_bytes() and its kin tell what is needed.
+  const std::size_t arena_bytes = std::size_t{64} << 20;
+  const std::unique_ptr<std::byte, decltype(&std::free)> arena(
+      static_cast<std::byte*>(std::aligned_alloc(64, arena_bytes)), &std::free);
+  std::byte* const memory = arena.get();
+  const rota::workspace scratch{memory + arena_bytes / 2, arena_bytes / 2};
+  const rota::cpu::backend cpu;  // this thread; thread_pool and executor give more
 
   // readme: begin
   using op = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,    // who survives
                              rota::groups<rota::value_norm, rota::keep_ratio>,  // what of its value
                              rota::packed<rota::bf16, 16>, rota::mean_fill>;    // how it is stored
   op::params p;
-  p.protect = {.sinks = 4, .window = 16};  // kept whole, inside the budgets
-  p.tokens.budget.ratio = 0.5;             // half of the tokens, and
-  p.groups.budget.ratio = 0.5;             // half of the value groups inside them
-
-  const rota::cpu::backend cpu;  // this thread; thread_pool and executor give more
-  op::store_type store{memory.take(op::max_store_bytes(ctx, p)), op::max_store_bytes(ctx, p)};
-  rota::status s =
-      op::compress(cpu, ctx, p, store, memory.workspace(op::compress_workspace_bytes(cpu, ctx, p)));
+  p.protect = {.sinks = 4, .window = 16};               // kept whole, inside the budgets
+  p.tokens.budget.ratio = p.groups.budget.ratio = 0.5;  // half the tokens, half of their groups
+  op::store_type store{memory, op::max_store_bytes(ctx, p)};
+  rota::status s = op::compress(cpu, ctx, p, store, scratch);
   if (s.ok()) s = op::append(cpu, store, key, value);  // the next token, whole
-  const rota::attend_item<op::store_type> item{query, &store, out, {}};
-  const std::size_t scratch = op::attend_workspace_bytes(cpu, {&item, 1}, {});
-  if (s.ok()) s = op::attend(cpu, item, {}, memory.workspace(scratch));
+  if (s.ok()) s = op::attend(cpu, {query, &store, out, {}}, {}, scratch);
   // readme: end
 
   if (!s.ok()) {
