@@ -109,7 +109,7 @@ void add(const std::string& store, const char* element, int threads, F f) {
       "attend/decode/" + store + "/" + element + "/g4/q1/threads:" + std::to_string(threads);
   benchmark::RegisterBenchmark(name.c_str(), f)
       ->UseManualTime()
-      ->Iterations(9)
+      ->Iterations(25)
       ->Unit(benchmark::kMillisecond);
 }
 

@@ -79,7 +79,7 @@ void add_lines(const char* name) {
             line.c_str(),
             [=](benchmark::State& state) { compare<Order, Records>(state, d, rho, threads); })
             ->UseManualTime()
-            ->Iterations(11)
+            ->Iterations(25)
             ->Unit(benchmark::kMillisecond);
       }
 }

@@ -106,7 +106,7 @@ class span_compressor {
       kept.counts = rota::view<std::int32_t, 1>(counts.data(), h);
     }
 
-    layer_arrays(layer_arrays&&) = default;  // as scoring_context
+    layer_arrays(layer_arrays&&) noexcept = default;  // as scoring_context
     layer_arrays(const layer_arrays&) = delete;
 
     std::vector<float> token_scores, group_scores;

@@ -90,7 +90,8 @@ class rope {
     const std::size_t pairs = frequencies_.size();
     table t{std::vector<float>(tokens * pairs), std::vector<float>(tokens * pairs)};
     for (std::size_t i = 0; i < tokens * pairs; ++i) {
-      const float angle = static_cast<float>(first + i / pairs) * frequencies_[i % pairs];
+      const std::size_t position = first + i / pairs;
+      const float angle = static_cast<float>(position) * frequencies_[i % pairs];
       t.cosine[i] = std::cos(angle) * amplitude_;
       t.sine[i] = std::sin(angle) * amplitude_;
     }

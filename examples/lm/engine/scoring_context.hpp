@@ -89,7 +89,8 @@ class scoring_context {
     context_.scale = record.rope_scale();
   }
 
-  scoring_context(scoring_context&&) = default;  // vectors keep their memory: the views stay valid
+  // Vectors keep their memory: the views stay valid.
+  scoring_context(scoring_context&&) noexcept = default;
   scoring_context(const scoring_context&) = delete;
 
   const context_type& get() const { return context_; }

@@ -39,8 +39,8 @@ double decode_once(const model& lm, Cache& cache, std::span<const token_id> ids)
 
 template <class Cache>
 double decode_median(const model& lm, Cache& cache, std::span<const token_id> ids) {
-  std::vector<double> rounds;
-  for (int i = 0; i < decode_rounds; ++i) rounds.push_back(decode_once(lm, cache, ids));
+  std::vector<double> rounds(decode_rounds);
+  for (double& round : rounds) round = decode_once(lm, cache, ids);
   return median(std::move(rounds));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <mutex>
@@ -45,7 +46,7 @@ class progress {
 
   /// "3:07" or "1:02:07".
   static std::string clock_time(double seconds) {
-    const auto s = static_cast<long>(std::max(0.0, seconds) + 0.5);
+    const auto s = std::lround(std::max(0.0, seconds));
     char text[40];
     if (s >= 3600) {
       std::snprintf(text, sizeof text, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);

@@ -179,8 +179,9 @@ inline std::string quality_svg(const evaluation& e) {
   page.text(left, 66, selectors_line(e.how), anchor::start, 11, colour::faint);
   detail::draw_quality_legend(page, e, left, 94);
   for (std::size_t i = 0; i < panels; ++i) {
-    const double x = left + static_cast<double>(i % 2) * (panel_w + gap_x);
-    const double y = top + static_cast<double>(i / 2) * (panel_h + gap_y);
+    const std::size_t column = i % 2, row = i / 2;
+    const double x = left + static_cast<double>(column) * (panel_w + gap_x);
+    const double y = top + static_cast<double>(row) * (panel_h + gap_y);
     detail::quality_panel(page, e, e.how.tasks[i], {x, y, panel_w, panel_h}).draw();
   }
   return page.document();

@@ -39,8 +39,8 @@ inline void draw_head_tokens(svg& page, const retention_map& m, std::size_t laye
 inline std::vector<double> shares_of(const retention_map& m, std::size_t layer, std::size_t head) {
   std::vector<double> shares(static_cast<std::size_t>(m.groups) + 2);
   for (std::size_t t = 0; t < m.tokens; ++t) {
-    shares[static_cast<std::size_t>(m.at(layer, head, t) + 1)] +=
-        1.0 / static_cast<double>(m.tokens);
+    const int bar = m.at(layer, head, t) + 1;
+    shares[static_cast<std::size_t>(bar)] += 1.0 / static_cast<double>(m.tokens);
   }
   return shares;
 }

@@ -67,7 +67,7 @@ interval bootstrap(std::size_t n, std::uint64_t seed, Statistic&& statistic) {
   }
   std::sort(values.begin(), values.end());
   const auto at = [&](double q) {
-    return values[static_cast<std::size_t>(q * static_cast<double>(resamples - 1) + 0.5)];
+    return values[static_cast<std::size_t>(std::lround(q * static_cast<double>(resamples - 1)))];
   };
   return {at(0.025), at(0.975)};
 }

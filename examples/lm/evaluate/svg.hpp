@@ -27,7 +27,7 @@ inline constexpr std::array<const char*, 9> scale = {"#fde725", "#addc30", "#5ec
 /// A shade for a part in [0, 1] of the scale.
 inline const char* shade(double part) {
   const double top = static_cast<double>(scale.size() - 1);
-  return scale[static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * top + 0.5)];
+  return scale[static_cast<std::size_t>(std::lround(std::clamp(part, 0.0, 1.0) * top))];
 }
 }  // namespace colour
 

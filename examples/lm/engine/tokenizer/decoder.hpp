@@ -40,7 +40,7 @@ class decoder {
   static void fuse_into_one(texts& tokens) {
     std::string all;
     for (const std::string& token : tokens) all += token;
-    tokens.assign(1, std::move(all));
+    tokens = {all};
   }
 
   struct join {

@@ -171,6 +171,7 @@ inline item make_choice_item(prng& random, split s, const std::vector<fact>& fac
 inline std::vector<item> make_choice_items(prng& random, split s, std::size_t count) {
   const auto facts = make_facts(random, s, count);
   std::vector<item> out;
+  out.reserve(facts.size());
   for (const fact& f : facts) out.push_back(make_choice_item(random, s, facts, f));
   return out;
 }

@@ -138,6 +138,7 @@ template <class V>
 /// Asks for a cache line that will be read soon. An address, for it may lie behind the memory that
 /// p belongs to, where pointer arithmetic must not go.
 inline void prefetch(std::uintptr_t address) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 3);
 }
 
