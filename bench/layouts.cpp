@@ -85,6 +85,7 @@ void add_lines(const char* name) {
 }
 
 [[maybe_unused]] const bool registered = [] {
+  add_lines<value_order::group_major, 256>("group_major_256");
   add_lines<value_order::group_major, 128>("group_major_128");
   add_lines<value_order::group_major, 64>("group_major_64");
   add_lines<value_order::token_major, 128>("token_major_128");

@@ -17,6 +17,7 @@ need make make
 need_header libeigen3-dev Eigen/Core -I/usr/include/eigen3
 need_header doctest-dev doctest/doctest.h
 need_header libbenchmark-dev benchmark/benchmark.h
+need_header nlohmann-json3-dev nlohmann/json.hpp
 for extra in "$@"; do
   case $extra in
     lint) need clang-tidy clang-tidy && need clang clang++ ;;

@@ -175,7 +175,31 @@ TEST_CASE("operators do not allocate, also when chosen at run time") {
     REQUIRE(attend(threads, query, store, result, {}, {}, attend_memory.workspace()).ok());
     CHECK(allocations == before);
     CHECK(store.next_position() == 301);
+    const aligned_memory other(static_cast<std::size_t>(2 * bytes));
+    const aligned_memory again(op.reroute_workspace_bytes(threads, store, ctx));
+    ops::store_type routed;
+    REQUIRE(
+        op.reroute(threads, store, ctx, other.data(), 2 * bytes, routed, again.workspace()).ok());
+    CHECK(routed.next_position() == 301);
     CHECK(store.bytes() != previous);
     previous = store.bytes();
   }
+}
+
+TEST_CASE("compressing into or out of its own workspace is refused") {
+  random_source rng(7);
+  using op = attention<tokens<key_norm, keep_ratio>, packed<f32, 16>>;
+  random_layer<f32> layer(rng, 200, 2, 64, 64);
+  const auto& ctx = layer.context;
+  const op::params p;
+  const cpu::backend one;
+  const std::size_t bytes = op::compress_workspace_bytes(one, ctx, p);
+  const auto store_bytes = static_cast<std::size_t>(op::max_store_bytes(ctx, p));
+  const aligned_memory memory(bytes + store_bytes);
+  op::store_type store{memory.data(), static_cast<index_t>(store_bytes)};
+  const std::vector<f32> before = layer.keys;
+  CHECK(op::compress(one, ctx, p, store, {layer.keys.data(), layer.keys.size() * sizeof(f32)}) ==
+        errc::overlapping_memory);
+  CHECK(layer.keys == before);
+  CHECK(op::compress(one, ctx, p, store, {memory.data(), bytes}) == errc::overlapping_memory);
 }

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <rota/store/any_store.hpp>
+
 #include "support/attend_case.hpp"
 #include "support/fake_store.hpp"
 #include "support/plain_stores.hpp"
@@ -109,6 +111,10 @@ TEST_CASE("outputs that lie on something else") {
           [](setup& s) { s.items[0].out.data = s.first.keys.data() + 8; });
   refused(errc::overlapping_memory, "lse",
           [](setup& s) { s.items[1].lse.data = s.second.values.data() + 50; });
+  // views with holes
+  refused(errc::overlapping_memory, "out", [](setup& s) {
+    s.items[0].out = view<float, 3>(s.first.keys.data(), {2, 8, 32}, {8 * 40, 40, 1});
+  });
   // another item's output, queries and store
   refused(errc::overlapping_memory, "out",
           [](setup& s) { s.items[1].out.data = s.a.out.data() + 300; });
@@ -129,6 +135,30 @@ TEST_CASE("interleaved outputs of two sequences are not an overlap") {
   REQUIRE(run_attend(cpu::backend{}, s.items, {}).ok());
   CHECK(error_against_reference(s.items[0], {}) <= 1e-5);
   CHECK(error_against_reference(s.items[1], {}) <= 1e-5);
+}
+
+TEST_CASE("a workspace in the holes of an output is an overlap") {
+  setup s;
+  const std::size_t bytes = s.ws.bytes;
+  aligned_memory wide(2 * bytes + (1 << 16));
+  s.items[0].out = view<float, 3>(reinterpret_cast<float*>(wide.data()), {2, 8, 32},
+                                  {static_cast<index_t>(bytes / 4 + 4096), 32, 1});
+  s.ws = {wide.data() + 4096, bytes};
+  CHECK(cpu::attend<store>(cpu::backend{}, s.items, s.params, s.ws) == errc::overlapping_memory);
+}
+
+TEST_CASE("the workspace query of a bad batch is 0, a bad backend is refused") {
+  setup s;
+  s.items[1].store = nullptr;
+  CHECK(cpu::attend_workspace_bytes<store>(cpu::backend{}, s.items, {}) == 0);
+  setup t;
+  cpu::backend nobody;
+  nobody.exec.threads = 0;
+  CHECK(cpu::attend<store>(nobody, t.items, t.params, t.ws) == errc::bad_count);
+  nobody = {};
+  nobody.exec.run = nullptr;
+  CHECK(cpu::attend<store>(nobody, t.items, t.params, t.ws) == errc::null_view);
+  CHECK(any_store<packed_store<bf16, 16>>{}.bytes() == 0);
 }
 
 TEST_CASE("items may share a store") {

@@ -140,6 +140,26 @@ TEST_CASE("groups that are gone stay gone") {
   CHECK(b.store.head(1).slices == 64);
 }
 
+TEST_CASE("query heads that do not divide are refused before heads are cut apart") {
+  random_source rng(6);
+  using op = attention<groups<attention_mass, keep_ratio>, packed<bf16, 16>>;
+  const random_layer<bf16> layer(rng, 64, 2, 16, 32);
+  context<bf16, window_queries> ctx;
+  ctx.keys = layer.context.keys;
+  ctx.values = layer.context.values;
+  const std::vector<float> queries(3 * 4 * 16, 0.5f);
+  ctx.queries = view<const float, 3>(queries.data(), 3, 4, 16);
+  const op::params p;
+  owned_store<op> a(op::max_store_bytes(ctx, p)), b(op::max_store_bytes(ctx, p));
+  compress_into<op>(a, ctx, p);
+  const aligned_memory ws(op::reroute_workspace_bytes(cpu_backend, a.store, ctx, p));
+  CHECK(op::reroute(cpu_backend, a.store, ctx, p, b.store, ws.workspace()).ok());
+  ctx.queries = view<const float, 3>(queries.data(), 3, 3, 16);
+  CHECK(op::reroute_workspace_bytes(cpu_backend, a.store, ctx, p) == 0);
+  CHECK(op::reroute(cpu_backend, a.store, ctx, p, b.store, ws.workspace()) ==
+        errc::heads_not_divisible);
+}
+
 TEST_CASE("a ratio of groups means the same however often a store is re-routed") {
   random_source rng(5);
   using op = attention<groups<value_norm, keep_ratio>, packed<bf16, 16>>;
@@ -173,6 +193,12 @@ TEST_CASE("re-routing refuses bad input and leaves both stores alone") {
     return cpu::reroute<op>(cpu_backend, a.store, no_parts, with, to, scratch);
   };
   CHECK(run(p, a.store, ws.workspace()) == errc::overlapping_memory);
+  CHECK(run(p, b.store, {a.memory.data(), a.memory.size()}) == errc::workspace_too_small);
+  const aligned_memory both(a.memory.size() + bytes);
+  std::memcpy(both.data() + bytes, a.memory.data(), a.memory.size());
+  const op::store_type moved{both.data() + bytes, a.store.capacity_bytes};
+  CHECK(cpu::reroute<op>(cpu_backend, moved, no_parts, p, b.store, {both.data(), bytes + 64}) ==
+        errc::overlapping_memory);
   CHECK(run(p, b.store, {ws.data(), bytes - 1}) == errc::workspace_too_small);
   op::store_type small{b.memory.data(), a.store.sealed_bytes() - 64};
   CHECK(run(p, small, ws.workspace()) == errc::store_too_small);

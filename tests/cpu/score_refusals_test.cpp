@@ -216,3 +216,25 @@ TEST_CASE("the workspace query of a bad context asks for nothing") {
   CHECK(cpu::score_tokens_workspace_bytes(b, expected_attention{}, {}, g.c) == 0);
   CHECK(cpu::score_groups_workspace_bytes(b, attention_mass{}, {}, g.c, 8) == 0);
 }
+
+TEST_CASE("scores on positions, a workspace on queries: memory that the call reads") {
+  good_call call;
+  std::vector<position_t> positions(kv_heads * n);
+  for (index_t i = 0; i < kv_heads * n; ++i)
+    positions[static_cast<std::size_t>(i)] = static_cast<position_t>(i);
+  call.c.positions = view<const position_t, 1>(positions.data(), n);
+  const view<float, 2> on_positions(reinterpret_cast<float*>(positions.data()), kv_heads, n);
+  const cpu::backend cpu;
+  CHECK(cpu::score_tokens(cpu, key_norm{}, {}, call.c, on_positions, {}) ==
+        errc::overlapping_memory);
+  CHECK(positions[1] == 1);
+  const status s =
+      cpu::score_groups(cpu, attention_mass{}, call.mass, call.c, call.width, call.group_out,
+                        {call.queries.data(), call.queries.size() * sizeof(float)});
+  CHECK(s == errc::overlapping_memory);
+  CHECK(std::string(s.argument) == "ws");
+  CHECK(call.untouched());
+  cpu::backend nobody;
+  nobody.exec.threads = 0;
+  CHECK(cpu::score_tokens(nobody, key_norm{}, {}, call.c, call.token_out, {}) == errc::bad_count);
+}

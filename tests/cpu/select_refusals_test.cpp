@@ -48,9 +48,9 @@ struct refusal {
 
 // clang-format off
 const refusal table[] = {
-    {"ratio", errc::bad_ratio, [](good_call& g) { g.tokens.budget.ratio = -0.1; }},
-    {"ratio", errc::bad_ratio, [](good_call& g) { g.tokens.budget.ratio = 1.0001; }},
-    {"ratio", errc::bad_ratio, [](good_call& g) { g.groups.budget.ratio = NAN; }},
+    {"tokens.budget", errc::bad_ratio, [](good_call& g) { g.tokens.budget.ratio = -0.1; }},
+    {"tokens.budget", errc::bad_ratio, [](good_call& g) { g.tokens.budget.ratio = 1.0001; }},
+    {"groups.budget", errc::bad_ratio, [](good_call& g) { g.groups.budget.ratio = NAN; }},
     {"tokens", errc::budget_too_small, [](good_call& g) { g.tokens.budget.ratio = 0.05; }},
     {"groups", errc::budget_too_small, [](good_call& g) { g.groups.budget.ratio = 0.05; }},
     {"out", errc::bad_shape, [](good_call& g) { g.out.pop_back(); }},
@@ -116,9 +116,9 @@ TEST_CASE("the other budgets refuse their parameters and say when the protected 
   using top = tokens<key_norm, global_top_m>;
   using best = tokens<key_norm, fixed_k>;
   using span = tokens<key_norm, adaptive_span>;
-  check(run<top, all_groups>(g, {{}, {-1}}, {}), errc::bad_count, "m");
-  check(run<best, all_groups>(g, {{}, {-1}}, {}), errc::bad_count, "k");
-  check(run<span, all_groups>(g, {{}, {NAN}}, {}), errc::bad_parameter, "tau");
+  check(run<top, all_groups>(g, {{}, {-1}}, {}), errc::bad_count, "tokens.budget");
+  check(run<best, all_groups>(g, {{}, {-1}}, {}), errc::bad_count, "tokens.budget");
+  check(run<span, all_groups>(g, {{}, {NAN}}, {}), errc::bad_parameter, "tokens.budget");
   check(run<top, all_groups>(g, {{}, {2 * 2 * 5 - 1}}, {}), errc::budget_too_small, "tokens");
   check(run<best, all_groups>(g, {{}, {4}}, {}), errc::budget_too_small, "tokens");
   check(run<all_tokens, groups<value_norm, global_top_m>>(g, {}, {{}, {2 * 2 * 5 * S - 1}}),

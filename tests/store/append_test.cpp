@@ -96,6 +96,11 @@ TEST_CASE("appending refuses what does not fit the store") {
   CHECK(cpu::append(cpu, f.store, gappy, good.values) == errc::bad_stride);
   const view<const bf16, 3> own_k(f.keys.data(), 1, 2, 8), own_v(f.values.data(), 1, 2, 16);
   CHECK(cpu::append(cpu, f.store, own_k, own_v) == errc::overlapping_memory);
+  // A key that lies among the values, 16 wide rows read as 8 wide ones.
+  const view<const bf16, 3> key_in_values(f.values.data(), 1, 2, 8);
+  const std::vector<bf16> other(2 * 16);
+  CHECK(cpu::append(cpu, f.store, key_in_values, view<const bf16, 3>(other.data(), 1, 2, 16)) ==
+        errc::overlapping_memory);
   dense_store<bf16> broken = f.store;
   broken.length = 8;
   CHECK(cpu::append(cpu, broken, good.keys, good.values) == errc::bad_count);

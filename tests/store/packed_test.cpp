@@ -214,8 +214,29 @@ TEST_CASE("packing refuses bad input and leaves the store alone") {
   refused(errc::workspace_too_small, "ws", shape, ctx, sel.kept, store,
           {static_cast<std::byte*>(good.data) + 8, good.bytes});
   refused(errc::overlapping_memory, "store", shape, ctx, sel.kept, store, {memory.data(), bytes});
+  for (const auto& memory_read :
+       {range_of(sel.kept.indices), range_of(ctx.keys), range_of(ctx.values)})
+    refused(errc::overlapping_memory, "ws", shape, ctx, sel.kept, store,
+            {const_cast<std::byte*>(memory_read.begin), 64});
+  s = shape;
+  s.record_tokens = 0;
+  refused(errc::bad_count, "record_tokens", s, ctx, sel.kept, store, good);
+  s.record_tokens = max_record_tokens + 1;
+  refused(errc::bad_count, "record_tokens", s, ctx, sel.kept, store, good);
+  s = shape;
+  s.order = value_order::whole;
+  refused(errc::bad_parameter, "order", s, ctx, sel.kept, store, good);
+  s = shape;
+  s.element_code = element_traits<f16>::code;
+  refused(errc::bad_shape, "shape", s, ctx, sel.kept, store, good);
+  s = shape;
+  s.record.element_bytes = 4;
+  refused(errc::bad_shape, "shape", s, ctx, sel.kept, store, good);
   refused(errc::bad_position, "next_position", shape, ctx, sel.kept, store, good, {{}, 19});
 
+  cpu::backend nobody;
+  nobody.exec.threads = 0;
+  CHECK(cpu::pack(nobody, shape, ctx, sel.kept, store, good) == errc::bad_count);
   CHECK(cpu::pack(cpu, shape, ctx, sel.kept, store, good).ok());
 }
 

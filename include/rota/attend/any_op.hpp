@@ -94,15 +94,41 @@ class any_op {
     });
   }
 
+  /// As the operator's own; bad_store where `from` is not what the chosen operator makes.
+  template <class Backend, class Context>
+  std::size_t reroute_workspace_bytes(const Backend& b, const store_type& from,
+                                      const Context& parts) const {
+    return visit([&]<class Op>(const typename Op::params& p) -> std::size_t {
+      const auto* own = from.template get_if<typename Op::store_type>();
+      return own == nullptr ? 0 : Op::reroute_workspace_bytes(b, *own, parts, p);
+    });
+  }
+
+  /// Selects again among all that `from` holds and packs it into `memory`, as compress() does.
+  template <class Backend, class Context>
+  status reroute(const Backend& b, const store_type& from, const Context& parts, std::byte* memory,
+                 index_t bytes, store_type& store, workspace ws) const {
+    return visit([&]<class Op>(const typename Op::params& p) -> status {
+      const auto* own = from.template get_if<typename Op::store_type>();
+      if (own == nullptr) return {errc::bad_store, "from"};
+      typename Op::store_type made;
+      made.data = memory;
+      made.capacity_bytes = bytes;
+      const status s = Op::reroute(b, *own, parts, p, made, ws);
+      if (s.ok()) store = made;
+      return s;
+    });
+  }
+
  private:
   std::variant<configured<Ops>...> which_;
 };
 
 /// Appends to whichever store is there.
 template <class Backend, kv_store... Stores, class From>
-status append(const Backend& b, any_store<Stores...>& store, view<const From, 3> k,
-              view<const From, 3> v) {
-  return store.visit([&](auto& s) { return seam::appending(b, s, k, v); });
+status append(const Backend& b, any_store<Stores...>& store, view<From, 3> k, view<From, 3> v) {
+  using rows = view<const std::remove_const_t<From>, 3>;
+  return store.visit([&](auto& s) { return seam::appending(b, s, rows(k), rows(v)); });
 }
 
 /// Attention of one sequence over whichever store is there; shapes as in attend_item.

@@ -6,6 +6,7 @@
 #include <rota/attend/compress_scratch.hpp>
 #include <rota/attend/seam.hpp>
 #include <rota/fill/zero.hpp>
+#include <rota/policy/context_memory.hpp>
 #include <rota/policy/pick.hpp>
 #include <rota/select/selectors.hpp>
 #include <rota/store/layouts.hpp>
@@ -169,6 +170,11 @@ struct attention {
                          workspace ws) {
     if (status s = check_context(ctx); !s) return s;
     if (status s = check_shape(shape_of(ctx, p)); !s) return s;
+    const byte_range all(ws.data, ws.bytes);
+    const byte_range target(store.data,
+                            static_cast<std::size_t>(std::max<index_t>(0, store.capacity_bytes)));
+    if (touches(ctx, all)) return {errc::overlapping_memory, "ws"};
+    if (overlaps(target, all)) return {errc::overlapping_memory, "store"};
     const select_problem problem = problem_of(ctx, p);
     carver c(ws);
     const compress_scratch scratch(c, problem, inner_bytes(b, ctx, p));

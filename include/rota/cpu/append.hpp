@@ -24,6 +24,11 @@ status check_append(const Store& store, const view<const From, 3>& k, const view
   return {};
 }
 
+template <element From>
+bool rows_meet(const view<const From, 3>& k, const view<const From, 3>& v, const byte_range& r) {
+  return overlaps(range_of(k), r) || overlaps(range_of(v), r);
+}
+
 /// Converts row (i, h) of k and v to where `key_at(h, i)` and `value_at(h, i)` say.
 template <class E, element From, class KeyAt, class ValueAt>
 void write_rows(const view<const From, 3>& k, const view<const From, 3>& v, KeyAt key_at,
@@ -43,7 +48,8 @@ template <element E, element From>
 status append(const backend&, dense_store<E>& store, view<const From, 3> k, view<const From, 3> v) {
   if (status s = store.check(); !s) return s;
   if (status s = detail::check_append(store, k, v, store.capacity() - store.length); !s) return s;
-  if (overlaps(range_of(k), range_of(store.keys)) || overlaps(range_of(v), range_of(store.values)))
+  if (detail::rows_meet(k, v, range_of(store.keys)) ||
+      detail::rows_meet(k, v, range_of(store.values)))
     return {errc::overlapping_memory, "store"};
   detail::write_rows<E>(
       k, v, [&](index_t h, index_t i) { return store.keys.row(h, store.length + i); },
@@ -57,8 +63,8 @@ template <element E, element From>
 status append(const backend&, paged_store<E>& store, view<const From, 3> k, view<const From, 3> v) {
   if (status s = store.check(); !s) return s;
   if (status s = detail::check_append(store, k, v, store.capacity() - store.length); !s) return s;
-  if (overlaps(range_of(k), range_of(store.key_pages)) ||
-      overlaps(range_of(v), range_of(store.value_pages)))
+  if (detail::rows_meet(k, v, range_of(store.key_pages)) ||
+      detail::rows_meet(k, v, range_of(store.value_pages)))
     return {errc::overlapping_memory, "store"};
   const index_t page_tokens = store.page_tokens();
   const auto page = [&](index_t i) {
@@ -80,8 +86,7 @@ status append(const backend&, packed_store<E, W>& store, view<const From, 3> k,
   const index_t count = store.tail_count();
   if (status s = detail::check_append(store, k, v, store.tail_capacity() - count); !s) return s;
   const byte_range memory(store.data, static_cast<std::size_t>(store.bytes()));
-  if (overlaps(range_of(k), memory) || overlaps(range_of(v), memory))
-    return {errc::overlapping_memory, "store"};
+  if (detail::rows_meet(k, v, memory)) return {errc::overlapping_memory, "store"};
   detail::write_rows<E>(
       k, v, [&](index_t h, index_t i) { return store.tail_key(h, count + i); },
       [&](index_t h, index_t i) { return store.tail_value(h, count + i); });

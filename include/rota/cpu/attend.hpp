@@ -60,10 +60,13 @@ void run_merge(std::span<const attend_item<Store>> batch, const plan<Store>& wor
 
 }  // namespace attend_detail
 
-/// Scratch bytes that attend() needs for this batch, on this backend.
+/// Scratch bytes that attend() needs for this batch, on this backend. 0 when it is not valid.
 template <kv_store Store>
 std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store>> batch,
                                    const attend_params&) {
+  if (!check_backend(b)) return 0;
+  for (const auto& item : batch)
+    if (!attend_detail::check_one(item)) return 0;
   carver c;
   attend_detail::call_memory<Store>(c, b, batch);
   return c.bytes();
@@ -78,12 +81,13 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 /// weight 0. A token that a row does not see has no influence on it, whatever it holds.
 ///
 /// Errors: those of check_item() and check_params(); overlapping_memory where an output overlaps
-/// an input, another output or the workspace (views with holes are not looked into);
+/// an input, another output or the workspace (between items, views with holes are not looked into);
 /// workspace_too_small. Nothing but the workspace is written on error.
 template <kv_store Store>
 status attend(const backend& b, std::span<const attend_item<Store>> batch,
               const attend_params& params, workspace ws) {
   using namespace attend_detail;
+  if (status s = check_backend(b); !s) return s;
   if (status s = check_params(params); !s) return s;
   for (const auto& item : batch)
     if (status s = check_one(item); !s) return s;

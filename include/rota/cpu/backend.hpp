@@ -26,6 +26,13 @@ struct backend {
   executor exec;
 };
 
+/// What every operator on the CPU asks of its first argument.
+inline status check_backend(const backend& b) {
+  if (b.exec.run == nullptr) return {errc::null_view, "backend"};
+  if (b.exec.threads < 1) return {errc::bad_count, "backend"};
+  return {};
+}
+
 /// Calls f(i, worker) for each i in [0, count) on the backend's threads.
 template <class F>
 void parallel_for(const backend& b, index_t count, F&& f) {

@@ -6,7 +6,7 @@
 #include <rota/cpu/backend.hpp>
 #include <rota/cpu/pack/means.hpp>
 #include <rota/cpu/pack/record_writer.hpp>
-#include <rota/policy/context.hpp>
+#include <rota/policy/context_memory.hpp>
 #include <rota/store/packed_size.hpp>
 
 namespace rota::cpu {
@@ -138,10 +138,13 @@ template <element E, int W, element From, class... Parts>
 status pack(const backend& b, const packed_shape& shape, const context<From, Parts...>& ctx,
             const selection& sel, packed_store<E, W>& store, workspace ws,
             const pack_options& options = {}) {
+  if (status s = check_backend(b); !s) return s;
   if (status s = check_context(ctx); !s) return s;
   if (status s = check_shape(shape); !s) return s;
   if (shape.kv_heads != ctx.kv_heads() || shape.record.d_k != ctx.d_k() ||
-      shape.record.d_v != ctx.d_v() || shape.record.width != W)
+      shape.record.d_v != ctx.d_v() || shape.record.width != W ||
+      shape.record.element_bytes != static_cast<index_t>(sizeof(E)) ||
+      shape.element_code != element_traits<E>::code)
     return {errc::bad_shape, "shape"};
   const int groups = static_cast<int>(shape.record.groups());
   if (status s = check_selection(sel, ctx.kv_heads(), ctx.tokens(), groups); !s) return s;
@@ -153,11 +156,14 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
 
   const byte_range target(store.data,
                           static_cast<std::size_t>(std::max<index_t>(0, store.capacity_bytes)));
-  if (overlaps(target, range_of(ctx.keys)) || overlaps(target, range_of(ctx.values)) ||
-      overlaps(target, range_of(ctx.positions)) || overlaps(target, range_of(ctx.available)) ||
-      overlaps(target, range_of(sel.indices)) || overlaps(target, range_of(sel.masks)) ||
-      overlaps(target, range_of(sel.counts)) || overlaps(target, range_of(options.means)))
-    return {errc::overlapping_memory, "store"};
+  const byte_range scratch(ws.data, ws.bytes);
+  const auto read_by_pack = [&](const byte_range& r) {
+    return touches(ctx, r) || overlaps(r, range_of(sel.indices)) ||
+           overlaps(r, range_of(sel.masks)) || overlaps(r, range_of(sel.counts)) ||
+           overlaps(r, range_of(options.means));
+  };
+  if (read_by_pack(target)) return {errc::overlapping_memory, "store"};
+  if (read_by_pack(scratch)) return {errc::overlapping_memory, "ws"};
 
   pack_options known = options;
   const index_t n = ctx.tokens();

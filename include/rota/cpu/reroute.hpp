@@ -77,16 +77,16 @@ struct reroute_scratch {
   }
 
   /// The extra parts of a context, as head h sees them.
-  template <class... Parts>
-  context<E, Parts...> parts_of([[maybe_unused]] const context<E, Parts...>& parts,
+  template <element From, class... Parts>
+  context<E, Parts...> parts_of([[maybe_unused]] const context<From, Parts...>& parts,
                                 [[maybe_unused]] index_t h) const {
     context<E, Parts...> c;
     (slice_heads(static_cast<const Parts&>(parts), h, heads, static_cast<Parts&>(c)), ...);
     return c;
   }
 
-  template <class... Parts>
-  context<E, Parts...> head_context(const context<E, Parts...>& parts, index_t h) const {
+  template <element From, class... Parts>
+  context<E, Parts...> head_context(const context<From, Parts...>& parts, index_t h) const {
     const index_t n = problems[h].tokens;
     const unpacked_head<E> r = rows(h);
     context<E, Parts...> c = parts_of(parts, h);
@@ -122,9 +122,10 @@ struct reroute_scratch {
 
 /// Bytes of the largest workspace among the steps that follow unpacking: scoring one head of
 /// `longest` tokens, selecting in all of them, packing.
-template <class Op, class Tokens, class Groups, element E, int W, class... Parts>
+template <class Op, class Tokens, class Groups, element E, int W, element From, class... Parts>
 std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s,
-                                const context<E, Parts...>& parts, const typename Op::params& p) {
+                                const context<From, Parts...>& parts,
+                                const typename Op::params& p) {
   // Scoring asks for shapes only, so one row that is never read stands for all rows.
   static constexpr E row{};
   context<E, Parts...> c = s.parts_of(parts, 0);
@@ -139,11 +140,11 @@ std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s
 }  // namespace detail
 
 /// Scratch bytes that reroute() needs for this store as it is now.
-template <class Op, element E, int W, class... Parts>
+template <class Op, element E, int W, element From, class... Parts>
 std::size_t reroute_workspace_bytes(const backend& b, const packed_store<E, W>& from,
-                                    const context<E, Parts...>& parts,
+                                    const context<From, Parts...>& parts,
                                     const typename Op::params& p) {
-  if (!from.check()) return 0;
+  if (!from.check() || !check_heads(parts, from.kv_heads())) return 0;
   using tokens = detail::across_heads_selector<typename Op::token_selector>;
   using groups = detail::across_heads_selector<typename Op::group_selector>;
   carver c;
@@ -158,10 +159,13 @@ std::size_t reroute_workspace_bytes(const backend& b, const packed_store<E, W>& 
 /// dropped before stay dropped, their stand-ins go into the new means. Each kv head is scored as
 /// a context of its own with one kv head, since heads may hold different tokens. Of `parts` only
 /// the extra parts are read. store_too_small: `to` cannot hold it; `from` is never changed.
-template <class Op, element E, int W, class... Parts>
-status reroute(const backend& b, const packed_store<E, W>& from, const context<E, Parts...>& parts,
-               const typename Op::params& p, packed_store<E, W>& to, workspace ws) {
+template <class Op, element E, int W, element From, class... Parts>
+status reroute(const backend& b, const packed_store<E, W>& from,
+               const context<From, Parts...>& parts, const typename Op::params& p,
+               packed_store<E, W>& to, workspace ws) {
+  if (status s = check_backend(b); !s) return s;
   if (status s = from.check(); !s) return s;
+  if (status s = check_heads(parts, from.kv_heads()); !s) return s;
   if (from.d_v() % W != 0) return {errc::bad_group_width, "store"};
   using tokens = detail::across_heads_selector<typename Op::token_selector>;
   using groups = detail::across_heads_selector<typename Op::group_selector>;
@@ -173,9 +177,12 @@ status reroute(const backend& b, const packed_store<E, W>& from, const context<E
   if (status st = c.check(); !st) return st;
   const byte_range target(to.data,
                           static_cast<std::size_t>(std::max<index_t>(0, to.capacity_bytes)));
-  if (overlaps(target, byte_range(from.data, static_cast<std::size_t>(from.bytes()))) ||
-      overlaps(target, byte_range(ws.data, ws.bytes)))
+  const byte_range source(from.data, static_cast<std::size_t>(from.bytes()));
+  const byte_range scratch(ws.data, ws.bytes);
+  if (overlaps(target, source) || overlaps(target, scratch) || parts_touch(parts, target))
     return {errc::overlapping_memory, "to"};
+  if (overlaps(scratch, source) || parts_touch(parts, scratch))
+    return {errc::overlapping_memory, "ws"};
 
   parallel_for(b, s.heads, [&](index_t h, int) { unpack_head(b, from, h, s.rows(h)); });
   for (index_t h = 0; h < s.heads; ++h) {

@@ -52,6 +52,7 @@ status score_tokens(const backend& b, Scorer s, const typename Scorer::params& p
                     const context<E, Parts...>& c, view<float, 2> out, workspace ws) {
   static_assert(rota::detail::require_token_scorer<Scorer>());
   if constexpr (rota::detail::require_parts<context<E, Parts...>, Scorer>()) {
+    if (status st = check_backend(b); !st) return st;
     if (status st = detail::check_token_scores(c, out, ws); !st) return st;
     if constexpr (whole_head_scorer<Scorer>) {
       return score_whole_tokens(b, s, p, c, out, ws);
@@ -95,6 +96,7 @@ status score_groups(const backend& b, Scorer s, const typename Scorer::params& p
                     const context<E, Parts...>& c, int width, view<float, 3> out, workspace ws) {
   static_assert(rota::detail::require_group_scorer<Scorer>());
   if constexpr (rota::detail::require_parts<context<E, Parts...>, Scorer>()) {
+    if (status st = check_backend(b); !st) return st;
     if (status st = detail::check_group_scores(c, width, out, ws); !st) return st;
     if constexpr (whole_head_scorer<Scorer>) {
       return score_whole_groups(b, s, p, c, width, out, ws);

@@ -80,9 +80,10 @@ status select(const backend& b, std::span<const select_problem> problems,
               const typename Tokens::params& token_params,
               const typename Groups::params& group_params, std::span<const layer_scores> layers,
               std::span<const selection> out, workspace ws) {
+  if (status s = check_backend(b); !s) return s;
   detail::budget_rule tokens, groups;
-  if (status s = detail::make_rule<Tokens>(token_params, tokens); !s) return s;
-  if (status s = detail::make_rule<Groups>(group_params, groups); !s) return s;
+  if (status s = detail::make_rule<Tokens>(token_params, "tokens.budget", tokens); !s) return s;
+  if (status s = detail::make_rule<Groups>(group_params, "groups.budget", groups); !s) return s;
   if (out.size() != layers.size()) return {errc::bad_shape, "out"};
   if (status s = detail::check_problems(problems, layers.size()); !s) return s;
 

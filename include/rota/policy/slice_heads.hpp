@@ -8,6 +8,29 @@ namespace rota {
 // re-routed store hold different tokens and are scored one by one. A part of your own needs its
 // own overload beside it.
 
+/// Whether a part can be cut so.
+template <class Part>
+status check_heads(const Part&, index_t) {
+  return {};
+}
+inline status check_heads(const window_queries& part, index_t kv_heads) {
+  if (part.queries.extent[1] % kv_heads != 0) return {errc::heads_not_divisible, "queries"};
+  return {};
+}
+inline status check_heads(const query_moments& part, index_t kv_heads) {
+  if (part.mean.extent[0] % kv_heads != 0) return {errc::heads_not_divisible, "mean"};
+  if (part.covariance.data != nullptr && part.covariance.extent[0] != part.mean.extent[0])
+    return {errc::bad_shape, "covariance"};
+  return {};
+}
+template <element E, class... Parts>
+status check_heads([[maybe_unused]] const context<E, Parts...>& c,
+                   [[maybe_unused]] index_t kv_heads) {
+  status s;
+  ((s.ok() ? void(s = check_heads(static_cast<const Parts&>(c), kv_heads)) : void()), ...);
+  return s;
+}
+
 inline void slice_heads(const window_queries& all, index_t h, index_t kv_heads,
                         window_queries& one) {
   one.queries = all.queries;

@@ -31,7 +31,7 @@ struct paged {
 
 /// Sub-token packed records of element E, value groups W elements wide. The defaults are what
 /// was measured fastest on CPUs: docs/layouts.md.
-template <element E, int W, value_order Order = value_order::group_major, int RecordTokens = 128>
+template <element E, int W, value_order Order = value_order::group_major, int RecordTokens = 256>
 struct packed {
   static_assert(W > 0 && W * sizeof(E) % 16 == 0,
                 "rota: a value group must be a multiple of 16 bytes: packed<E, W> needs W * "

@@ -14,7 +14,7 @@ struct packed_shape {
   index_t kv_heads = 0;
   record_shape record;
   value_order order = value_order::group_major;
-  index_t record_tokens = 128;
+  index_t record_tokens = 256;
   index_t tail_capacity = 0;  ///< tokens that can be appended before tail_full
   std::uint8_t element_code = 0;
   std::uint8_t fill_code = 0;
@@ -124,10 +124,10 @@ struct packed_store {
   index_t d_k() const { return header().d_k; }
   index_t d_v() const { return header().d_v; }
   index_t group_width() const { return W; }
-  position_t next_position() const { return header().next_position; }
+  position_t next_position() const { return data == nullptr ? 0 : header().next_position; }
   index_t tail_count() const { return header().tail_count; }
   index_t tail_capacity() const { return header().tail_capacity; }
-  index_t bytes() const { return static_cast<index_t>(header().bytes); }
+  index_t bytes() const { return data == nullptr ? 0 : static_cast<index_t>(header().bytes); }
   /// Memory of the tail, which budgets and ratios leave out on both sides.
   index_t tail_bytes() const {
     return static_cast<index_t>(header().bytes - header().tail_keys_at);

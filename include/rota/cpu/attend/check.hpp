@@ -20,11 +20,14 @@ struct memory_use {
   const char* name = nullptr;
 };
 
-/// The addresses of a view when it has no holes; else none, since another view may lie in them
-/// rightly (interleaved sequences).
+/// Which addresses of a view with holes count: all of them, or none, since another item's view may
+/// lie in the holes rightly (interleaved sequences).
+enum class holes { counted, passed_over };
+
 template <class T, int Rank>
-byte_range solid_range(const view<T, Rank>& v) {
-  const byte_range r = range_of(v);
+byte_range range_of(const view<T, Rank>& v, holes h) {
+  const byte_range r = rota::range_of(v);
+  if (h == holes::counted) return r;
   index_t elements = 1;
   for (index_t e : v.extent) elements *= e;
   return r.end - r.begin == elements * static_cast<index_t>(sizeof(T)) ? r : byte_range{};
@@ -33,31 +36,31 @@ byte_range solid_range(const view<T, Rank>& v) {
 /// Ranges of a store's memory; two for the stores that this library knows, none for others.
 inline constexpr int ranges_of_store = 2;
 template <class Store>
-void store_ranges(const Store&, byte_range*) {}
+void store_ranges(const Store&, holes, byte_range*) {}
 template <element E>
-void store_ranges(const dense_store<E>& s, byte_range* to) {
-  to[0] = solid_range(s.keys);
-  to[1] = solid_range(s.values);
+void store_ranges(const dense_store<E>& s, holes h, byte_range* to) {
+  to[0] = range_of(s.keys, h);
+  to[1] = range_of(s.values, h);
 }
 template <element E>
-void store_ranges(const paged_store<E>& s, byte_range* to) {
-  to[0] = solid_range(s.key_pages);
-  to[1] = solid_range(s.value_pages);
+void store_ranges(const paged_store<E>& s, holes h, byte_range* to) {
+  to[0] = range_of(s.key_pages, h);
+  to[1] = range_of(s.value_pages, h);
 }
 template <element E, int W>
-void store_ranges(const packed_store<E, W>& s, byte_range* to) {
+void store_ranges(const packed_store<E, W>& s, holes, byte_range* to) {
   to[0] = byte_range(s.data, static_cast<std::size_t>(s.bytes()));
 }
 
 inline constexpr int uses_of_item = 3 + ranges_of_store;
 
 template <class Store>
-void uses_of(const attend_item<Store>& item, memory_use* to) {
-  to[0] = {solid_range(item.out), "out"};
-  to[1] = {solid_range(item.lse), "lse"};
-  to[2] = {solid_range(item.q), nullptr};
+void uses_of(const attend_item<Store>& item, holes h, memory_use* to) {
+  to[0] = {range_of(item.out, h), "out"};
+  to[1] = {range_of(item.lse, h), "lse"};
+  to[2] = {range_of(item.q, h), nullptr};
   byte_range store[ranges_of_store];
-  store_ranges(*item.store, store);
+  store_ranges(*item.store, h, store);
   for (int i = 0; i < ranges_of_store; ++i) to[3 + i] = {store[i], nullptr};
 }
 
@@ -69,7 +72,7 @@ status check_one(const attend_item<Store>& item) {
     return {errc::bad_group_width, "store"};
   if (item.q.extent[0] > INT32_MAX) return {errc::bad_shape, "q"};
   memory_use uses[uses_of_item];
-  uses_of(item, uses);
+  uses_of(item, holes::counted, uses);
   for (const memory_use& a : uses)
     for (const memory_use& b : uses)
       if (&a != &b && a.name != nullptr && overlaps(a.range, b.range))
@@ -87,7 +90,7 @@ status check_workspace(std::span<const attend_item<Store>> batch, workspace ws, 
   const byte_range scratch(ws.data, bytes);
   for (const auto& item : batch) {
     memory_use uses[uses_of_item];
-    uses_of(item, uses);
+    uses_of(item, holes::counted, uses);
     for (const memory_use& u : uses)
       if (overlaps(u.range, scratch)) return {errc::overlapping_memory, "ws"};
   }
@@ -99,7 +102,7 @@ template <class Store>
 status check_apart(std::span<const attend_item<Store>> batch, memory_use* uses) {
   memory_use* end = uses;
   for (const auto& item : batch) {
-    uses_of(item, end);
+    uses_of(item, holes::passed_over, end);
     end += uses_of_item;
   }
   end = std::remove_if(uses, end, [](const memory_use& u) { return u.range.begin == u.range.end; });

@@ -6,8 +6,9 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
-/// How far ahead slices are asked for.
-inline constexpr index_t prefetch_bytes = 1024;
+/// How far ahead slices are asked for: far enough that the end of a record's values asks for the
+/// keys that come next.
+inline constexpr index_t prefetch_bytes = 8192;
 
 /// R rows of sums, each d_v floats padded to whole vectors.
 struct sums_view {
@@ -98,7 +99,7 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
                       index_t first, bool prefetch, float* sums, index_t stride) {
   // Several slices at once, in sums of their own: one sum a row waits for itself.
   constexpr int most = simd::accumulators / (R * C);
-  constexpr int U = most >= 4 ? 4 : most < 1 ? 1 : most;
+  constexpr int U = std::clamp(most, 1, 3);
   simd::floats<N> a[U][R][C];
   load_sums<R, N, C>(sums + first, stride, a[0]);
   unroll<U - 1>([&](int u) __attribute__((always_inline)) {

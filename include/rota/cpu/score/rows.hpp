@@ -5,7 +5,7 @@
 
 #include <rota/core/workspace.hpp>
 #include <rota/cpu/backend.hpp>
-#include <rota/policy/context.hpp>
+#include <rota/policy/context_memory.hpp>
 #include <rota/policy/refs.hpp>
 
 // What all scorers on the CPU share: fixed chunks of tokens, rows as floats, checks.
@@ -88,17 +88,13 @@ void move_to(token_ref& t, const context<E, Parts...>& c, index_t i, const row_b
     t.value = float_row(c.values.row(i, t.kv_head), c.d_v(), rows.value(worker));
 }
 
-template <int Rank>
-status check_score_output(const view<float, Rank>& out, const byte_range& keys,
-                          const byte_range& values, const workspace& ws) {
+template <element E, class... Parts, int Rank>
+status check_score_output(const context<E, Parts...>& c, const view<float, Rank>& out,
+                          const workspace& ws) {
   if (status s = check_output(out, "out"); !s) return s;
-  const byte_range range = range_of(out);
-  if (overlaps(range, keys) || overlaps(range, values)) return {errc::overlapping_memory, "out"};
-  if (ws.data != nullptr) {
-    const byte_range scratch(ws.data, ws.bytes);
-    if (overlaps(scratch, range) || overlaps(scratch, keys) || overlaps(scratch, values))
-      return {errc::overlapping_memory, "ws"};
-  }
+  const byte_range written = range_of(out), scratch(ws.data, ws.bytes);
+  if (touches(c, written)) return {errc::overlapping_memory, "out"};
+  if (touches(c, scratch) || overlaps(scratch, written)) return {errc::overlapping_memory, "ws"};
   return {};
 }
 
@@ -107,7 +103,7 @@ status check_token_scores(const context<E, Parts...>& c, const view<float, 2>& o
                           const workspace& ws) {
   if (status s = check_context(c); !s) return s;
   if (out.extent[0] != c.kv_heads() || out.extent[1] != c.tokens()) return {errc::bad_shape, "out"};
-  return check_score_output(out, range_of(c.keys), range_of(c.values), ws);
+  return check_score_output(c, out, ws);
 }
 
 template <element E, class... Parts>
@@ -119,7 +115,7 @@ status check_group_scores(const context<E, Parts...>& c, int width, const view<f
   if (out.extent[0] != c.kv_heads() || out.extent[1] != c.tokens() ||
       out.extent[2] != c.d_v() / width)
     return {errc::bad_shape, "out"};
-  return check_score_output(out, range_of(c.keys), range_of(c.values), ws);
+  return check_score_output(c, out, ws);
 }
 
 }  // namespace rota::cpu::detail

@@ -23,12 +23,14 @@ struct budget_rule {
   index_t count(index_t items) const { return count_of(params, items); }
 };
 
-/// Checks the budget of a selector and erases its type. `params` must outlive the rule.
+/// Checks the budget of a selector and erases its type. `params` must outlive the rule. A budget
+/// does not know which level it serves: `argument` says so.
 template <class Selector>
-status make_rule(const typename Selector::params& params, budget_rule& rule) {
+status make_rule(const typename Selector::params& params, [[maybe_unused]] const char* argument,
+                 budget_rule& rule) {
   if constexpr (Selector::selects) {
     using Budget = typename Selector::budget;
-    if (status s = Budget::check(params.budget); !s) return s;
+    if (status s = Budget::check(params.budget); !s) return {s.code, argument};
     if constexpr (counting_budget<Budget>) {
       rule.how = budget_rule::kind::count;
       rule.scope = Budget::scope;
