@@ -155,7 +155,7 @@ TEST_CASE("byte budgets that make no sense are refused by name") {
   refused(errc::bad_count, "sinks", [](byte_problem& p) { p.protect.sinks = -1; });
   refused(errc::bad_count, "window", [](byte_problem& p) { p.protect.window = -1; });
   refused(errc::bad_shape, "shape", [](byte_problem& p) { p.shape.kv_heads = 0; });
-  refused(errc::bad_shape, "record_tokens", [](byte_problem& p) { p.shape.record_tokens = 0; });
+  refused(errc::bad_count, "record_tokens", [](byte_problem& p) { p.shape.record_tokens = 0; });
   refused(errc::bad_group_width, "d_v", [](byte_problem& p) { p.shape.record.width = 3; });
   refused(errc::budget_too_small, "limit", [](byte_problem& p) { p.limit = 0; });
   refused(errc::budget_too_small, "limit", [](byte_problem& p) { p.limit = -5; });

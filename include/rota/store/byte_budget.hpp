@@ -70,7 +70,6 @@ inline index_t bytes_of_tokens(const byte_problem& p, index_t tokens) {
 /// than the groups of the protected tokens. `tokens_per_head` is then untouched.
 inline status solve_tokens_for_bytes(const byte_problem& p, index_t& tokens_per_head) {
   if (status s = check_shape(p.shape); !s) return s;
-  if (p.shape.record_tokens < 1) return {errc::bad_shape, "record_tokens"};
   if (p.tokens < 0 || p.tokens > INT32_MAX) return {errc::bad_count, "tokens"};
   if (p.protect.sinks < 0) return {errc::bad_count, "sinks"};
   if (p.protect.window < 0) return {errc::bad_count, "window"};
