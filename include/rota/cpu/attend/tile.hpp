@@ -109,7 +109,8 @@ class tile_walk {
     tokens_ = 0;
     while (count_ < max_pieces && tokens_ < tile_target && load()) {
       const index_t left = current_.count - used_;
-      const bool splits = current_.order != value_order::group_major;
+      // A record is read as it lies, keys then values; only longer runs of rows are split.
+      const bool splits = current_.count > tile_capacity;
       const index_t room = (splits ? tile_target : tile_capacity) - tokens_;
       if (left > room && (!splits || tokens_ > 0)) break;  // starts the next tile
       const index_t n = std::min(left, room);
