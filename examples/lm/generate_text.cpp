@@ -78,6 +78,11 @@ void run(const rota_lm::arguments& given) {
   const model lm = model::load(directory);
   const std::vector<token_id> ids = text.encode(prompt);
   if (ids.empty()) rota_lm::fail("--prompt", "has no tokens");
+  const std::size_t most = lm.config().max_positions;
+  if (most != 0 && ids.size() + count > most)
+    rota_lm::fail("--max-new-tokens", std::to_string(ids.size()) + " tokens of prompt and " +
+                                          std::to_string(count) + " new ones are more than the " +
+                                          "model's " + std::to_string(most) + " positions");
   rota::cpu::thread_pool pool(static_cast<int>(given.count("threads", 1, 1, 256)));
 
   auto dense = std::make_unique<dense_cache>(lm.config(), ids.size() + count, pool.get_backend());
@@ -97,6 +102,7 @@ void run(const rota_lm::arguments& given) {
     continue_in(*dense);
   }
   std::cout << stream.finish() << std::endl;
+  if (!std::cout) rota_lm::fail("standard output", "cannot be written");
 }
 
 }  // namespace

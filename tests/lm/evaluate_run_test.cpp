@@ -239,6 +239,10 @@ TEST_CASE("a run that cannot be is refused in one line") {
   o.samples = 1;
   CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, out); }), "written"));
   o = small_options();
+  o.samples = 1;
+  std::ostringstream full;
+  full.setstate(std::ios::badbit);
+  CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, full); }), "written"));
   o.out = folder.write("file", "") + "/out";
   CHECK(rota_lm_test::one_line_with(rota_lm_test::error_of([&] { run(o, out); }), "--out"));
 }

@@ -31,7 +31,8 @@ struct model_config {
   std::size_t q_heads = 0;
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
-  std::size_t max_positions = 0;  ///< as trained; 0 when the file does not say. Not enforced.
+  std::size_t max_positions =
+      0;  ///< as trained; 0 when the file does not say. Programs refuse more.
   float norm_eps = 1e-6f;
   rope_config rope;
   /// Per layer: query i sees keys j with i - window < j <= i. 0 means no window.

@@ -94,6 +94,11 @@ inline ordered_json results_json(const evaluation& e) {
   return rows;
 }
 
+/// Refuses a path that could not be written later. Leaves what is there as it is.
+inline void check_writable(const std::string& path) {
+  if (!std::ofstream(path, std::ios::binary | std::ios::app)) fail(path, "cannot be written");
+}
+
 inline void write_file(const std::string& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
   file << text << std::flush;

@@ -34,10 +34,12 @@ inline void check_before(const options& o, const model_config& c) {
     fail("--group-width", std::to_string(width) + " does not cut heads of " +
                               std::to_string(c.head_dim) + " into at most 16 groups");
   }
+  if (!o.json.empty()) check_writable(o.json);
   if (o.out.empty()) return;
   std::error_code problem;
   std::filesystem::create_directories(o.out, problem);
   if (problem) fail("--out", printable(o.out) + ": " + problem.message());
+  check_writable(o.out + "/results.json");
 }
 
 inline std::size_t packed_rows(const std::vector<row_result>& rows) {
@@ -73,11 +75,7 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
   return e;
 }
 
-inline void run(const options& o, std::ostream& out) {
-  const model lm = model::load(o.model);
-  const tokenizer text = tokenizer::load(o.model);
-  check_before(o, lm.config());
-  const evaluation e = evaluate(o, lm, text);
+inline void report(const options& o, const evaluation& e, std::ostream& out) {
   out << results_table(e) << '\n' << difference_table(e);
   const std::string json = results_json(e).dump(1) + "\n";
   if (!o.json.empty()) write_file(o.json, json);
@@ -87,6 +85,15 @@ inline void run(const options& o, std::ostream& out) {
   write_file(o.out + "/retention.svg", retention_svg(e));
   out << "\nwritten in " << progress::clock_time(e.seconds) << ": " << o.out
       << "/results.json, quality.svg, retention.svg\n";
+}
+
+inline void run(const options& o, std::ostream& out) {
+  const model lm = model::load(o.model);
+  const tokenizer text = tokenizer::load(o.model);
+  check_before(o, lm.config());
+  report(o, evaluate(o, lm, text), out);
+  out.flush();
+  if (!out) fail("the table", "cannot be written");
 }
 
 }  // namespace rota_lm::eval
