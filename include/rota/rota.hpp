@@ -20,6 +20,7 @@
 #include <rota/score/attention_mass.hpp>
 #include <rota/score/expected_attention.hpp>
 #include <rota/score/key_norm.hpp>
+#include <rota/score/predictor.hpp>
 #include <rota/score/query_statistics.hpp>
 #include <rota/score/value_norm.hpp>
 #include <rota/score/window_sink.hpp>

@@ -55,7 +55,10 @@ class safetensors_file {
     const json document = parse_json(header, path, {max_header_bytes, 4});
     if (!document.is_object()) fail(path, "safetensors header is not a JSON object");
     for (const auto& [name, entry] : document.items()) {
-      if (name == "__metadata__") continue;
+      if (name == "__metadata__") {
+        read_metadata(json_field(entry, path + ": __metadata__"));
+        continue;
+      }
       tensors_.emplace(name, parse_entry(json_field(entry, tensor_label(name))));
     }
     check_layout();
@@ -64,6 +67,8 @@ class safetensors_file {
   const std::string& path() const { return file_.path(); }
   const std::map<std::string, tensor_info>& tensors() const { return tensors_; }
   bool contains(const std::string& name) const { return tensors_.contains(name); }
+  /// The file's own words about itself; empty when there are none.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   const tensor_info& info(const std::string& name) const {
     const auto found = tensors_.find(name);
@@ -135,6 +140,12 @@ class safetensors_file {
     const std::string_view header = file_.text().substr(8, static_cast<std::size_t>(length));
     if (header.empty() || header.front() != '{') fail(path(), "header does not begin with {");
     return header;
+  }
+
+  void read_metadata(const json_field& entry) {
+    for (const auto& [key, value] : entry.object().items()) {
+      metadata_.emplace(key, entry.at(key).string());
+    }
   }
 
   tensor_info parse_entry(const json_field& entry) const {
@@ -230,6 +241,7 @@ class safetensors_file {
   mapped_file file_;
   std::size_t data_start_ = 0;
   std::map<std::string, tensor_info> tensors_;
+  std::map<std::string, std::string> metadata_;
 };
 
 }  // namespace rota_lm

@@ -59,7 +59,7 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
   counting_memory memory;
   // In units of the runner's: what timing took on one machine.
   const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
-  progress shown(runner::work(o) + decode_work +
+  progress shown("evaluate", runner::work(o) + decode_work +
                  attend_work * static_cast<double>(packed_rows(e.rows)));
   runner(o, lm, text, memory, shown).run(e);
   if (o.timing) {

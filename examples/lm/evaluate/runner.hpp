@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "evaluate/parallel.hpp"
+#include "engine/parallel.hpp"
 #include "evaluate/prefill.hpp"
-#include "evaluate/progress.hpp"
+#include "engine/progress.hpp"
 #include "evaluate/results.hpp"
 
 namespace rota_lm::eval {

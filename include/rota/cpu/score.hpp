@@ -3,6 +3,7 @@
 #include <rota/cpu/score/attention_mass.hpp>
 #include <rota/cpu/score/expected_attention.hpp>
 #include <rota/cpu/score/pointwise.hpp>
+#include <rota/cpu/score/predictor.hpp>
 #include <rota/cpu/score/reduced.hpp>
 #include <rota/policy/diagnostics.hpp>
 

@@ -13,14 +13,16 @@
 
 #include <unistd.h>
 
-namespace rota_lm::eval {
+namespace rota_lm {
 
 /// Thread-safe. Writes to stderr; results go to stdout.
 class progress {
  public:
   using clock = std::chrono::steady_clock;
 
-  explicit progress(double total_work) : total_(total_work), terminal_(::isatty(2) == 1) {}
+  /// `program` is named in the lines that are written where there is no terminal.
+  progress(std::string program, double total_work)
+      : program_(std::move(program)), total_(total_work), terminal_(::isatty(2) == 1) {}
   progress(const progress&) = delete;
   progress& operator=(const progress&) = delete;
   ~progress() { clear(); }
@@ -61,8 +63,8 @@ class progress {
     const double part = total_ > 0 ? std::min(1.0, done_ / total_) : 1;
     const std::string left = part > 0.01 ? clock_time(elapsed * (1 - part) / part) : "-:--";
     if (!terminal_) {
-      std::fprintf(stderr, "evaluate: %3.0f%%, %s, %s left\n", 100 * part, stage.c_str(),
-                   left.c_str());
+      std::fprintf(stderr, "%s: %3.0f%%, %s, %s left\n", program_.c_str(), 100 * part,
+                   stage.c_str(), left.c_str());
       return;
     }
     constexpr std::size_t width = 32;
@@ -74,6 +76,7 @@ class progress {
     drawn_ = true;
   }
 
+  const std::string program_;
   const double total_;
   const bool terminal_;
   const clock::time_point start_ = clock::now();
@@ -83,4 +86,4 @@ class progress {
   std::mutex mutex_;
 };
 
-}  // namespace rota_lm::eval
+}  // namespace rota_lm

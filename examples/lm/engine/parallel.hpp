@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-namespace rota_lm::eval {
+namespace rota_lm {
 
 /// Calls f(i) for each i in [0, count), `threads` at a time; returns when all are done. Rethrows
 /// the first exception, after which no further i is begun.
@@ -35,4 +35,4 @@ void in_parallel(int threads, std::size_t count, F&& f) {
   if (problem) std::rethrow_exception(problem);
 }
 
-}  // namespace rota_lm::eval
+}  // namespace rota_lm

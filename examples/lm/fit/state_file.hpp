@@ -1,0 +1,89 @@
+// Where a fit stands, written down so that it can go on.
+#pragma once
+
+#include <bit>
+#include <charconv>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include <rota/cpu/train/predictor_fitter.hpp>
+
+#include "engine/error.hpp"
+#include "engine/safetensors.hpp"
+#include "engine/safetensors_writer.hpp"
+
+namespace rota_lm {
+
+namespace detail {
+
+inline constexpr const char* fit_state_format = "rota.predictor_fit.1";
+
+inline std::uint64_t state_number(const safetensors_file& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) fail(file.path(), "no \"" + key + "\" in its metadata");
+  const std::string& word = found->second;
+  std::uint64_t value = 0;
+  const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (problem != std::errc() || end != word.data() + word.size() || value > INT64_MAX) {
+    fail(file.path(), key + " is not a number");
+  }
+  return value;
+}
+
+inline const std::string& state_text(const safetensors_file& file, const char* key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) fail(file.path(), "is not the state of a fit");
+  return found->second;
+}
+
+}  // namespace detail
+
+/// `run` says in words which fit this is the state of: everything that its course depends on.
+inline void save_fit_state(const rota::cpu::predictor_fit_state& s, const std::string& run,
+                           const std::string& path) {
+  safetensors_writer out;
+  out.describe("format", detail::fit_state_format);
+  out.describe("run", run);
+  out.describe("step", std::to_string(s.step));
+  out.describe("looks_since_best", std::to_string(s.looks_since_best));
+  out.describe("best_loss_bits", std::to_string(std::bit_cast<std::uint64_t>(s.best_loss)));
+  const auto add = [&](const char* name, const std::vector<float>& x) {
+    out.add(name, {x.size()}, x);
+  };
+  add("parameters", s.parameters);
+  add("first_moment", s.first_moment);
+  add("second_moment", s.second_moment);
+  add("best", s.best);
+  out.write(path);
+}
+
+/// Throws when the file is of another fit.
+inline rota::cpu::predictor_fit_state load_fit_state(const std::string& path,
+                                                     const std::string& run,
+                                                     std::size_t parameters) {
+  const safetensors_file file(path);
+  if (detail::state_text(file, "format") != detail::fit_state_format) {
+    fail(path, "is not the state of a fit");
+  }
+  if (detail::state_text(file, "run") != run) {
+    fail(path, "is the state of another fit: " + detail::state_text(file, "run"));
+  }
+  rota::cpu::predictor_fit_state s;
+  s.step = static_cast<rota::index_t>(detail::state_number(file, "step"));
+  s.looks_since_best = static_cast<rota::index_t>(detail::state_number(file, "looks_since_best"));
+  s.best_loss = std::bit_cast<double>(detail::state_number(file, "best_loss_bits"));
+  const auto read = [&](const char* name, std::vector<float>& x) {
+    const std::uint64_t shape[] = {parameters};
+    file.check_weight(name, shape);
+    x.resize(parameters);
+    file.read_f32(name, x);
+  };
+  read("parameters", s.parameters);
+  read("first_moment", s.first_moment);
+  read("second_moment", s.second_moment);
+  read("best", s.best);
+  return s;
+}
+
+}  // namespace rota_lm

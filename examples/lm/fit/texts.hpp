@@ -1,0 +1,99 @@
+// Where calibration texts come from: a text file, or the generator's training split.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/error.hpp"
+#include "engine/mapped_file.hpp"
+#include "engine/tokenizer/tokenizer.hpp"
+#include "fit/calibration.hpp"
+#include "generator.hpp"
+
+namespace rota_lm {
+
+/// How long texts are, in tokens.
+struct text_lengths {
+  std::size_t context = 1024;  ///< before the cut
+  std::size_t horizon = 8;     ///< after the cut, at most
+  std::size_t window = 16;
+};
+
+/// Pieces of a text file, begun at places that follow from the seed.
+class file_texts {
+ public:
+  file_texts(const std::string& path, const tokenizer& text, const text_lengths& l,
+             std::uint64_t seed)
+      : lengths_(l), seed_(seed) {
+    const mapped_file file(path);
+    ids_ = text.encode(file.text());
+    if (ids_.size() <= l.window) {
+      fail(path, "calibration text of " + std::to_string(ids_.size()) +
+                     " tokens is not longer than the window of " + std::to_string(l.window));
+    }
+    const std::size_t needed = l.context + l.horizon;
+    if (ids_.size() < needed) {
+      fail(path, "calibration text of " + std::to_string(ids_.size()) + " tokens; one sample is " +
+                     std::to_string(needed) + " long: take less with --context");
+    }
+  }
+
+  cut_text make(std::size_t number) const {
+    synth::prng random(synth::prng::mix(seed_ * 1'000'003 + number));
+    const std::size_t length = lengths_.context + lengths_.horizon;
+    const auto begin = static_cast<std::ptrdiff_t>(random.below(ids_.size() - length + 1));
+    cut_text out;
+    out.ids.assign(ids_.begin() + begin,
+                   ids_.begin() + begin + static_cast<std::ptrdiff_t>(length));
+    out.cut = lengths_.context;
+    return out;
+  }
+
+ private:
+  text_lengths lengths_;
+  std::uint64_t seed_;
+  std::vector<token_id> ids_;
+};
+
+/// Samples of the generator's tasks in turn, cut after the question; the answer follows. From the
+/// training split, so that no evaluation sample is among them.
+class generated_texts {
+ public:
+  generated_texts(std::vector<synth::task> tasks, const tokenizer& text, const text_lengths& l,
+                  std::uint64_t seed)
+      : tasks_(std::move(tasks)), text_(text), lengths_(l), seed_(seed) {}
+
+  cut_text make(std::size_t number) const {
+    const synth::task kind = tasks_[number % tasks_.size()];
+    synth::request r;
+    r.seed = seed_ * 1'000'003 + number;
+    r.from = synth::split::train;
+    r.length = lengths_.context;
+    r.count = [this](std::string_view part) { return text_.encode(part, false).size(); };
+    const synth::sample s = kind == synth::task::text ? synth::make_text(r, lengths_.horizon)
+                                                      : synth::make_sample(kind, r);
+    cut_text out;
+    out.ids = text_.encode(s.context);
+    append(out.ids, s.question);
+    out.cut = out.ids.size();
+    append(out.ids, s.answer);
+    out.ids.resize(std::min(out.ids.size(), out.cut + lengths_.horizon));
+    return out;
+  }
+
+ private:
+  void append(std::vector<token_id>& ids, const std::string& part) const {
+    const std::vector<token_id> more = text_.encode(part, false);
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+
+  std::vector<synth::task> tasks_;
+  const tokenizer& text_;
+  text_lengths lengths_;
+  std::uint64_t seed_;
+};
+
+}  // namespace rota_lm
