@@ -71,7 +71,7 @@ TEST_CASE("bad options are refused in one line that names them") {
   CHECK(refused({"--model", "x", "--methods", "key_norm"}, "--methods"));
   CHECK(refused({"--model", "x", "--methods", "key_norm:enough"}, "enough"));
   CHECK(refused({"--model", "x", "--methods", "key_norm:fixed_k+window_sink:fixed_k"},
-                "two selectors of one level"));
+                "- before the + for every token"));
   CHECK(refused({"--model", "x", "--token-scorer", "value_norm"}, "--token-scorer"));
   CHECK(refused({"--model", "x", "--group-scorer", "key_norm"}, "--group-scorer"));
   CHECK(refused({"--model", "x", "--budgets", "0.5,1.5"}, "1.5"));

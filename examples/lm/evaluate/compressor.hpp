@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,11 +58,11 @@ struct kept_counts {
 class compressor {
  public:
   compressor(std::vector<layer_context> contexts, rota::protection protect, store_choice store,
-             rota::cpu::backend backend = {})
+             rota::cpu::backend backend = {}, sequence_extras extras = {})
       : contexts_(std::move(contexts)),
         store_(store),
         backend_(backend),
-        scores_(store.group_width, protect.sinks, backend) {
+        scores_(store.group_width, protect.sinks, backend, std::move(extras)) {
     groups_ = static_cast<int>(contexts_.at(0).d_v()) / store.group_width;
     for (const layer_context& c : contexts_) {
       rota::select_problem p;
@@ -96,13 +97,22 @@ class compressor {
   }
 
   /// Whether the budgets could hold the protected tokens; else nothing was selected. Throws on
-  /// any other failure.
+  /// any other failure. The layers up to a predictor's split are a span of their own, of the same
+  /// fractions.
   bool try_select(const method& m, const fractions& f) {
-    const std::vector<rota::layer_scores> scores = scores_.of(m, contexts_);
-    const rota::status s = m.groups ? select_groups(m, f, scores) : select_tokens(m, f, scores);
-    if (s == rota::errc::budget_too_small) return false;
-    require(s, "selection");
-    return true;
+    const std::vector<rota::layer_scores> all = scores_.of(m, contexts_);
+    const std::size_t split = scores_.split_of(m);
+    const auto select = [&](const method& how, std::size_t first, std::size_t last) {
+      const layer_span span{std::span(problems_).subspan(first, last - first),
+                            std::span(all).subspan(first, last - first),
+                            std::span(views_).subspan(first, last - first)};
+      const rota::status s = how.groups ? select_groups(how, f, span) : select_tokens(how, f, span);
+      if (s == rota::errc::budget_too_small) return false;
+      require(s, "selection");
+      return true;
+    };
+    if (split > 0 && !select(without_predictor(m, scores_.fallback()), 0, split)) return false;
+    return select(m, split, contexts_.size());
   }
 
   /// Bytes of the last selection's stores, without tails, everything else counted.
@@ -181,48 +191,54 @@ class compressor {
   template <class Budget>
   using by_groups = rota::groups<rota::value_norm, Budget>;
 
+  /// Layers that share a budget.
+  struct layer_span {
+    std::span<const rota::select_problem> problems;
+    std::span<const rota::layer_scores> scores;
+    std::span<const rota::selection> kept;
+  };
+
   template <class Op>
-  rota::status run(const typename Op::params& p, const std::vector<rota::layer_scores>& scores) {
-    const rota::workspace ws = scratch_.at_least(Op::select_workspace_bytes(backend_, problems_));
-    return Op::select(backend_, problems_, p, scores, views_, ws);
+  rota::status run(const typename Op::params& p, const layer_span& span) {
+    const rota::workspace ws =
+        scratch_.at_least(Op::select_workspace_bytes(backend_, span.problems));
+    return Op::select(backend_, span.problems, p, span.scores, span.kept, ws);
   }
 
   /// The token stage alone.
-  rota::status select_tokens(const method& m, const fractions& f,
-                             const std::vector<rota::layer_scores>& scores) {
-    if (!m.tokens) return run<rota::attention<>>({}, scores);
+  rota::status select_tokens(const method& m, const fractions& f, const layer_span& span) {
+    if (!m.tokens) return run<rota::attention<>>({}, span);
     return with_budget(m.tokens->rule, [&]<class Budget>() {
       using op = rota::attention<by_tokens<Budget>>;
       typename op::params p;
-      p.tokens.budget = budget_at<Budget>(f.tokens, token_level(problems_, scores));
-      return run<op>(p, scores);
+      p.tokens.budget = budget_at<Budget>(f.tokens, token_level(span.problems, span.scores));
+      return run<op>(p, span);
     });
   }
 
   /// Both stages, or the group stage alone.
-  rota::status select_groups(const method& m, const fractions& f,
-                             const std::vector<rota::layer_scores>& scores) {
+  rota::status select_groups(const method& m, const fractions& f, const layer_span& span) {
     // What these budgets count depends on who survives, so that is asked first.
     const bool needs_survivors =
         m.groups->rule == budget::global_top_m || m.groups->rule == budget::adaptive_span;
     if (needs_survivors) {
-      if (rota::status s = select_tokens(m, f, scores); !s.ok()) return s;
+      if (rota::status s = select_tokens(m, f, span); !s.ok()) return s;
     }
-    const group_level level(problems_, scores, views_);
+    const group_level level(span.problems, span.scores, span.kept);
     return with_budget(m.groups->rule, [&]<class GroupBudget>() {
       const typename GroupBudget::params groups = budget_at<GroupBudget>(f.groups, level);
       if (!m.tokens) {
         using op = rota::attention<by_groups<GroupBudget>>;
         typename op::params p;
         p.groups.budget = groups;
-        return run<op>(p, scores);
+        return run<op>(p, span);
       }
       return with_budget(m.tokens->rule, [&]<class TokenBudget>() {
         using op = rota::attention<by_tokens<TokenBudget>, by_groups<GroupBudget>>;
         typename op::params p;
-        p.tokens.budget = budget_at<TokenBudget>(f.tokens, token_level(problems_, scores));
+        p.tokens.budget = budget_at<TokenBudget>(f.tokens, token_level(span.problems, span.scores));
         p.groups.budget = groups;
-        return run<op>(p, scores);
+        return run<op>(p, span);
       });
     });
   }

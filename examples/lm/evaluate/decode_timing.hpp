@@ -60,12 +60,13 @@ inline prepared long_sample(const sample_maker& maker, synth::task kind) {
 /// dense cache is gone before they decode, as everywhere. One thread: on a model this small, waking
 /// others costs more than they do.
 inline void time_decoding(const model& lm, const sample_maker& maker, const options& o,
-                          counting_memory& memory, std::vector<row_result>& rows) {
+                          const fitted_predictor* predictor, counting_memory& memory,
+                          std::vector<row_result>& rows) {
   const prepared sample = detail::long_sample(maker, o.tasks[0]);
   const std::span<const token_id> ids = sample.answers[0];
   std::vector<std::unique_ptr<row_cache>> caches(rows.size());
   {
-    prefilled prefill(lm, sample, o, memory);
+    prefilled prefill(lm, sample, o, memory, predictor);
     compressor compress = prefill.make_compressor(o);
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const row_spec& spec = rows[r].spec;

@@ -27,7 +27,24 @@ struct method {
 
   bool dense() const { return !tokens && !groups; }
   bool both() const { return tokens && groups; }
+  bool uses(token_scorer t, group_scorer g) const {
+    return (tokens && tokens->scorer == t) || (groups && groups->scorer == g);
+  }
+  bool uses_predictor() const { return uses(token_scorer::predictor, group_scorer::predictor); }
+  bool uses_oracle() const { return uses(token_scorer::oracle, group_scorer::oracle); }
 };
+
+/// What stands in for the predictor in the layers up to its split, which it says nothing of.
+struct fallback_choice {
+  token_choice tokens;
+  group_choice groups;
+};
+
+inline method without_predictor(method m, const fallback_choice& f) {
+  if (m.tokens && m.tokens->scorer == token_scorer::predictor) m.tokens = f.tokens;
+  if (m.groups && m.groups->scorer == group_scorer::predictor) m.groups = f.groups;
+  return m;
+}
 
 /// "expected_attention:keep_ratio", "-" where every token survives.
 inline std::string describe(const std::optional<token_choice>& c) {
@@ -41,25 +58,23 @@ inline std::string describe(const std::optional<group_choice>& c) {
 
 namespace detail {
 
-/// One SCORER:BUDGET: which level it is of, the scorer's name says.
-inline void add_selector(method& m, std::string_view text, std::string_view where) {
+[[noreturn]] inline void refuse_method(const method& m, std::string_view where) {
+  fail(where, "\"" + printable(m.name, 80) +
+                  "\" is not dense, token_only, subtoken_only, token_x_subtoken or "
+                  "SCORER:BUDGET[+SCORER:BUDGET] of scorers " +
+                  list_names(token_scorer_names) + " (tokens), " + list_names(group_scorer_names) +
+                  " (groups); - before the + for every token");
+}
+
+/// One SCORER:BUDGET of the level whose names are in `table`; nothing where the scorer is of the
+/// other level.
+template <class Choice, class Table>
+std::optional<Choice> find_selector(const Table& table, std::string_view text,
+                                    std::string_view where) {
   const std::size_t colon = text.find(':');
-  const std::string_view scorer = text.substr(0, colon);
-  const auto of_tokens = find_name(token_scorer_names, scorer);
-  const auto of_groups = find_name(group_scorer_names, scorer);
-  if (colon == std::string_view::npos || (!of_tokens && !of_groups)) {
-    fail(where, "\"" + printable(m.name, 80) +
-                    "\" is not dense, token_only, subtoken_only, token_x_subtoken or "
-                    "SCORER:BUDGET[+SCORER:BUDGET] of scorers " +
-                    list_names(token_scorer_names) + " (tokens), " +
-                    list_names(group_scorer_names) + " (groups)");
-  }
-  const budget rule = value_of(budget_names, text.substr(colon + 1), where);
-  if ((of_tokens && m.tokens) || (of_groups && m.groups)) {
-    fail(where, "\"" + printable(m.name, 80) + "\" has two selectors of one level");
-  }
-  if (of_tokens) m.tokens = token_choice{*of_tokens, rule};
-  if (of_groups) m.groups = group_choice{*of_groups, rule};
+  const auto scorer = find_name(table, text.substr(0, colon));
+  if (colon == std::string_view::npos || !scorer) return {};
+  return Choice{*scorer, value_of(budget_names, text.substr(colon + 1), where)};
 }
 
 }  // namespace detail
@@ -74,10 +89,18 @@ inline method parse_method(const std::string& name, const token_choice& tokens,
   if (name == "subtoken_only") return {name, {}, every_token};
   if (name == "token_x_subtoken") return {name, tokens, groups};
   method m{name, {}, {}};
+  const std::string_view all(name);
   const std::size_t plus = name.find('+');
-  detail::add_selector(m, std::string_view(name).substr(0, plus), where);
+  const std::string_view first = all.substr(0, plus);
+  if (first != "-")
+    m.tokens = detail::find_selector<token_choice>(token_scorer_names, first, where);
   if (plus != std::string::npos) {
-    detail::add_selector(m, std::string_view(name).substr(plus + 1), where);
+    m.groups = detail::find_selector<group_choice>(group_scorer_names, all.substr(plus + 1), where);
+    if (!m.groups || (!m.tokens && first != "-")) detail::refuse_method(m, where);
+  } else if (!m.tokens) {
+    // A name that both levels have is a token scorer's when it stands alone.
+    m.groups = detail::find_selector<group_choice>(group_scorer_names, first, where);
+    if (!m.groups) detail::refuse_method(m, where);
   }
   return m;
 }

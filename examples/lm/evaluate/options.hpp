@@ -40,6 +40,9 @@ struct options {
   group_choice groups;
   /// Where every token survives, the groups must be solved from bytes, and k is too coarse.
   group_choice every_token_groups{group_scorer::value_norm, budget::keep_ratio};
+  std::string predictor;  ///< file of fit_predictor; empty: none
+  /// Of the layers up to the predictor's split.
+  fallback_choice fallback;
   std::vector<double> budgets;
   std::vector<double> every_token_budgets;
   double rho = 0.5;
@@ -64,6 +67,7 @@ inline constexpr std::string_view usage =
     "evaluate --model DIR [--tasks perplexity,needle,vartrack,choice]\n"
     "  [--methods dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET]]\n"
     "  [--token-scorer NAME] [--token-budget NAME] [--group-scorer NAME] [--group-budget NAME]\n"
+    "  [--predictor FILE] [--fallback SCORER:BUDGET+SCORER:BUDGET]\n"
     "  [--budgets 0.75,0.5,0.375,0.25] [--every-token-budgets 0.75,0.5625] [--rho 0.5]\n"
     "  [--fill zero|mean] [--group-width 8|16] [--samples 200] [--seed 1] [--context 1024]\n"
     "  [--sinks 4] [--window 16] [--protocol seen|unseen] [--threads 2]\n"
@@ -124,6 +128,14 @@ inline void read_selectors(const arguments& given, options& o) {
   named_by(switch_names, "timing", o.timing);
 }
 
+inline fallback_choice parse_fallback(const std::string& name) {
+  const method m = parse_method(name, {}, {}, {}, "--fallback");
+  if (!m.both() || m.uses_predictor() || m.uses_oracle()) {
+    fail("--fallback", "\"" + printable(name, 80) + "\" is not a stock token and group selector");
+  }
+  return {*m.tokens, *m.groups};
+}
+
 inline void read_lists(const arguments& given, options& o) {
   for (const std::string& name :
        split(text_or(given, "tasks", "perplexity,needle,vartrack,choice"), "--tasks")) {
@@ -133,6 +145,13 @@ inline void read_lists(const arguments& given, options& o) {
       text_or(given, "methods", "dense,token_only,subtoken_only,token_x_subtoken");
   for (const std::string& name : split(methods, "--methods")) {
     o.methods.push_back(parse_method(name, o.tokens, o.groups, o.every_token_groups, "--methods"));
+  }
+  if (given.has("predictor")) o.predictor = given.text("predictor");
+  if (given.has("fallback")) o.fallback = parse_fallback(given.text("fallback"));
+  for (const method& m : o.methods) {
+    if (m.uses_predictor() && o.predictor.empty()) {
+      fail("--predictor", "is required for \"" + printable(m.name, 80) + "\"");
+    }
   }
   o.budgets = ratios(text_or(given, "budgets", "0.75,0.5,0.375,0.25"), "--budgets");
   o.every_token_budgets =
@@ -174,7 +193,7 @@ inline options parse_options(int argc, const char* const* argv) {
        "fill",   "group-scorer", "group-budget", "budgets",      "every-token-budgets",
        "rho",    "group-width",  "samples",      "seed",         "context",
        "sinks",  "window",       "protocol",     "threads",      "json",
-       "timing", "out"});
+       "timing", "out",          "predictor",    "fallback"});
   const std::string own = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
   o.model = o.demo && !given.has("model") ? own : given.text("model");
   o.out = detail::text_or(given, "out", o.demo ? "build/demo" : "");

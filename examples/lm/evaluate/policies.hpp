@@ -14,8 +14,8 @@
 
 namespace rota_lm::eval {
 
-enum class token_scorer { window_sink, key_norm, expected_attention };
-enum class group_scorer { value_norm, attention_mass };
+enum class token_scorer { window_sink, key_norm, expected_attention, predictor, oracle };
+enum class group_scorer { value_norm, attention_mass, predictor, oracle };
 enum class budget { keep_ratio, fixed_k, global_top_m, adaptive_span };
 enum class fill { zero, mean };
 
@@ -25,10 +25,14 @@ using named = std::pair<std::string_view, Enum>;
 inline constexpr std::array token_scorer_names{
     named<token_scorer>{"window_sink", token_scorer::window_sink},
     named<token_scorer>{"key_norm", token_scorer::key_norm},
-    named<token_scorer>{"expected_attention", token_scorer::expected_attention}};
+    named<token_scorer>{"expected_attention", token_scorer::expected_attention},
+    named<token_scorer>{"predictor", token_scorer::predictor},
+    named<token_scorer>{"oracle", token_scorer::oracle}};
 inline constexpr std::array group_scorer_names{
     named<group_scorer>{"value_norm", group_scorer::value_norm},
-    named<group_scorer>{"attention_mass", group_scorer::attention_mass}};
+    named<group_scorer>{"attention_mass", group_scorer::attention_mass},
+    named<group_scorer>{"predictor", group_scorer::predictor},
+    named<group_scorer>{"oracle", group_scorer::oracle}};
 inline constexpr std::array budget_names{named<budget>{"keep_ratio", budget::keep_ratio},
                                          named<budget>{"fixed_k", budget::fixed_k},
                                          named<budget>{"global_top_m", budget::global_top_m},
@@ -72,7 +76,8 @@ std::string name_of(const Table& table, Enum value) {
   return "?";
 }
 
-// Each visitor calls f.operator()<Policy>().
+// Each visitor calls f.operator()<Policy>(). The predictor and the oracle need more than a layer's
+// context and are not visited: see score_cache.
 
 template <class F>
 decltype(auto) with_token_scorer(token_scorer s, F&& f) {
@@ -81,10 +86,9 @@ decltype(auto) with_token_scorer(token_scorer s, F&& f) {
       return f.template operator()<rota::window_sink>();
     case token_scorer::key_norm:
       return f.template operator()<rota::key_norm>();
-    case token_scorer::expected_attention:
-      break;
+    default:
+      return f.template operator()<rota::expected_attention>();
   }
-  return f.template operator()<rota::expected_attention>();
 }
 
 template <class F>

@@ -22,18 +22,27 @@ inline int group_width_of(const options& o, std::size_t head_dim) {
   return head_dim >= 64 ? 16 : 8;
 }
 
-/// A sample's dense cache, and the compressor that reads it. Neither copies nor moves.
+/// A sample's dense cache, and the compressor that reads it. Neither copies nor moves. With a
+/// predictor, the hidden states at its split are kept; with `oracle`, the queries of the answer,
+/// which no method could know, judge the context beforehand.
 class prefilled {
  public:
   prefilled(const model& lm, const prepared& sample, const options& o, counting_memory& memory,
-            rota::cpu::backend backend = {})
+            const fitted_predictor* predictor = nullptr, rota::cpu::backend backend = {})
       : dense_(lm.config(), sample.prefill.size() + sample.room(), backend, &memory.dense),
         window_(std::max(o.window, sample.question_prefilled)),
-        record_(lm, window_, o.sinks) {
-    lm.forward(sample.prefill, dense_, 0, record_);
+        record_(lm, window_, o.sinks),
+        predictor_(predictor),
+        states_(lm.config(), split_layer()) {
+    observers both(record_, states_);
+    lm.forward(sample.prefill, dense_, 0, both);
     for (std::size_t i = 0; i < dense_.layers(); ++i) scoring_.emplace_back(dense_, record_, i);
     taken_back_ = sample.taken_back;
     dense_.truncate(sample.compressed());
+    const auto asks = [](const method& m) { return m.uses_oracle(); };
+    if (std::any_of(o.methods.begin(), o.methods.end(), asks)) {
+      foresee(lm, sample, group_width_of(o, lm.config().head_dim));
+    }
   }
   prefilled(const prefilled&) = delete;
   prefilled& operator=(const prefilled&) = delete;
@@ -52,17 +61,67 @@ class prefilled {
     return compressor(
         std::move(contexts),
         {static_cast<rota::index_t>(o.sinks), static_cast<rota::index_t>(window_ - taken_back_)},
-        {width, o.stand_in}, dense_.backend());
+        {width, o.stand_in}, dense_.backend(), extras(o));
   }
 
   dense_cache<element>& dense() { return dense_; }
 
  private:
+  std::vector<std::size_t> split_layer() const {
+    if (predictor_ == nullptr) return {};
+    return {predictor_->split};
+  }
+
+  /// The query of a predictor is the end of the prefill, a token that was taken back included.
+  sequence_extras extras(const options& o) const {
+    sequence_extras e;
+    e.fallback = o.fallback;
+    for (const scored<3>& s : oracle_) {
+      e.oracle.emplace_back(s.view.extent[0], s.view.extent[1], s.view.extent[2]);
+      e.oracle.back().memory.assign(s.memory.begin(), s.memory.end());
+    }
+    if (predictor_ == nullptr) return e;
+    e.predictor = predictor_;
+    e.states = states_.of(predictor_->split);
+    e.query = e.states.last(std::min(e.states.size(), predictor_->window * states_.width()));
+    return e;
+  }
+
+  /// Runs the rest of the prompt and the right answer, scores the context by their queries, and
+  /// forgets them.
+  void foresee(const model& lm, const prepared& sample, int width) {
+    token_ids ids = sample.prompt;
+    const token_ids& answer = sample.answers.at(sample.answers.size() > 1 ? sample.correct : 0);
+    ids.insert(ids.end(), answer.begin(), answer.end());
+    prefill_record record(lm, ids.size());
+    lm.forward(ids, dense_, 0, record);
+    for (std::size_t i = 0; i < dense_.layers(); ++i) {
+      const scoring_context<element> context(dense_, record, i);
+      const layer_context& c = context.get();
+      scored<3> all(c.kv_heads(), c.tokens(), c.d_v() / width);
+      const rota::attention_mass scorer;
+      scratch_memory scratch;
+      const rota::workspace ws = scratch.at_least(
+          rota::cpu::score_groups_workspace_bytes(dense_.backend(), scorer, {}, c, width));
+      require(rota::cpu::score_groups(dense_.backend(), scorer, {}, c, width, all.view, ws),
+              "oracle");
+      const auto kept = static_cast<rota::index_t>(sample.compressed());
+      scored<3>& out = oracle_.emplace_back(c.kv_heads(), kept, c.d_v() / width);
+      for (rota::index_t h = 0; h < c.kv_heads(); ++h) {
+        std::copy_n(all.view.row(h, 0), kept * out.view.extent[2], out.view.row(h, 0));
+      }
+    }
+    dense_.truncate(sample.compressed());
+  }
+
   dense_cache<element> dense_;
   std::size_t window_;
   std::size_t taken_back_ = 0;
   prefill_record record_;
+  const fitted_predictor* predictor_;
+  hidden_states states_;
   std::vector<scoring_context<element>> scoring_;
+  std::vector<scored<3>> oracle_;
 };
 
 /// Bytes of a row without its tail, as the allocator counted them.

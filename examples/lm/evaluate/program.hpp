@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <system_error>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "engine/model.hpp"
+#include "engine/model_identity.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
 #include "evaluate/attend_timing.hpp"
 #include "evaluate/decode_timing.hpp"
@@ -47,6 +49,18 @@ inline std::size_t packed_rows(const std::vector<row_result>& rows) {
       std::count_if(rows.begin(), rows.end(), [](const row_result& r) { return r.spec.packed(); }));
 }
 
+/// The predictor that the options name, if any; it must be for this model and group width.
+inline std::optional<fitted_predictor> find_predictor(const options& o, const model& lm) {
+  if (o.predictor.empty()) return {};
+  fitted_predictor p = load_predictor(o.predictor, lm.config(), model_identity(lm));
+  const int width = group_width_of(o, lm.config().head_dim);
+  if (p.group_width != static_cast<std::size_t>(width)) {
+    fail(o.predictor, "was fitted for groups of " + std::to_string(p.group_width) + ", not of " +
+                          std::to_string(width));
+  }
+  return p;
+}
+
 inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text) {
   const auto start = std::chrono::steady_clock::now();
   evaluation e;
@@ -60,10 +74,12 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
   // In units of the runner's: what timing took on one machine.
   const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
   progress shown("evaluate", runner::work(o) + decode_work +
-                 attend_work * static_cast<double>(packed_rows(e.rows)));
-  runner(o, lm, text, memory, shown).run(e);
+                                 attend_work * static_cast<double>(packed_rows(e.rows)));
+  const std::optional<fitted_predictor> fitted = find_predictor(o, lm);
+  const fitted_predictor* predictor = fitted ? &*fitted : nullptr;
+  runner(o, lm, text, predictor, memory, shown).run(e);
   if (o.timing) {
-    time_decoding(lm, sample_maker(o, lm.config(), text), o, memory, e.rows);
+    time_decoding(lm, sample_maker(o, lm.config(), text), o, predictor, memory, e.rows);
     shown.add(decode_work, "timing of decode");
     rota::cpu::thread_pool pool(o.threads);
     time_attention(o, attend_shape{}, pool.get_backend(), e.rows,

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "engine/parallel.hpp"
-#include "evaluate/prefill.hpp"
 #include "engine/progress.hpp"
+#include "evaluate/prefill.hpp"
 #include "evaluate/results.hpp"
 
 namespace rota_lm::eval {
@@ -24,9 +24,15 @@ namespace rota_lm::eval {
 /// compressed rows decode. So no dense cache of any thread is alive while a packed row decodes.
 class runner {
  public:
-  runner(const options& o, const model& lm, const tokenizer& text, counting_memory& memory,
-         progress& shown)
-      : options_(o), lm_(lm), maker_(o, lm.config(), text), memory_(memory), progress_(shown) {}
+  /// `predictor`: null where no method asks for one.
+  runner(const options& o, const model& lm, const tokenizer& text,
+         const fitted_predictor* predictor, counting_memory& memory, progress& shown)
+      : options_(o),
+        lm_(lm),
+        maker_(o, lm.config(), text),
+        predictor_(predictor),
+        memory_(memory),
+        progress_(shown) {}
 
   /// Fills outcomes and bytes of the rows.
   void run(evaluation& e) {
@@ -71,7 +77,7 @@ class runner {
   void begin(evaluation& e, synth::task kind, std::size_t number, waiting& out) {
     out.sample = maker_.make(kind, number);
     out.caches.resize(e.rows.size());
-    prefilled prefill(lm_, out.sample, options_, memory_);
+    prefilled prefill(lm_, out.sample, options_, memory_, predictor_);
     compressor compress = prefill.make_compressor(options_);
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
       if (!e.rows[r].spec.packed()) continue;
@@ -188,6 +194,7 @@ class runner {
   const options& options_;
   const model& lm_;
   sample_maker maker_;
+  const fitted_predictor* predictor_;
   counting_memory& memory_;
   progress& progress_;
   std::mutex guard_;

@@ -4,87 +4,145 @@
 #include <cstddef>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/rota_call.hpp"
 #include "engine/scoring_context.hpp"
 #include "evaluate/method.hpp"
+#include "evaluate/sequence.hpp"
 
 namespace rota_lm::eval {
 
-using element = rota::bf16;
 using layer_context = scoring_context<element>::context_type;
 
 class score_cache {
  public:
   /// `sinks`: tokens that scorers which ask should leave out.
-  score_cache(int group_width, rota::index_t sinks, rota::cpu::backend backend)
-      : group_width_(group_width), sinks_(sinks), backend_(backend) {}
+  score_cache(int group_width, rota::index_t sinks, rota::cpu::backend backend,
+              sequence_extras extras)
+      : group_width_(group_width), sinks_(sinks), backend_(backend), extras_(std::move(extras)) {}
 
   /// Views of the scores that a method selects by; they stay valid as long as this. The contexts
-  /// must be the same in every call.
+  /// must be the same in every call. Layers up to the predictor's split have its fallback's scores.
   std::vector<rota::layer_scores> of(const method& m, const std::vector<layer_context>& contexts) {
     std::vector<rota::layer_scores> out(contexts.size());
+    const method early = without_predictor(m, extras_.fallback);
     for (std::size_t i = 0; i < contexts.size(); ++i) {
-      if (m.tokens) out[i].tokens = tokens(m.tokens->scorer, contexts)[i].view;
-      if (m.groups) out[i].groups = groups(m.groups->scorer, contexts)[i].view;
+      const method& mine = i < split_of(m) ? early : m;
+      if (mine.tokens) out[i].tokens = tokens(mine.tokens->scorer, contexts).at(i).view;
+      if (mine.groups) out[i].groups = groups(mine.groups->scorer, contexts).at(i).view;
     }
     return out;
   }
 
- private:
-  /// One layer's scores and the memory that they lie in.
-  template <int Rank>
-  struct scored {
-    std::vector<float> memory;
-    rota::view<float, Rank> view;
-  };
+  /// The first layer that the method's own scorers rank; those before have the fallback's.
+  std::size_t split_of(const method& m) const {
+    return m.uses_predictor() ? extras_.predictor->split : 0;
+  }
+  const fallback_choice& fallback() const { return extras_.fallback; }
 
+ private:
+  /// A layer's context with what a predictor reads.
+  using predicted_context = rota::context<element, rota::split_states, rota::linear_relevance,
+                                          rota::query_states, rota::bilinear_relevance>;
   static std::string where(std::size_t layer) { return "scores of layer " + std::to_string(layer); }
 
   const std::vector<scored<2>>& tokens(token_scorer which,
                                        const std::vector<layer_context>& contexts) {
     std::vector<scored<2>>& out = tokens_[which];
-    if (!out.empty()) return out;
-    with_token_scorer(which, [&]<class Scorer>() {
-      typename Scorer::params p;
-      if constexpr (requires { p.sinks; }) p.sinks = sinks_;
-      for (const layer_context& c : contexts) {
-        scored<2>& s = out.emplace_back();
-        s.memory.resize(static_cast<std::size_t>(c.kv_heads() * c.tokens()));
-        s.view = rota::view<float, 2>(s.memory.data(), c.kv_heads(), c.tokens());
-        const rota::workspace ws =
-            scratch_.at_least(rota::cpu::score_tokens_workspace_bytes(backend_, Scorer{}, p, c));
-        require(rota::cpu::score_tokens(backend_, Scorer{}, p, c, s.view, ws),
-                where(out.size() - 1));
+    for (std::size_t i = out.size(); i < contexts.size(); ++i) {
+      const layer_context& c = contexts[i];
+      out.emplace_back(c.kv_heads(), c.tokens());
+      if (which == token_scorer::oracle) {
+        add_groups(extras_.oracle.at(i).view, out[i].view);
+      } else if (which == token_scorer::predictor) {
+        if (i < extras_.predictor->split) continue;
+        with_form([&]<class Form>() {
+          score_tokens<rota::token_predictor<Form>>(predicted(c, i), i, out[i].view);
+        });
+      } else {
+        with_token_scorer(which, [&]<class Scorer>() { score_tokens<Scorer>(c, i, out[i].view); });
       }
-    });
+    }
     return out;
   }
 
   const std::vector<scored<3>>& groups(group_scorer which,
                                        const std::vector<layer_context>& contexts) {
+    if (which == group_scorer::oracle) return extras_.oracle;
     std::vector<scored<3>>& out = groups_[which];
-    if (!out.empty()) return out;
-    with_group_scorer(which, [&]<class Scorer>() {
-      const typename Scorer::params p;
-      for (const layer_context& c : contexts) {
-        const rota::index_t of_token = c.d_v() / group_width_;
-        scored<3>& s = out.emplace_back();
-        s.memory.resize(static_cast<std::size_t>(c.kv_heads() * c.tokens() * of_token));
-        s.view = rota::view<float, 3>(s.memory.data(), c.kv_heads(), c.tokens(), of_token);
-        const rota::workspace ws = scratch_.at_least(
-            rota::cpu::score_groups_workspace_bytes(backend_, Scorer{}, p, c, group_width_));
-        require(rota::cpu::score_groups(backend_, Scorer{}, p, c, group_width_, s.view, ws),
-                where(out.size() - 1));
+    for (std::size_t i = out.size(); i < contexts.size(); ++i) {
+      const layer_context& c = contexts[i];
+      out.emplace_back(c.kv_heads(), c.tokens(), c.d_v() / group_width_);
+      if (which == group_scorer::predictor) {
+        if (i < extras_.predictor->split) continue;
+        with_form([&]<class Form>() {
+          score_groups<rota::predictor<Form>>(predicted(c, i), i, out[i].view);
+        });
+      } else {
+        with_group_scorer(which, [&]<class Scorer>() { score_groups<Scorer>(c, i, out[i].view); });
       }
-    });
+    }
     return out;
+  }
+
+  template <class Scorer, class Context>
+  void score_tokens(const Context& c, std::size_t layer, const rota::view<float, 2>& out) {
+    typename Scorer::params p;
+    if constexpr (requires { p.sinks; }) p.sinks = sinks_;
+    const rota::workspace ws =
+        scratch_.at_least(rota::cpu::score_tokens_workspace_bytes(backend_, Scorer{}, p, c));
+    require(rota::cpu::score_tokens(backend_, Scorer{}, p, c, out, ws), where(layer));
+  }
+
+  template <class Scorer, class Context>
+  void score_groups(const Context& c, std::size_t layer, const rota::view<float, 3>& out) {
+    const typename Scorer::params p;
+    const rota::workspace ws = scratch_.at_least(
+        rota::cpu::score_groups_workspace_bytes(backend_, Scorer{}, p, c, group_width_));
+    require(rota::cpu::score_groups(backend_, Scorer{}, p, c, group_width_, out, ws), where(layer));
+  }
+
+  template <class F>
+  void with_form(F&& f) const {
+    if (extras_.predictor->conditioned()) {
+      f.template operator()<rota::query_conditioned>();
+    } else {
+      f.template operator()<rota::query_blind>();
+    }
+  }
+
+  predicted_context predicted(const layer_context& c, std::size_t layer) const {
+    const rota::train::predictor_weights<const float> w = extras_.predictor->layer(layer);
+    const rota::index_t width = extras_.predictor->shape.hidden;
+    predicted_context out;
+    out.keys = c.keys;
+    out.values = c.values;
+    out.hidden = rota::view<const float, 2>(extras_.states.data(), c.tokens(), width);
+    out.query_hidden = rota::view<const float, 2>(
+        extras_.query.data(), static_cast<rota::index_t>(extras_.query.size()) / width, width);
+    out.linear = w.linear;
+    out.bias = w.bias;
+    out.token_factor = w.token_factor;
+    out.query_factor = w.query_factor;
+    out.mix = w.mix;
+    return out;
+  }
+
+  /// A token matters as much as all its groups.
+  static void add_groups(const rota::view<float, 3>& from, const rota::view<float, 2>& to) {
+    for (rota::index_t h = 0; h < to.extent[0]; ++h) {
+      for (rota::index_t i = 0; i < to.extent[1]; ++i) {
+        for (rota::index_t s = 0; s < from.extent[2]; ++s) to(h, i) += from(h, i, s);
+      }
+    }
   }
 
   int group_width_;
   rota::index_t sinks_;
   rota::cpu::backend backend_;
+  sequence_extras extras_;
   std::map<token_scorer, std::vector<scored<2>>> tokens_;
   std::map<group_scorer, std::vector<scored<3>>> groups_;
   scratch_memory scratch_;

@@ -1,0 +1,39 @@
+// What scorers may ask of a sequence beside the contexts of its layers.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "engine/predictor_file.hpp"
+#include "evaluate/method.hpp"
+
+namespace rota_lm::eval {
+
+using element = rota::bf16;
+
+/// One layer's scores and the memory that they lie in.
+template <int Rank>
+struct scored {
+  std::vector<float> memory;
+  rota::view<float, Rank> view;
+
+  template <class... Extents>
+  explicit scored(Extents... extents)
+      : memory(static_cast<std::size_t>((extents * ...))), view(memory.data(), extents...) {}
+  scored(scored&&) noexcept = default;  // vectors keep their memory: the view stays valid
+  scored(const scored&) = delete;
+};
+
+/// Refers to memory that must outlive it.
+struct sequence_extras {
+  const fitted_predictor* predictor = nullptr;  ///< null: no method asks for it
+  fallback_choice fallback;
+  std::span<const float> states;  ///< [tokens or more, hidden] at the predictor's split
+  std::span<const float> query;   ///< [query tokens, hidden]
+  /// [layers]: attention mass times slice norm by the queries that are still to come: what a
+  /// predictor would say if it knew. Empty: no method asks for it.
+  std::vector<scored<3>> oracle;
+};
+
+}  // namespace rota_lm::eval

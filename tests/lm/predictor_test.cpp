@@ -1,0 +1,216 @@
+// Predictors of relevance: fitted to a micro checkpoint, written, read, refused, used by evaluate.
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/model_identity.hpp"
+#include "evaluate/program.hpp"
+#include "fit/program.hpp"
+#include "temp_folder.hpp"
+
+namespace {
+
+using namespace rota_lm;
+using rota_lm_test::error_of;
+using rota_lm_test::one_line_with;
+using rota_lm_test::temp_folder;
+
+const std::string goldens = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/";
+const std::string micro = goldens + "qwen2";
+
+std::string read(const std::string& path) {
+  std::ostringstream out;
+  out << std::ifstream(path, std::ios::binary).rdbuf();
+  return out.str();
+}
+
+/// A predictor for the micro checkpoint with weights that are easily told apart.
+fitted_predictor made_up(const model& lm, rota::index_t rank) {
+  const model_config& c = lm.config();
+  fitted_predictor p;
+  p.split = 1;
+  p.group_width = 8;
+  p.window = 16;
+  p.model = model_identity(lm);
+  p.shape = {static_cast<rota::index_t>(c.layers - 1), static_cast<rota::index_t>(c.kv_heads),
+             static_cast<rota::index_t>(c.head_dim / 8), static_cast<rota::index_t>(c.hidden_size),
+             rank};
+  for (rota::index_t i = 0; i < p.shape.parameters(); ++i) {
+    p.parameters.push_back(0.01f * static_cast<float>((i * 37) % 101 - 50));
+  }
+  p.notes = {{"steps", "7"}};
+  return p;
+}
+
+fit_options parsed(std::vector<std::string> more) {
+  std::vector<std::string> words = {"fit_predictor", "--model", micro, "--group-width", "8"};
+  words.insert(words.end(), more.begin(), more.end());
+  std::vector<const char*> pointers;
+  for (const std::string& w : words) pointers.push_back(w.c_str());
+  return parse_fit_options(static_cast<int>(pointers.size()), pointers.data());
+}
+
+std::string some_text() {
+  std::string out;
+  for (int i = 0; i < 200; ++i) out += "line " + std::to_string(i * 7919 % 1000) + " of a text. ";
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a predictor comes back from its file as it was written") {
+  const temp_folder folder;
+  const model lm = model::load(micro);
+  for (const rota::index_t rank : {0, 5}) {
+    const fitted_predictor p = made_up(lm, rank);
+    const std::string path = folder.path() + "/p.safetensors";
+    save_predictor(p, path);
+    const fitted_predictor back = load_predictor(path, lm.config(), model_identity(lm));
+    CHECK(back.parameters == p.parameters);
+    CHECK(back.split == 1);
+    CHECK(back.window == 16);
+    CHECK(back.group_width == 8);
+    CHECK(back.conditioned() == (rank > 0));
+    CHECK(back.notes.at("steps") == "7");
+  }
+}
+
+TEST_CASE("a predictor's file is refused where it is not for the model, or not whole") {
+  const temp_folder folder;
+  const model lm = model::load(micro), other = model::load(goldens + "llama");
+  const std::string path = folder.path() + "/p.safetensors", own = model_identity(lm);
+  const auto load = [&](const std::string& from) {
+    return error_of([&] { load_predictor(from, lm.config(), own); });
+  };
+  save_predictor(made_up(lm, 3), path);
+  const std::string good = read(path);
+  CHECK(
+      one_line_with(error_of([&] { load_predictor(path, lm.config(), "0123"); }), "another model"));
+  CHECK(
+      one_line_with(error_of([&] { load_predictor(path, other.config(), model_identity(other)); }),
+                    "another model"));
+  CHECK(one_line_with(load(micro + "/model.safetensors"), "is not a predictor"));
+  CHECK(one_line_with(load(folder.path() + "/none"), "cannot open"));
+
+  for (std::size_t length = 0; length < good.size(); length += 97) {
+    CHECK(load(folder.write("cut", std::string_view(good).substr(0, length))) != "");
+  }
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string bytes = good;
+    const std::size_t at = bytes.find(from);
+    REQUIRE(at != std::string::npos);
+    bytes.replace(at, from.size(), to);
+    return load(folder.write("changed", bytes));
+  };
+  CHECK(one_line_with(changed("\"rank\":\"3\"", "\"rank\":\"4\""), "weights"));
+  CHECK(one_line_with(changed("\"rank\":\"3\"", "\"rank\":\"x\""), "rank"));
+  CHECK(one_line_with(changed("\"split\":\"1\"", "\"split\":\"9\""), "split"));
+  CHECK(one_line_with(changed("\"group_width\":\"8\"", "\"group_width\":\"4\""), "groups"));
+  CHECK(one_line_with(changed("rota.predictor.1", "rota.predictor.7"), "format"));
+  std::string not_a_number = good;
+  for (std::size_t i = 4; i > 0; --i) not_a_number[not_a_number.size() - i] = '\xff';
+  CHECK(one_line_with(load(folder.write("nan", not_a_number)), "finite"));
+}
+
+TEST_CASE("fit_predictor fits a checkpoint from a text file, the same on any number of threads") {
+  const temp_folder folder;
+  const std::string text = folder.write("text", some_text());
+  const auto fit = [&](const std::string& threads) {
+    const std::string out = folder.path() + "/fitted" + threads;
+    std::ostringstream shown;
+    fit_predictor(parsed({"--out", out, "--text", text, "--context", "96", "--samples", "12",
+                          "--steps", "20", "--rank", "4", "--threads", threads}),
+                  shown);
+    CHECK(shown.str().find("held out") != std::string::npos);
+    return out;
+  };
+  const std::string first = fit("1"), second = fit("2");
+  CHECK(read(first) == read(second));
+  const model lm = model::load(micro);
+  CHECK(load_predictor(first, lm.config(), model_identity(lm)).shape.rank == 4);
+}
+
+TEST_CASE("a calibration that cannot be is refused in one line") {
+  const temp_folder folder;
+  const std::string out = folder.path() + "/fitted";
+  const auto refused = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--out", out});
+    std::ostringstream ignored;
+    return error_of([&] { fit_predictor(parsed(more), ignored); });
+  };
+  const std::string brief = folder.write("brief", "few words"),
+                    text = folder.write("t", some_text());
+  CHECK(one_line_with(refused({"--text", brief}), "not longer than the window"));
+  CHECK(one_line_with(refused({"--text", text, "--context", "100000"}), "--context"));
+  CHECK(one_line_with(refused({"--text", text, "--split", "2"}), "--split"));
+  CHECK(one_line_with(refused({"--tasks", "poetry"}), "poetry"));
+  CHECK(one_line_with(refused({"--text", text, "--tasks", "needle"}), "not both"));
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("the state of a fit comes back as it was, for the same run only") {
+  const temp_folder folder;
+  const std::string path = folder.path() + "/state";
+  rota::cpu::predictor_fit_state s;
+  s.parameters = {1, 2, 3};
+  s.first_moment = {4, 5, 6};
+  s.second_moment = {7, 8, 9};
+  s.best = {10, 11, 12};
+  s.best_loss = 0.1;
+  s.step = 300;
+  s.looks_since_best = 2;
+  save_fit_state(s, "this run", path);
+  const auto back = load_fit_state(path, "this run", 3);
+  CHECK(back.parameters == s.parameters);
+  CHECK(back.first_moment == s.first_moment);
+  CHECK(back.second_moment == s.second_moment);
+  CHECK(back.best == s.best);
+  CHECK(back.best_loss == s.best_loss);
+  CHECK(back.step == 300);
+  CHECK(back.looks_since_best == 2);
+  CHECK(one_line_with(error_of([&] { load_fit_state(path, "another", 3); }), "another fit"));
+  CHECK(one_line_with(error_of([&] { load_fit_state(path, "this run", 4); }), "shape"));
+  CHECK(one_line_with(error_of([&] { load_fit_state(micro + "/model.safetensors", "x", 3); }),
+                      "is not the state of a fit"));
+}
+
+TEST_CASE("evaluate selects by a predictor and by the oracle") {
+  const temp_folder folder;
+  for (const char* name : {"/config.json", "/tokenizer.json", "/model.safetensors"}) {
+    std::filesystem::copy_file(micro + name, folder.path() + name);
+  }
+  auto config = json::parse(read(micro + "/config.json"));
+  config["max_position_embeddings"] = 4096;
+  folder.write("config.json", config.dump());
+  const model lm = model::load(folder.path());
+  const std::string file = folder.path() + "/p.safetensors";
+  save_predictor(made_up(lm, 4), file);
+  const std::string model_path = folder.path();
+  for (const char* when : {"seen", "unseen"}) {
+    std::istringstream line(
+        "evaluate --model " + model_path + " --predictor " + file + " --protocol " + when +
+        " --context 256 --samples 2 --timing off --tasks needle,choice --budgets 0.5 "
+        "--every-token-budgets 0.9 --methods predictor:keep_ratio,"
+        "predictor:global_top_m+predictor:global_top_m,-+predictor:adaptive_span,"
+        "oracle:keep_ratio+oracle:keep_ratio");
+    const std::vector<std::string> words(std::istream_iterator<std::string>(line), {});
+    std::vector<const char*> pointers;
+    for (const std::string& w : words) pointers.push_back(w.c_str());
+    const eval::options o = eval::parse_options(static_cast<int>(pointers.size()), pointers.data());
+    const eval::evaluation e = eval::evaluate(o, lm, tokenizer::load(model_path));
+    for (const eval::row_result& r : e.rows) {
+      CAPTURE(r.spec.title());
+      CHECK(r.failure.empty());
+      if (r.spec.packed()) CHECK(r.bytes.ratio() <= r.spec.kv_budget);
+    }
+  }
+  const char* without[] = {"evaluate", "--model", model_path.c_str(), "--methods",
+                           "predictor:keep_ratio"};
+  CHECK(one_line_with(error_of([&] { eval::parse_options(5, without); }), "--predictor"));
+}
