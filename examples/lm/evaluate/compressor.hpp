@@ -77,14 +77,14 @@ class compressor {
   }
 
   /// The largest fraction, to 1/4096, whose stores take at most `bytes` without their tails: of
-  /// the tokens, with `rho` of the survivors' groups where the method selects those too, or else
-  /// of the groups. Leaves that selection in place. Nothing when no fraction that can hold the
-  /// protected tokens fits.
+  /// the tokens, with `rho` (or the method's own) of the survivors' groups where it selects those
+  /// too, or else of the groups. Leaves that selection in place. Nothing when no fraction that can
+  /// hold the protected tokens fits.
   std::optional<fractions> fit(const method& m, double rho, std::size_t bytes) {
     constexpr int steps = 4096;
     const auto at = [&](int step) {
       const double x = static_cast<double>(step) / steps;
-      return m.tokens ? fractions{x, m.groups ? rho : 1.0} : fractions{1.0, x};
+      return m.tokens ? fractions{x, m.groups ? m.rho.value_or(rho) : 1.0} : fractions{1.0, x};
     };
     int low = 0, high = steps + 1;  // what is looked for is in [low, high)
     while (high - low > 1) {

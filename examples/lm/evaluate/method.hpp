@@ -2,6 +2,7 @@
 // rows of the table, each a method at a budget.
 #pragma once
 
+#include <charconv>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,8 @@ struct method {
   std::string name;
   std::optional<token_choice> tokens;  ///< none: every token survives
   std::optional<group_choice> groups;  ///< none: survivors stay whole
+  /// Kept fraction of the survivors' groups where both levels select; none: the run's.
+  std::optional<double> rho;
 
   bool dense() const { return !tokens && !groups; }
   bool both() const { return tokens && groups; }
@@ -58,12 +61,23 @@ inline std::string describe(const std::optional<group_choice>& c) {
 
 namespace detail {
 
+/// A ratio in [0, 1].
+inline double ratio(const std::string& word, const std::string& where) {
+  double value = 0;
+  const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
+  const bool whole = problem == std::errc() && end == word.data() + word.size();
+  if (!whole || !(value >= 0 && value <= 1)) {
+    fail(where, "\"" + printable(word, 40) + "\" is not a number in [0, 1]");
+  }
+  return value;
+}
+
 [[noreturn]] inline void refuse_method(const method& m, std::string_view where) {
   fail(where, "\"" + printable(m.name, 80) +
                   "\" is not dense, token_only, subtoken_only, token_x_subtoken or "
                   "SCORER:BUDGET[+SCORER:BUDGET] of scorers " +
                   list_names(token_scorer_names) + " (tokens), " + list_names(group_scorer_names) +
-                  " (groups); - before the + for every token");
+                  " (groups); - before the + for every token, @RHO behind for a rho of its own");
 }
 
 /// One SCORER:BUDGET of the level whose names are in `table`; nothing where the scorer is of the
@@ -84,13 +98,17 @@ std::optional<Choice> find_selector(const Table& table, std::string_view text,
 inline method parse_method(const std::string& name, const token_choice& tokens,
                            const group_choice& groups, const group_choice& every_token,
                            std::string_view where) {
-  if (name == "dense") return {name, {}, {}};
-  if (name == "token_only") return {name, tokens, {}};
-  if (name == "subtoken_only") return {name, {}, every_token};
-  if (name == "token_x_subtoken") return {name, tokens, groups};
-  method m{name, {}, {}};
-  const std::string_view all(name);
-  const std::size_t plus = name.find('+');
+  if (name == "dense") return {name, {}, {}, {}};
+  if (name == "token_only") return {name, tokens, {}, {}};
+  if (name == "subtoken_only") return {name, {}, every_token, {}};
+  if (name == "token_x_subtoken") return {name, tokens, groups, {}};
+  method m{name, {}, {}, {}};
+  std::string_view all(name);
+  if (const std::size_t at = all.find('@'); at != std::string_view::npos) {
+    m.rho = detail::ratio(name.substr(at + 1), where);
+    all = all.substr(0, at);
+  }
+  const std::size_t plus = all.find('+');
   const std::string_view first = all.substr(0, plus);
   if (first != "-")
     m.tokens = detail::find_selector<token_choice>(token_scorer_names, first, where);
@@ -129,8 +147,8 @@ struct row_spec {
 inline std::vector<row_spec> list_rows(const std::vector<method>& methods,
                                        const std::vector<double>& budgets,
                                        const std::vector<double>& every_token_budgets) {
-  std::vector<row_spec> rows{{row_spec::kind::no_context, {"no_context", {}, {}}, 0},
-                             {row_spec::kind::dense, {"dense", {}, {}}, 1}};
+  std::vector<row_spec> rows{{row_spec::kind::no_context, {"no_context", {}, {}, {}}, 0},
+                             {row_spec::kind::dense, {"dense", {}, {}, {}}, 1}};
   for (const method& m : methods) {
     if (m.dense()) continue;
     for (const double b : m.tokens ? budgets : every_token_budgets) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -65,7 +64,8 @@ struct options {
 
 inline constexpr std::string_view usage =
     "evaluate --model DIR [--tasks perplexity,needle,vartrack,choice]\n"
-    "  [--methods dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET]]\n"
+    "  [--methods "
+    "dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET[@RHO]]]\n"
     "  [--token-scorer NAME] [--token-budget NAME] [--group-scorer NAME] [--group-budget NAME]\n"
     "  [--predictor FILE] [--fallback SCORER:BUDGET+SCORER:BUDGET]\n"
     "  [--budgets 0.75,0.5,0.375,0.25] [--every-token-budgets 0.75,0.5625] [--rho 0.5]\n"
@@ -87,17 +87,6 @@ inline std::vector<std::string> split(const std::string& text, const std::string
     if (comma == text.size()) return out;
     at = comma + 1;
   }
-}
-
-/// A ratio in [0, 1].
-inline double ratio(const std::string& word, const std::string& where) {
-  double value = 0;
-  const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
-  const bool whole = problem == std::errc() && end == word.data() + word.size();
-  if (!whole || !(value >= 0 && value <= 1)) {
-    fail(where, "\"" + printable(word, 40) + "\" is not a number in [0, 1]");
-  }
-  return value;
 }
 
 inline std::vector<double> ratios(const std::string& text, const std::string& where) {

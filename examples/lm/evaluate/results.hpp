@@ -28,6 +28,16 @@ struct byte_sums {
   double groups = 0;      ///< kept inside the survivors
   double all_groups = 0;  ///< of the survivors
 
+  byte_sums& operator+=(const byte_sums& more) {
+    packed += more.packed;
+    dense += more.dense;
+    worst_ratio = std::max(worst_ratio, more.worst_ratio);
+    tokens += more.tokens;
+    all_tokens += more.all_tokens;
+    groups += more.groups;
+    all_groups += more.all_groups;
+    return *this;
+  }
   double ratio() const { return dense > 0 ? packed / dense : unknown; }
   double tokens_kept() const { return all_tokens > 0 ? tokens / all_tokens : unknown; }
   double rho() const { return all_groups > 0 ? groups / all_groups : unknown; }

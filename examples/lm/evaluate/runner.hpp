@@ -14,6 +14,7 @@
 
 #include "engine/parallel.hpp"
 #include "engine/progress.hpp"
+#include "evaluate/journal.hpp"
 #include "evaluate/prefill.hpp"
 #include "evaluate/results.hpp"
 
@@ -24,15 +25,18 @@ namespace rota_lm::eval {
 /// compressed rows decode. So no dense cache of any thread is alive while a packed row decodes.
 class runner {
  public:
-  /// `predictor`: null where no method asks for one.
+  /// `predictor`: null where no method asks for one. `past`: what need not be run again and what is
+  /// added to; may be null.
   runner(const options& o, const model& lm, const tokenizer& text,
-         const fitted_predictor* predictor, counting_memory& memory, progress& shown)
+         const fitted_predictor* predictor, counting_memory& memory, progress& shown,
+         journal* past = nullptr)
       : options_(o),
         lm_(lm),
         maker_(o, lm.config(), text),
         predictor_(predictor),
         memory_(memory),
-        progress_(shown) {}
+        progress_(shown),
+        past_(past) {}
 
   /// Fills outcomes and bytes of the rows.
   void run(evaluation& e) {
@@ -41,7 +45,7 @@ class runner {
     }
     for (const synth::task kind : options_.tasks) {
       for (std::size_t first = 0; first < options_.samples; first += batch_size()) {
-        run_batch(e, kind, first, std::min(first + batch_size(), options_.samples));
+        run_batch(e, {kind, first, std::min(first + batch_size(), options_.samples)});
       }
     }
   }
@@ -56,37 +60,99 @@ class runner {
   struct waiting {
     prepared sample;
     std::vector<std::unique_ptr<row_cache>> caches;  ///< by row; null where there is none
+    std::vector<byte_sums> bytes;                    ///< by row
+    std::vector<std::string> failures;               ///< by row
+  };
+
+  /// Some consecutive samples of a task.
+  struct batch_range {
+    synth::task kind;
+    std::size_t first, last;
   };
 
   std::size_t batch_size() const { return 4 * static_cast<std::size_t>(options_.threads); }
 
-  void run_batch(evaluation& e, synth::task kind, std::size_t first, std::size_t last) {
-    std::vector<waiting> batch(last - first);
-    const std::string stage = name_of(task_names, kind);
+  void run_batch(evaluation& e, const batch_range& range) {
+    const std::vector<bool> wanted = recall(e, range);
+    std::vector<waiting> batch(range.last - range.first);
+    const std::string stage = name_of(task_names, range.kind);
+    if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) {
+      progress_.add(static_cast<double>(batch.size()), stage);
+      return;
+    }
     in_parallel(options_.threads, batch.size(), [&](std::size_t i) {
-      begin(e, kind, first + i, batch[i]);
+      begin(e, wanted, range.kind, range.first + i, batch[i]);
       progress_.add(0.5, stage);
     });
     check_accounts(batch);
     in_parallel(options_.threads, batch.size(), [&](std::size_t i) {
-      finish(e, first + i, batch[i]);
+      finish(e, range.first + i, batch[i]);
       progress_.add(0.5, stage);
     });
+    for (std::size_t r = 0; r < e.rows.size(); ++r) {
+      if (wanted[r]) conclude(e.rows[r], r, range, batch);
+    }
   }
 
-  void begin(evaluation& e, synth::task kind, std::size_t number, waiting& out) {
+  /// Fills in what the journal has; true for the rows that must be run.
+  std::vector<bool> recall(evaluation& e, const batch_range& range) const {
+    std::vector<bool> wanted(e.rows.size(), true);
+    for (std::size_t r = 0; r < e.rows.size() && past_ != nullptr; ++r) {
+      row_result& row = e.rows[r];
+      const journal_entry* known =
+          past_->find(journal_name(row), range.kind, range.first, range.last);
+      if (known == nullptr) continue;
+      wanted[r] = false;
+      row.bytes += known->bytes;
+      if (!known->failure.empty()) row.failure = known->failure;
+      std::copy(known->outcomes.begin(), known->outcomes.end(),
+                row.outcomes[range.kind].begin() + static_cast<std::ptrdiff_t>(range.first));
+    }
+    return wanted;
+  }
+
+  /// Adds up, in the order of the samples, what a row took, and writes it down.
+  void conclude(row_result& row, std::size_t r, const batch_range& range,
+                const std::vector<waiting>& batch) {
+    journal_entry entry;
+    for (const waiting& w : batch) {
+      entry.bytes += w.bytes[r];
+      if (!w.failures[r].empty()) entry.failure = w.failures[r];
+    }
+    row.bytes += entry.bytes;
+    if (!entry.failure.empty()) row.failure = entry.failure;
+    if (past_ == nullptr) return;
+    const auto begin = row.outcomes[range.kind].begin();
+    entry.outcomes.assign(begin + static_cast<std::ptrdiff_t>(range.first),
+                          begin + static_cast<std::ptrdiff_t>(range.last));
+    past_->add(journal_name(row), range.kind, range.first, entry);
+  }
+
+  /// Everything that a row depends on beside the run.
+  static std::string journal_name(const row_result& row) {
+    const method& m = row.spec.how;
+    return row.spec.title() + " = " + describe(m.tokens) + "+" + describe(m.groups);
+  }
+
+  void begin(evaluation& e, const std::vector<bool>& wanted, synth::task kind, std::size_t number,
+             waiting& out) {
     out.sample = maker_.make(kind, number);
     out.caches.resize(e.rows.size());
+    out.bytes.resize(e.rows.size());
+    out.failures.resize(e.rows.size());
     prefilled prefill(lm_, out.sample, options_, memory_, predictor_);
     compressor compress = prefill.make_compressor(options_);
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
-      if (!e.rows[r].spec.packed()) continue;
-      out.caches[r] = compress_row(e.rows[r], prefill.dense(), compress, out.sample);
+      if (!wanted[r] || !e.rows[r].spec.packed()) continue;
+      compress_row(e.rows[r], r, prefill.dense(), compress, out);
       if (out.caches[r] && wants_retention(e, r, kind, number)) {
+        const std::lock_guard lock(guard_);
         e.retention.push_back(look_at(compress, e.rows[r].spec, out.sample));
       }
     }
-    for (row_result& row : e.rows) {
+    for (std::size_t r = 0; r < e.rows.size(); ++r) {
+      row_result& row = e.rows[r];
+      if (!wanted[r]) continue;
       if (row.spec.what == row_spec::kind::dense) {
         row.outcomes[kind][number] = answer(lm_, out.sample, out.sample.prompt, prefill.dense());
       } else if (row.spec.what == row_spec::kind::no_context) {
@@ -108,32 +174,29 @@ class runner {
     }
   }
 
-  /// The row's packed cache; null, and the row failed, when its budget is too small.
-  std::unique_ptr<row_cache> compress_row(row_result& row, const dense_cache<element>& dense,
-                                          compressor& compress, const prepared& sample) {
+  /// The row's packed cache; none, and a failure, when its budget is too small.
+  void compress_row(const row_result& row, std::size_t r, const dense_cache<element>& dense,
+                    compressor& compress, waiting& out) const {
     const double dense_bytes = static_cast<double>(dense.used_bytes());
     const auto bytes = static_cast<std::size_t>(row.spec.kv_budget * dense_bytes);
     if (!compress.fit(row.spec.how, options_.rho, bytes)) {
-      const std::lock_guard lock(guard_);
-      row.failure = "budget_too_small: " + std::to_string(bytes) +
-                    " bytes cannot hold what must be kept of " +
-                    std::to_string(sample.compressed()) + " tokens";
-      return nullptr;
+      out.failures[r] = "budget_too_small: " + std::to_string(bytes) +
+                        " bytes cannot hold what must be kept of " +
+                        std::to_string(out.sample.compressed()) + " tokens";
+      return;
     }
-    auto cache = std::make_unique<row_cache>(lm_.config(), rota::cpu::backend{}, &memory_.packed);
-    compress.pack(sample.room(), *cache);
+    out.caches[r] =
+        std::make_unique<row_cache>(lm_.config(), rota::cpu::backend{}, &memory_.packed);
+    compress.pack(out.sample.room(), *out.caches[r]);
     const kept_counts kept = compress.kept();
-    const double measured = static_cast<double>(measured_bytes(*cache));
-    const std::lock_guard lock(guard_);
-    byte_sums& b = row.bytes;
-    b.packed += measured;
-    b.dense += dense_bytes;
-    b.worst_ratio = std::max(b.worst_ratio, measured / dense_bytes);
-    b.tokens += static_cast<double>(kept.tokens);
-    b.all_tokens += static_cast<double>(kept.all_tokens);
-    b.groups += static_cast<double>(kept.groups);
-    b.all_groups += static_cast<double>(kept.tokens) * compress.groups();
-    return cache;
+    byte_sums& b = out.bytes[r];
+    b.packed = static_cast<double>(measured_bytes(*out.caches[r]));
+    b.dense = dense_bytes;
+    b.worst_ratio = b.packed / dense_bytes;
+    b.tokens = static_cast<double>(kept.tokens);
+    b.all_tokens = static_cast<double>(kept.all_tokens);
+    b.groups = static_cast<double>(kept.groups);
+    b.all_groups = b.tokens * compress.groups();
   }
 
   /// All that the allocator counts as packed must be what the rows say they hold.
@@ -197,6 +260,7 @@ class runner {
   const fitted_predictor* predictor_;
   counting_memory& memory_;
   progress& progress_;
+  journal* past_;
   std::mutex guard_;
 };
 
