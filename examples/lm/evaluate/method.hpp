@@ -62,7 +62,7 @@ inline std::string describe(const std::optional<group_choice>& c) {
 namespace detail {
 
 /// A ratio in [0, 1].
-inline double ratio(const std::string& word, const std::string& where) {
+inline double ratio(const std::string& word, std::string_view where) {
   double value = 0;
   const auto [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
   const bool whole = problem == std::errc() && end == word.data() + word.size();
