@@ -19,9 +19,14 @@
 #include <rota/fill/zero.hpp>
 #include <rota/score/attention_mass.hpp>
 #include <rota/score/expected_attention.hpp>
+#include <rota/score/key_diff.hpp>
 #include <rota/score/key_norm.hpp>
+#include <rota/score/lag_kv.hpp>
+#include <rota/score/observed_attention.hpp>
 #include <rota/score/predictor.hpp>
 #include <rota/score/query_statistics.hpp>
+#include <rota/score/snapkv.hpp>
+#include <rota/score/tova.hpp>
 #include <rota/score/value_norm.hpp>
 #include <rota/score/window_sink.hpp>
 #include <rota/store/any_store.hpp>

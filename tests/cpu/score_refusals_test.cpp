@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <rota/score/key_diff.hpp>
 #include <rota/score/key_norm.hpp>
 #include <rota/score/value_norm.hpp>
 
@@ -25,7 +26,8 @@ constexpr float inf = std::numeric_limits<float>::infinity();
 struct good_call {
   random_source rng{1};
   random_layer<bf16> layer{rng, n, kv_heads, d_k, d_v};
-  std::vector<float> queries = std::vector<float>(window * q_heads * d_k, 0.5f);
+  // Room for n + 1 rows: a spoiled view shall not reach into other memory of the call.
+  std::vector<float> queries = std::vector<float>((n + 1) * q_heads * d_k, 0.5f);
   std::vector<float> mean = std::vector<float>(q_heads * d_k, 0.5f);
   std::vector<float> covariance = std::vector<float>(q_heads * d_k * d_k, 0.5f);
   std::vector<float> frequencies = std::vector<float>(d_k / 2, 0.5f);

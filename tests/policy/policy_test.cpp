@@ -7,6 +7,7 @@
 #include <rota/policy/context.hpp>
 #include <rota/score/attention_mass.hpp>
 #include <rota/score/expected_attention.hpp>
+#include <rota/score/key_diff.hpp>
 #include <rota/score/key_norm.hpp>
 #include <rota/score/reads.hpp>
 #include <rota/score/value_norm.hpp>

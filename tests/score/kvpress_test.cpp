@@ -4,8 +4,12 @@
 
 #include <doctest/doctest.h>
 
+#include <rota/score/key_diff.hpp>
+#include <rota/score/lag_kv.hpp>
 #include <rota/score/query_statistics.hpp>
 #include <rota/score/reference.hpp>
+#include <rota/score/snapkv.hpp>
+#include <rota/score/tova.hpp>
 
 #include "support/golden.hpp"
 #include "support/policies.hpp"
@@ -28,7 +32,8 @@ struct golden_layer {
   std::vector<float> covariance;
   aligned_memory statistics_memory;
   query_statistics statistics;
-  context<f32, query_moments, rope_frequencies> c;
+  std::vector<float> rotated;  ///< queries after RoPE, [n, q_heads, d]
+  context<f32, window_queries, query_moments, rope_frequencies> c;
 
   explicit golden_layer(const std::string& name)
       : file("kvpress/" + name + ".safetensors"),
@@ -56,16 +61,33 @@ struct golden_layer {
     REQUIRE(statistics.update(rows(cut, n - cut)).ok());
     REQUIRE(statistics.finish(view<float, 3>(covariance.data(), q_heads, d, d), c).ok());
   }
+  /// The last `count` queries, after RoPE at positions n - count .. n - 1.
+  void ask(index_t count) {
+    rotated.assign(static_cast<std::size_t>(count * q_heads * d), 0.0f);
+    for (index_t i = 0; i < count; ++i)
+      for (index_t h = 0; h < q_heads; ++h)
+        for (index_t k = 0; k < d / 2; ++k) {
+          const double angle =
+              static_cast<double>(n - count + i) * double{frequencies[static_cast<std::size_t>(k)]};
+          const float* const q = queries.data() + (h * n + n - count + i) * d;
+          float* const out = rotated.data() + (i * q_heads + h) * d;
+          const double x = double{q[k]}, y = double{q[k + d / 2]}, scale = double{c.scale};
+          out[k] = static_cast<float>(scale * (x * std::cos(angle) - y * std::sin(angle)));
+          out[k + d / 2] = static_cast<float>(scale * (y * std::cos(angle) + x * std::sin(angle)));
+        }
+    c.queries = view<const float, 3>(rotated.data(), count, q_heads, d);
+  }
   view<const float, 3> rows(index_t first, index_t count) const {
     return view<const float, 3>(queries.data() + first * d, {count, q_heads, d}, {d, n * d, 1});
   }
 
-  /// Compares outside the first `padded` tokens.
-  void compare(const std::string& scorer, const std::vector<float>& got, index_t padded) const {
+  /// Compares outside the first `padded` and the last `padded_end` tokens.
+  void compare(const std::string& scorer, const std::vector<float>& got, index_t padded,
+               index_t padded_end = 0) const {
     const std::vector<float> theirs = file.floats(scorer + ".scores");
     std::vector<float> mine, want;
     for (index_t h = 0; h < kv_heads; ++h)
-      for (index_t i = padded; i < n; ++i) {
+      for (index_t i = padded; i < n - padded_end; ++i) {
         mine.push_back(got[static_cast<std::size_t>(h * n + i)]);
         want.push_back(theirs[static_cast<std::size_t>(h * n + i)]);
       }
@@ -142,5 +164,38 @@ TEST_CASE("key norm and KeyDiff equal kvpress") {
     CAPTURE(name);
     g.compare("key_norm", token_scores(key_norm{}, {}, g.c), 0);
     g.compare("key_diff", token_scores(key_diff{}, {}, g.c), 0);
+  }
+}
+
+TEST_CASE("TOVA and SnapKV equal kvpress") {
+  for (const char* name : files) {
+    golden_layer g(name);
+    CAPTURE(name);
+    g.ask(1);
+    g.compare("tova", token_scores(tova{}, {}, g.c, 2), 0, 1);
+    const std::vector<float> theirs = g.file.floats("snapkv.params");
+    snapkv::params p;
+    p.window = static_cast<index_t>(theirs[0]);
+    p.kernel = static_cast<index_t>(theirs[1]);
+    g.ask(p.window);
+    g.compare("snapkv", token_scores(snapkv{}, p, g.c, 2), 0, p.window);
+    g.ask(std::min(g.n, p.window + 7));  // more queries than it asks for
+    g.compare("snapkv", token_scores(snapkv{}, p, g.c, 2), 0, p.window);
+  }
+}
+
+TEST_CASE("LagKV equals kvpress, ranked and raw") {
+  for (const char* name : files) {
+    golden_layer g(name);
+    for (const char* variant : {"lagkv", "lagkv_raw"}) {
+      CAPTURE(name);
+      CAPTURE(variant);
+      const std::vector<float> theirs = g.file.floats(std::string(variant) + ".params");
+      lag_kv::params p;
+      p.sinks = static_cast<index_t>(theirs[0]);
+      p.lag = static_cast<index_t>(theirs[1]);
+      p.ranked = std::string(variant) == "lagkv";
+      g.compare(variant, token_scores(lag_kv{}, p, g.c, 2), 0);
+    }
   }
 }

@@ -25,34 +25,6 @@ struct weighted_norms {
   }
 };
 
-/// KeyDiff (Park et al. 2025, arXiv 2504.15364): minus the cosine with the mean direction.
-struct key_diff {
-  using policy_kind = rota::token_scorer_tag;
-  struct params {};
-  static constexpr bool reads_values = false;
-
-  static rota::index_t sums(const params&, int d_k, int) { return d_k; }
-  static void accumulate(const params&, const rota::token_ref& t, float* sums) {
-    const float scale = 1 / length(t.key, t.d_k);
-    for (int i = 0; i < t.d_k; ++i) sums[i] += t.key[i] * scale;
-  }
-  static void finish(const params&, const rota::token_ref& t, float* sums) {
-    for (int i = 0; i < t.d_k; ++i) sums[i] /= static_cast<float>(t.tokens);
-  }
-  static float score(const params&, const rota::token_ref& t, const float* anchor) {
-    float dot = 0;
-    for (int i = 0; i < t.d_k; ++i) dot += t.key[i] * anchor[i];
-    return -dot / (length(t.key, t.d_k) * length(anchor, t.d_k));
-  }
-
- private:
-  static float length(const float* x, int n) {
-    float sum = 0;
-    for (int i = 0; i < n; ++i) sum += x[i] * x[i];
-    return std::sqrt(sum);
-  }
-};
-
 /// Group scorer: the largest value of the slice.
 struct slice_peak {
   using policy_kind = rota::group_scorer_tag;
@@ -81,7 +53,6 @@ struct one_in {
 };
 
 static_assert(rota::pointwise_token_scorer<weighted_norms>);
-static_assert(rota::reduced_token_scorer<key_diff>);
 static_assert(rota::pointwise_group_scorer<slice_peak>);
 static_assert(rota::counting_budget<one_in>);
 

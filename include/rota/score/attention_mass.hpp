@@ -7,13 +7,16 @@ namespace rota {
 /// Attention that the window queries give the token, times the norm of the slice:
 ///   score(j, s) = (sum over window queries q and query heads of the kv head of p_{q, j})
 ///                 * |v_{j, s}|
-/// (DESIGN section 3). p is causal: a query sees the tokens up to its own.
+/// (DESIGN section 3). p is causal: a query sees the tokens up to its own. With a pool_kernel above
+/// 1 the sums are first smoothed along the tokens, as snapkv does: what a window looks at is often
+/// the token before the one that matters next.
 struct attention_mass {
   using policy_kind = group_scorer_tag;
   using form = whole_head;
   using needs = rota::needs<window_queries>;
   struct params {
-    float scale = 0;  ///< of the logits; 0 means 1 / sqrt(d_k)
+    float scale = 0;          ///< of the logits; 0 means 1 / sqrt(d_k)
+    index_t pool_kernel = 1;  ///< odd; 1 smooths nothing
   };
 };
 

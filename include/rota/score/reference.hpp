@@ -149,19 +149,21 @@ scores score_tokens(expected_attention, const expected_attention::params& p,
   return out;
 }
 
+/// [kv_heads, tokens]: attention that the last `used` window queries give each token, summed over
+/// them and over the query heads of the kv head.
 template <element E, class... Parts>
-scores score_groups(attention_mass, const attention_mass::params& p, const context<E, Parts...>& c,
-                    int width) {
-  const index_t n = c.tokens(), window = c.queries.extent[0];
+scores column_mass(const context<E, Parts...>& c, index_t used, float wanted_scale) {
+  const index_t n = c.tokens(), held = c.queries.extent[0];
   const index_t group = c.queries.extent[1] / c.kv_heads();
-  const double scale = p.scale > 0 ? double{p.scale} : 1 / std::sqrt(static_cast<double>(c.d_k()));
+  const double scale =
+      wanted_scale > 0 ? double{wanted_scale} : 1 / std::sqrt(static_cast<double>(c.d_k()));
   scores out;
   for (index_t h = 0; h < c.kv_heads(); ++h) {
     std::vector<double> mass(static_cast<std::size_t>(n));
-    for (index_t w = 0; w < window; ++w)
+    for (index_t w = held - used; w < held; ++w)
       for (index_t q = h * group; q < (h + 1) * group; ++q) {
         std::vector<double> z;
-        for (index_t i = 0; i <= n - window + w; ++i) {
+        for (index_t i = 0; i <= n - held + w; ++i) {
           double dot = 0;
           for (index_t k = 0; k < c.d_k(); ++k)
             dot += value_at(c.queries, w, q, k) * value_at(c.keys, i, h, k);
@@ -170,10 +172,26 @@ scores score_groups(attention_mass, const attention_mass::params& p, const conte
         softmax(z, 0);
         for (std::size_t i = 0; i < z.size(); ++i) mass[i] += z[i];
       }
-    for (index_t i = 0; i < n; ++i)
-      for (index_t first = 0; first < c.d_v(); first += width)
-        out.push_back(mass[static_cast<std::size_t>(i)] * norm_of(c.values, i, h, first, width));
+    out.insert(out.end(), mass.begin(), mass.end());
   }
+  return out;
+}
+
+template <element E, class... Parts>
+scores score_groups(attention_mass, const attention_mass::params& p, const context<E, Parts...>& c,
+                    int width) {
+  const index_t n = c.tokens();
+  const scores mass = column_mass(c, c.queries.extent[0], p.scale);
+  scores out;
+  for (index_t h = 0; h < c.kv_heads(); ++h)
+    for (index_t i = 0; i < n; ++i) {
+      double pooled = 0;
+      for (index_t j = i - p.pool_kernel / 2; j <= i + p.pool_kernel / 2; ++j)
+        if (j >= 0 && j < n) pooled += mass[static_cast<std::size_t>(h * n + j)];
+      for (index_t first = 0; first < c.d_v(); first += width)
+        out.push_back(pooled / static_cast<double>(p.pool_kernel) *
+                      norm_of(c.values, i, h, first, width));
+    }
   return out;
 }
 

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <rota/policy/concepts.hpp>
+
+namespace rota {
+
+/// Tokens that stand out against what comes later, without attention (LagKV: Liang et al. 2025,
+/// arXiv 2504.04704). After the sinks, tokens form whole partitions of `lag`. For partition p,
+/// each channel is normalised by its minimum and maximum over partition p + 1; then
+///   x_i = standard deviation over the channels (divisor d - 1), softmax over the partition,
+///   score_i = (softmax of keys + softmax of values) / 2,
+/// or, ranked, its rank inside the partition divided by lag (0 the least). Sinks, the last
+/// partition and what is left over get 1. With n < sinks + 2 lag the scores are positions:
+/// (i - sinks) / (n - sinks), and 1 for the sinks.
+struct lag_kv {
+  using policy_kind = token_scorer_tag;
+  using form = whole_head;
+  struct params {
+    index_t sinks = 4;
+    index_t lag = 128;   ///< at least 1
+    bool ranked = true;  ///< partitions weigh the same; ties: the earlier token ranks lower
+  };
+};
+
+}  // namespace rota
