@@ -14,8 +14,19 @@
 
 namespace rota_lm::eval {
 
-enum class token_scorer { window_sink, key_norm, expected_attention, predictor, oracle };
-enum class group_scorer { value_norm, attention_mass, predictor, oracle };
+enum class token_scorer {
+  window_sink,
+  key_norm,
+  key_diff,
+  expected_attention,
+  snapkv,
+  tova,
+  observed_attention,
+  lag_kv,
+  predictor,
+  oracle
+};
+enum class group_scorer { value_norm, attention_mass, pooled_attention_mass, predictor, oracle };
 enum class budget { keep_ratio, fixed_k, global_top_m, adaptive_span };
 enum class fill { zero, mean };
 
@@ -25,12 +36,18 @@ using named = std::pair<std::string_view, Enum>;
 inline constexpr std::array token_scorer_names{
     named<token_scorer>{"window_sink", token_scorer::window_sink},
     named<token_scorer>{"key_norm", token_scorer::key_norm},
+    named<token_scorer>{"key_diff", token_scorer::key_diff},
     named<token_scorer>{"expected_attention", token_scorer::expected_attention},
+    named<token_scorer>{"snapkv", token_scorer::snapkv},
+    named<token_scorer>{"tova", token_scorer::tova},
+    named<token_scorer>{"observed_attention", token_scorer::observed_attention},
+    named<token_scorer>{"lag_kv", token_scorer::lag_kv},
     named<token_scorer>{"predictor", token_scorer::predictor},
     named<token_scorer>{"oracle", token_scorer::oracle}};
 inline constexpr std::array group_scorer_names{
     named<group_scorer>{"value_norm", group_scorer::value_norm},
     named<group_scorer>{"attention_mass", group_scorer::attention_mass},
+    named<group_scorer>{"pooled_attention_mass", group_scorer::pooled_attention_mass},
     named<group_scorer>{"predictor", group_scorer::predictor},
     named<group_scorer>{"oracle", group_scorer::oracle}};
 inline constexpr std::array budget_names{named<budget>{"keep_ratio", budget::keep_ratio},
@@ -86,6 +103,16 @@ decltype(auto) with_token_scorer(token_scorer s, F&& f) {
       return f.template operator()<rota::window_sink>();
     case token_scorer::key_norm:
       return f.template operator()<rota::key_norm>();
+    case token_scorer::key_diff:
+      return f.template operator()<rota::key_diff>();
+    case token_scorer::snapkv:
+      return f.template operator()<rota::snapkv>();
+    case token_scorer::tova:
+      return f.template operator()<rota::tova>();
+    case token_scorer::observed_attention:
+      return f.template operator()<rota::observed_attention>();
+    case token_scorer::lag_kv:
+      return f.template operator()<rota::lag_kv>();
     default:
       return f.template operator()<rota::expected_attention>();
   }

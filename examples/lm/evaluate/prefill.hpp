@@ -31,7 +31,7 @@ class prefilled {
             const fitted_predictor* predictor = nullptr, rota::cpu::backend backend = {})
       : dense_(lm.config(), sample.prefill.size() + sample.room(), backend, &memory.dense),
         window_(std::max(o.window, sample.question_prefilled)),
-        record_(lm, window_, o.sinks),
+        record_(lm, queries_kept(o, sample), o.sinks),
         predictor_(predictor),
         states_(lm.config(), split_layer()) {
     observers both(record_, states_);
@@ -67,6 +67,18 @@ class prefilled {
   dense_cache<element>& dense() { return dense_; }
 
  private:
+  /// The queries that the methods ask for: the window's, or more.
+  std::size_t queries_kept(const options& o, const prepared& sample) const {
+    std::size_t most = window_;
+    for (const method& m : o.methods) {
+      if (!m.tokens) continue;
+      const auto snap = static_cast<std::size_t>(rota::snapkv::params{}.window);
+      if (m.tokens->scorer == token_scorer::snapkv) most = std::max(most, snap);
+      if (m.tokens->scorer == token_scorer::observed_attention) most = sample.prefill.size();
+    }
+    return std::min(most, sample.prefill.size());
+  }
+
   std::vector<std::size_t> split_layer() const {
     if (predictor_ == nullptr) return {};
     return {predictor_->split};
@@ -75,6 +87,7 @@ class prefilled {
   /// The query of a predictor is the end of the prefill, a token that was taken back included.
   sequence_extras extras(const options& o) const {
     sequence_extras e;
+    e.window = static_cast<rota::index_t>(window_);
     e.fallback = o.fallback;
     for (const scored<3>& s : oracle_) {
       e.oracle.emplace_back(s.view.extent[0], s.view.extent[1], s.view.extent[2]);

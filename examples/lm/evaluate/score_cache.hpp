@@ -1,6 +1,7 @@
 // The scores of a span of layers, by each scorer that a method asks for, made once.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <string>
@@ -62,7 +63,9 @@ class score_cache {
           score_tokens<rota::token_predictor<Form>>(predicted(c, i), i, out[i].view);
         });
       } else {
-        with_token_scorer(which, [&]<class Scorer>() { score_tokens<Scorer>(c, i, out[i].view); });
+        with_token_scorer(which, [&]<class Scorer>() {
+          score_tokens<Scorer>(last_queries(c, c.tokens()), i, out[i].view);
+        });
       }
     }
     return out;
@@ -81,7 +84,10 @@ class score_cache {
           score_groups<rota::predictor<Form>>(predicted(c, i), i, out[i].view);
         });
       } else {
-        with_group_scorer(which, [&]<class Scorer>() { score_groups<Scorer>(c, i, out[i].view); });
+        const rota::index_t kernel = which == group_scorer::pooled_attention_mass ? 5 : 1;
+        with_group_scorer(which, [&]<class Scorer>() {
+          score_groups<Scorer>(last_queries(c, extras_.window), i, out[i].view, kernel);
+        });
       }
     }
     return out;
@@ -97,11 +103,21 @@ class score_cache {
   }
 
   template <class Scorer, class Context>
-  void score_groups(const Context& c, std::size_t layer, const rota::view<float, 3>& out) {
-    const typename Scorer::params p;
+  void score_groups(const Context& c, std::size_t layer, const rota::view<float, 3>& out,
+                    rota::index_t pool_kernel = 1) {
+    typename Scorer::params p;
+    if constexpr (requires { p.pool_kernel; }) p.pool_kernel = pool_kernel;
     const rota::workspace ws = scratch_.at_least(
         rota::cpu::score_groups_workspace_bytes(backend_, Scorer{}, p, c, group_width_));
     require(rota::cpu::score_groups(backend_, Scorer{}, p, c, group_width_, out, ws), where(layer));
+  }
+
+  /// The context with at most its last `count` queries: some scorers asked for more.
+  static layer_context last_queries(layer_context c, rota::index_t count) {
+    const rota::index_t dropped = std::max<rota::index_t>(0, c.queries.extent[0] - count);
+    c.queries.data += dropped * c.queries.stride[0];
+    c.queries.extent[0] -= dropped;
+    return c;
   }
 
   template <class F>

@@ -27,6 +27,7 @@ struct scored {
 
 /// Refers to memory that must outlive it.
 struct sequence_extras {
+  rota::index_t window = 0;                     ///< queries that attention_mass sums over
   const fitted_predictor* predictor = nullptr;  ///< null: no method asks for it
   fallback_choice fallback;
   std::span<const float> states;  ///< [tokens or more, hidden] at the predictor's split
