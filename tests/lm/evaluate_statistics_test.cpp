@@ -91,3 +91,39 @@ TEST_CASE("dense memory that outlives its time is found out") {
   memory.packed_row_decodes();
   CHECK(memory.checks() == 3);
 }
+
+TEST_CASE("paired accuracies: Newcombe's interval and McNemar's exact test") {
+  const auto pairs = [](int both, int first, int second, int neither) {
+    std::vector<outcome> a, b;
+    const auto add = [&](int count, double x, double y) {
+      for (int i = 0; i < count; ++i) {
+        a.push_back({x, 1});
+        b.push_back({y, 1});
+      }
+    };
+    add(both, 1, 1);
+    add(first, 1, 0);
+    add(second, 0, 1);
+    add(neither, 0, 0);
+    return paired_hits(a, b);
+  };
+  // The example of Newcombe 1998 (table II), method 10.
+  const estimate d = paired_difference(pairs(36, 12, 2, 0));
+  CHECK(d.value == doctest::Approx(0.2));
+  CHECK(d.range.low == doctest::Approx(0.0569).epsilon(0.001));
+  CHECK(d.range.high == doctest::Approx(0.3404).epsilon(0.001));
+  // Rows that never differ: no width would claim what 20 samples cannot.
+  const estimate same = paired_difference(pairs(20, 0, 0, 0));
+  CHECK(same.value == 0);
+  CHECK(same.range.low < -0.05);
+  CHECK(same.range.high > 0.05);
+  // The order of the rows turns the sign.
+  const estimate turned = paired_difference(pairs(36, 2, 12, 0));
+  CHECK(turned.range.low == doctest::Approx(-d.range.high));
+  CHECK(turned.range.high == doctest::Approx(-d.range.low));
+
+  CHECK(mcnemar_exact(pairs(5, 0, 0, 5)) == 1);
+  CHECK(mcnemar_exact(pairs(9, 6, 0, 2)) == doctest::Approx(2.0 / 64));
+  CHECK(mcnemar_exact(pairs(9, 1, 5, 2)) == doctest::Approx(2 * 7.0 / 64));
+  CHECK(mcnemar_exact(pairs(0, 3, 3, 0)) == 1);
+}

@@ -97,9 +97,10 @@ inline estimate difference_to_dense(const evaluation& e, const row_result& r, sy
   const row_result* dense = e.find(row_spec::kind::dense);
   const auto mine = r.outcomes.find(kind);
   if (dense == nullptr || mine == r.outcomes.end() || !r.failure.empty()) return {};
-  const bool is_text = kind == synth::task::text;
-  return paired_difference(mine->second, dense->outcomes.at(kind), e.how.seed,
-                           [&](double mean) { return is_text ? std::exp(mean) : mean; });
+  const std::vector<outcome>& theirs = dense->outcomes.at(kind);
+  if (kind != synth::task::text) return paired_difference(paired_hits(mine->second, theirs));
+  return paired_difference(mine->second, theirs, e.how.seed,
+                           [](double mean) { return std::exp(mean); });
 }
 
 inline bool has_task(const options& o, synth::task kind) {

@@ -1,0 +1,197 @@
+// The query-aware results as JSON and as a page.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "evaluate/json_report.hpp"
+#include "evaluate/table.hpp"
+#include "results/grid.hpp"
+
+namespace rota_lm::results {
+
+using eval::evaluation;
+using eval::ordered_json;
+using eval::row_result;
+
+/// One run: a protocol, its rows and samples.
+struct finished_run {
+  std::string name;  ///< "grid" or "goal"
+  evaluation result;
+};
+
+/// One JSON row a task.
+inline void add_rows(ordered_json& rows, const finished_run& run) {
+  const evaluation& e = run.result;
+  for (const synth::task kind : e.how.tasks) {
+    for (const row_result& r : e.rows) {
+      const eval::estimate score = eval::score_of(r, kind, e.how.seed);
+      const eval::estimate lost = eval::difference_to_dense(e, r, kind);
+      ordered_json row;
+      row["task"] = eval::name_of(eval::task_names, kind);
+      row["protocol"] = eval::name_of(eval::protocol_names, e.how.when);
+      row["method"] = category(r.spec);
+      row["token_scorer"] = r.spec.how.tokens ? eval::describe(r.spec.how.tokens) : "-";
+      row["group_scorer"] = r.spec.how.groups ? eval::describe(r.spec.how.groups) : "-";
+      row["kv_budget"] = r.spec.kv_budget;
+      row["kv_bytes_ratio"] =
+          eval::detail::number(r.spec.packed() ? r.bytes.ratio() : r.spec.kv_budget);
+      row["score"] = eval::detail::number(score.value);
+      row["ci95"] = eval::detail::range_of(score);
+      row["n"] = e.how.samples;
+      row["rho"] = eval::detail::number(r.spec.packed() ? r.bytes.rho() : r.spec.kv_budget);
+      row["difference_to_dense"] = eval::detail::number(lost.value);
+      row["difference_ci95"] = eval::detail::range_of(lost);
+      row["run"] = run.name;
+      row["seed"] = e.how.seed;
+      if (!r.failure.empty()) row["failure"] = r.failure;
+      rows.push_back(std::move(row));
+    }
+  }
+}
+
+inline std::string percent(double x, int places = 1) {
+  return std::isfinite(x) ? eval::fixed(100 * x, places) : "-";
+}
+
+/// A table of one task: a line a method, a column a budget.
+inline std::string task_table(const evaluation& e, synth::task kind) {
+  const bool is_text = kind == synth::task::text;
+  std::vector<std::string> names;
+  std::vector<double> budgets;
+  std::map<std::pair<std::string, double>, std::string> cells;
+  std::string references;
+  for (const row_result& r : e.rows) {
+    const eval::estimate x = eval::score_of(r, kind, e.how.seed);
+    const std::string cell = is_text ? eval::fixed(x.value, 3) : percent(x.value);
+    if (!r.spec.packed()) {
+      references += (references.empty() ? "" : ", ") + r.spec.how.name + " " + cell;
+      continue;
+    }
+    if (std::find(names.begin(), names.end(), r.spec.how.name) == names.end()) {
+      names.push_back(r.spec.how.name);
+    }
+    if (std::find(budgets.begin(), budgets.end(), r.spec.kv_budget) == budgets.end()) {
+      budgets.push_back(r.spec.kv_budget);
+    }
+    cells[{r.spec.how.name, r.spec.kv_budget}] = r.failure.empty() ? cell : "too small";
+  }
+  std::sort(budgets.rbegin(), budgets.rend());
+  std::string out = "**" + eval::name_of(eval::task_names, kind) + "** (" + references + ")\n\n|";
+  for (const double b : budgets) out += " | " + percent(b, 2);
+  out += " |\n|---" + std::string() + "|";
+  for (std::size_t i = 0; i < budgets.size(); ++i) out += "---|";
+  out += "\n";
+  for (const std::string& name : names) {
+    out += "| `" + name + "`";
+    for (const double b : budgets) {
+      const auto found = cells.find({name, b});
+      out += " | " + (found == cells.end() ? std::string() : found->second);
+    }
+    out += " |\n";
+  }
+  return out + "\n";
+}
+
+/// A goal cell: the method against dense and against each token-only rival, on the same samples.
+struct goal_cell {
+  synth::task task;
+  double budget;
+  double dense, score, wanted_share;
+  std::string best_rival;
+  double best_rival_score;
+  ordered_json rivals;
+};
+
+/// The share of dense accuracy that the goal asks for; 0: none.
+inline double wanted_share(synth::task kind, double budget) {
+  if (budget == 0.375) return kind == synth::task::choice ? 0.999 : 0.98;
+  return kind == synth::task::choice ? 0.99 : 0;
+}
+
+inline const row_result& find_row(const evaluation& e, const std::string& name, double budget) {
+  for (const row_result& r : e.rows) {
+    if (r.spec.how.name == name && (!r.spec.packed() || r.spec.kv_budget == budget)) return r;
+  }
+  fail("results", "no row " + name);
+}
+
+inline goal_cell judge(const evaluation& e, synth::task kind, double budget) {
+  const auto score = [&](const row_result& r) { return eval::score_of(r, kind, 1).value; };
+  const row_result& mine = find_row(e, goal_method, budget);
+  goal_cell cell{kind,
+                 budget,
+                 score(find_row(e, "dense", budget)),
+                 score(mine),
+                 wanted_share(kind, budget),
+                 "",
+                 -1,
+                 ordered_json::array()};
+  for (const std::string& name : goal_rivals) {
+    const row_result& rival = find_row(e, name, budget);
+    const eval::paired_hits hits(mine.outcomes.at(kind), rival.outcomes.at(kind));
+    const eval::estimate difference = eval::paired_difference(hits);
+    cell.rivals.push_back({{"method", name},
+                           {"score", eval::detail::number(score(rival))},
+                           {"difference", eval::detail::number(difference.value)},
+                           {"ci95", eval::detail::range_of(difference)},
+                           {"mcnemar_p", eval::mcnemar_exact(hits)}});
+    if (score(rival) > cell.best_rival_score) {
+      cell.best_rival = name;
+      cell.best_rival_score = score(rival);
+    }
+  }
+  return cell;
+}
+
+inline std::vector<goal_cell> judge_all(const evaluation& e) {
+  std::vector<goal_cell> out;
+  for (const double budget : goal_budgets) {
+    for (const synth::task kind : e.how.tasks) out.push_back(judge(e, kind, budget));
+  }
+  return out;
+}
+
+inline ordered_json goal_json(const std::vector<goal_cell>& cells, std::size_t samples) {
+  ordered_json out = ordered_json::array();
+  for (const goal_cell& c : cells) {
+    out.push_back({{"task", eval::name_of(eval::task_names, c.task)},
+                   {"kv_budget", c.budget},
+                   {"method", goal_method},
+                   {"n", samples},
+                   {"dense", eval::detail::number(c.dense)},
+                   {"score", eval::detail::number(c.score)},
+                   {"share_of_dense", eval::detail::number(c.score / c.dense)},
+                   {"wanted_share", c.wanted_share > 0 ? ordered_json(c.wanted_share) : nullptr},
+                   {"reached", c.score >= c.wanted_share * c.dense},
+                   {"token_only", c.rivals}});
+  }
+  return out;
+}
+
+inline std::string goal_table(const std::vector<goal_cell>& cells) {
+  std::string out =
+      "| KV bytes | task | dense | method | share of dense | wanted | best token-only | its score "
+      "| "
+      "difference, 95% interval | McNemar p |\n|---|---|---|---|---|---|---|---|---|---|\n";
+  for (const goal_cell& c : cells) {
+    const auto best = std::find_if(c.rivals.begin(), c.rivals.end(), [&](const ordered_json& r) {
+      return r["method"] == c.best_rival;
+    });
+    char p[20];
+    std::snprintf(p, sizeof p, "%.2g", (*best)["mcnemar_p"].get<double>());
+    out += "| " + percent(c.budget) + "% | " + eval::name_of(eval::task_names, c.task) + " | " +
+           percent(c.dense, 2) + " | " + percent(c.score, 2) + " | " +
+           percent(c.score / c.dense, 2) + "% | " +
+           (c.wanted_share > 0 ? percent(c.wanted_share) + "%" : "-") + " | `" + c.best_rival +
+           "` | " + percent(c.best_rival_score, 2) + " | " +
+           percent((*best)["difference"].get<double>(), 2) + " [" +
+           percent((*best)["ci95"][0].get<double>(), 2) + ", " +
+           percent((*best)["ci95"][1].get<double>(), 2) + "] | " + p + " |\n";
+  }
+  return out;
+}
+
+}  // namespace rota_lm::results

@@ -1,0 +1,181 @@
+// results_query_aware --model DIR --predictor FILE --journal DIR --out DIR [--samples 500]
+//   [--goal-samples 5000] [--threads 2]
+// Makes the query-aware results: query_aware.json, query_aware.md and pictures in --out. What has
+// been run is kept in --journal: stopped and begun again, it goes on.
+#include <chrono>
+#include <ctime>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+
+#include "evaluate/program.hpp"
+#include "results/report.hpp"
+
+namespace {
+
+using namespace rota_lm;
+using results::finished_run;
+
+struct plan {
+  std::string name;
+  eval::protocol when;
+  std::vector<synth::task> tasks;
+  std::vector<eval::row_spec> rows;
+  std::size_t samples;
+  std::uint64_t seed;  ///< not 1: on that the policies were chosen
+};
+
+struct setting {
+  std::string model, predictor, journal, out;
+  std::size_t samples = 500, goal_samples = 5000;
+  int threads = 2;
+};
+
+setting parse(int argc, char** argv) {
+  const arguments given(
+      argc, argv, {"model", "predictor", "journal", "out", "samples", "goal-samples", "threads"});
+  setting s;
+  s.model = given.text("model");
+  s.predictor = given.text("predictor");
+  s.journal = given.text("journal");
+  s.out = given.text("out");
+  s.samples = given.count("samples", s.samples, 1, 1'000'000);
+  s.goal_samples = given.count("goal-samples", s.goal_samples, 1, 1'000'000);
+  s.threads = static_cast<int>(given.count("threads", 2, 1, 256));
+  return s;
+}
+
+std::vector<plan> plans(const setting& s) {
+  using synth::task;
+  const std::vector<task> recall = {task::needle, task::vartrack, task::choice};
+  const std::vector<task> all = {task::needle, task::vartrack, task::choice, task::text};
+  return {{"goal", eval::protocol::seen, recall, results::goal_rows(), s.goal_samples, 3},
+          {"grid", eval::protocol::seen, recall, results::grid_rows(), s.samples, 2},
+          {"grid", eval::protocol::unseen, all, results::grid_rows(), s.samples, 2}};
+}
+
+eval::options options_of(const plan& p, const setting& s) {
+  eval::options o;
+  o.model = s.model;
+  o.predictor = s.predictor;
+  o.tasks = p.tasks;
+  o.when = p.when;
+  o.samples = p.samples;
+  o.seed = p.seed;
+  o.threads = s.threads;
+  for (const eval::row_spec& row : p.rows) o.methods.push_back(row.how);
+  return o;
+}
+
+/// Everything that an outcome depends on beside its row.
+std::string describe(const eval::options& o, const fitted_predictor& predictor) {
+  std::uint64_t hash = 14695981039346656037u;
+  for (const std::byte b : std::as_bytes(std::span(predictor.parameters))) {
+    hash = (hash ^ static_cast<std::uint64_t>(b)) * 1099511628211u;
+  }
+  return "model " + predictor.model + " predictor " + std::to_string(hash) + " context " +
+         std::to_string(o.context) + " sinks " + std::to_string(o.sinks) + " window " +
+         std::to_string(o.window) + " rho " + std::to_string(o.rho) + " seed " +
+         std::to_string(o.seed) + " protocol " + eval::name_of(eval::protocol_names, o.when) +
+         " fill " + eval::name_of(eval::fill_names, o.stand_in) + " batch " +
+         std::to_string(4 * o.threads);
+}
+
+finished_run run(const plan& p, const setting& s, const model& lm, const tokenizer& text) {
+  finished_run out{p.name, {}};
+  eval::evaluation& e = out.result;
+  e.how = options_of(p, s);
+  eval::check_before(e.how, lm.config());
+  const std::optional<fitted_predictor> predictor = eval::find_predictor(e.how, lm);
+  for (const eval::row_spec& spec : p.rows) e.rows.emplace_back().spec = spec;
+  eval::journal past(
+      s.journal + "/" + p.name + "_" + eval::name_of(eval::protocol_names, p.when) + ".jsonl",
+      describe(e.how, *predictor));
+  eval::counting_memory memory;
+  progress shown("results_query_aware, " + p.name, eval::runner::work(e.how));
+  eval::runner(e.how, lm, text, &*predictor, memory, shown, &past).run(e);
+  return out;
+}
+
+/// The rows that a picture has room for.
+eval::evaluation shown_rows(const eval::evaluation& e) {
+  static const std::vector<std::string> names = {"no_context",
+                                                 "dense",
+                                                 "expected_attention:keep_ratio",
+                                                 "expected_attention:keep_ratio+value_norm:fixed_k",
+                                                 "snapkv:keep_ratio",
+                                                 "key_diff:keep_ratio",
+                                                 "predictor:keep_ratio",
+                                                 results::goal_method};
+  eval::evaluation out = e;
+  out.rows.clear();
+  for (const eval::row_result& r : e.rows) {
+    if (std::find(names.begin(), names.end(), r.spec.how.name) != names.end()) {
+      out.rows.push_back(r);
+    }
+  }
+  return out;
+}
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[20];
+  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
+  return text;
+}
+
+void write(const setting& s, const std::vector<finished_run>& runs) {
+  eval::ordered_json document;
+  document["command"] = "make results-query-aware";
+  document["date"] = today();
+  document["threads"] = s.threads;
+  eval::ordered_json rows = eval::ordered_json::array();
+  for (const finished_run& r : runs) results::add_rows(rows, r);
+  const auto cells = results::judge_all(runs[0].result);
+  document["goal"] = results::goal_json(cells, s.goal_samples);
+  document["rows"] = std::move(rows);
+  eval::write_file(s.out + "/query_aware.json", document.dump(1) + "\n");
+
+  std::string page = "# Query-aware results\n\nWritten by `make results-query-aware`, " + today() +
+                     ". What the columns mean and what to think of them: [README](README.md).\n\n"
+                     "## The goal cells\n\n`" +
+                     results::goal_method + "`, question seen, " + std::to_string(s.goal_samples) +
+                     " samples, the same for every row; accuracies in percent.\n\n" +
+                     results::goal_table(cells) + "\n";
+  for (const finished_run& r : runs) {
+    if (r.name == "goal") continue;
+    const std::string when = eval::name_of(eval::protocol_names, r.result.how.when);
+    page += "## Question " + when + " while compressing\n\n" +
+            std::to_string(r.result.how.samples) +
+            " samples a cell; columns are budgets in percent of the dense bytes.\n\n![Quality "
+            "against bytes, question " +
+            when + "](query_aware_" + when + ".svg)\n\n";
+    for (const synth::task kind : r.result.how.tasks) page += results::task_table(r.result, kind);
+    eval::write_file(s.out + "/query_aware_" + when + ".svg",
+                     eval::quality_svg(shown_rows(r.result)));
+  }
+  eval::write_file(s.out + "/query_aware.md", page);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const setting s = parse(argc, argv);
+    std::filesystem::create_directories(s.journal);
+    std::filesystem::create_directories(s.out);
+    const model lm = model::load(s.model);
+    const tokenizer text = tokenizer::load(s.model);
+    std::vector<finished_run> runs;
+    for (const plan& p : plans(s)) runs.push_back(run(p, s, lm, text));
+    write(s, runs);
+    std::cout << results::goal_table(results::judge_all(runs[0].result)) << s.out
+              << "/query_aware.json, query_aware.md\n";
+    return 0;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "results_query_aware: out of memory\n";
+  } catch (const std::exception& problem) {
+    std::cerr << "results_query_aware: " << problem.what() << '\n';
+  }
+  return 1;
+}
