@@ -48,6 +48,7 @@ struct attention {
     typename group_selector::params groups;
     typename layout::params store;
     bool drop_empty = false;  ///< whether a survivor that keeps no group is dropped as a whole
+    layer_place place;        ///< of the layer, for budgets that ask (pyramid)
   };
 
   // --- score ---------------------------------------------------------------------------------
@@ -94,6 +95,7 @@ struct attention {
     problem.protect = p.protect;
     problem.drop_empty = p.drop_empty;
     problem.available = ctx.available;
+    problem.place = p.place;
     return problem;
   }
 
