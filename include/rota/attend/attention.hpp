@@ -100,6 +100,21 @@ struct attention {
   }
 
   template <class Backend>
+  static std::size_t normalize_workspace_bytes(const Backend& b, score_normalization kinds,
+                                               std::span<const select_problem> layers) {
+    return seam::normalizing_bytes(b, selecting(kinds), layers);
+  }
+
+  /// Makes the scores of a span of layers comparable, in place, between score() and select(): for
+  /// budgets whose scope is the span. A level that does not select is not touched.
+  template <class Backend>
+  static status normalize(const Backend& b, score_normalization kinds,
+                          std::span<const select_problem> layers,
+                          std::span<const layer_scores> scores, workspace ws) {
+    return seam::normalizing(b, selecting(kinds), layers, scores, ws);
+  }
+
+  template <class Backend>
   static std::size_t select_workspace_bytes(const Backend& b,
                                             std::span<const select_problem> layers) {
     return seam::selection_bytes<Backend, token_selector, group_selector>(b, layers);
@@ -235,6 +250,13 @@ struct attention {
   }
 
  private:
+  /// The kinds of the levels that select.
+  static score_normalization selecting(score_normalization kinds) {
+    if (!token_selector::selects) kinds.tokens = layer_normalization::none;
+    if (!group_selector::selects) kinds.groups = layer_normalization::none;
+    return kinds;
+  }
+
   /// The largest workspace of the three steps of compress().
   template <class Backend, class Context>
   static std::size_t inner_bytes(const Backend& b, const Context& ctx, const params& p) {
