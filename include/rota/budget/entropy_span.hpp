@@ -32,13 +32,24 @@ struct entropy_span {
     return best == score ? std::uint32_t{1} << fixed_exp_bits : fixed_exp(double{best} - score);
   }
 
+  /// Mass of the groups before each one, in units of 1 / whole, rounded down: `before` ascends from
+  /// 0, and no entry is above `whole`. The scores as row_count() gets them.
+  ROTA_HD static void masses_before(const float* descending, int n, std::uint32_t* before) {
+    std::uint64_t total = 0, sum = 0;  // at most 2^32
+    for (int i = 0; i < n; ++i) total += weight(descending[0], descending[i]);
+    for (int i = 0; i < n; ++i) {
+      before[i] = static_cast<std::uint32_t>(sum * whole / total);
+      sum += weight(descending[0], descending[i]);
+    }
+  }
+
   ROTA_HD static int row_count(const params& p, const float* descending, int n) {
     const auto wanted = static_cast<std::uint64_t>(p.mass * static_cast<double>(whole));
     if (wanted >= whole) return n;
-    std::uint64_t total = 0, have = 0;  // at most 2^32
-    for (int i = 0; i < n; ++i) total += weight(descending[0], descending[i]);
+    std::uint32_t before[max_groups];
+    masses_before(descending, n, before);
     int k = 0;
-    while (have * whole < wanted * total) have += weight(descending[0], descending[k++]);
+    while (k < n && before[k] < wanted) ++k;
     return k;
   }
 };
