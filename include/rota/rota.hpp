@@ -10,6 +10,7 @@
 
 #include <rota/attend/any_op.hpp>
 #include <rota/attend/attention.hpp>
+#include <rota/attend/fit_ratio.hpp>
 #include <rota/attend/merge.hpp>
 #include <rota/budget/adaptive_span.hpp>
 #include <rota/budget/entropy_span.hpp>
