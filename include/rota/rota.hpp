@@ -10,11 +10,15 @@
 
 #include <rota/attend/any_op.hpp>
 #include <rota/attend/attention.hpp>
+#include <rota/attend/fit_ratio.hpp>
 #include <rota/attend/merge.hpp>
 #include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/entropy_span.hpp>
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
+#include <rota/budget/head_adaptive.hpp>
 #include <rota/budget/keep_ratio.hpp>
+#include <rota/budget/pyramid.hpp>
 #include <rota/fill/mean.hpp>
 #include <rota/fill/zero.hpp>
 #include <rota/score/attention_mass.hpp>

@@ -176,6 +176,37 @@ TEST_CASE("a ratio of groups means the same however often a store is re-routed")
   }
 }
 
+TEST_CASE("floors and pyramids hold when a store is re-routed") {
+  random_source rng(8);
+  random_layer<bf16> layer(rng, 100, 2, 16, 32);
+  for (std::size_t i = 0; i < layer.keys.size(); ++i)  // key_norm likes the first head's less
+    if (i / 16 % 2 == 0) layer.keys[i] = bf16(100 * static_cast<float>(layer.keys[i]));
+  using whole = attention<packed<bf16, 16>>;
+  whole::params all;
+  owned_store<whole> a(whole::max_store_bytes(layer.context, all));
+  compress_into<whole>(a, layer.context, all);
+
+  using adaptive = attention<tokens<key_norm, head_adaptive>, packed<bf16, 16>>;
+  adaptive::params p;
+  p.tokens.budget.ratio = 0.4;
+  const context<bf16> no_parts;
+  const aligned_memory ws(adaptive::reroute_workspace_bytes(cpu_backend, a.store, no_parts, p));
+  owned_store<whole> b(a.store.bytes());
+  REQUIRE(adaptive::reroute(cpu_backend, a.store, no_parts, p, b.store, ws.workspace()).ok());
+  CHECK(b.store.head(0).tokens == 8);  // a fifth of the mean
+  CHECK(b.store.head(1).tokens == 72);
+
+  using steep = attention<tokens<key_norm, pyramid>, packed<bf16, 16>>;
+  steep::params q;
+  q.tokens.budget = {0.4, 0, 4, 10};  // 76 to 4
+  for (index_t l = 0; l < 3; ++l) {
+    q.place = {l, 3};
+    REQUIRE(steep::reroute(cpu_backend, a.store, no_parts, q, b.store, ws.workspace()).ok());
+    for (index_t h = 0; h < 2; ++h)
+      CHECK(static_cast<index_t>(b.store.head(h).tokens) == 76 - 36 * l);
+  }
+}
+
 TEST_CASE("re-routing refuses bad input and leaves both stores alone") {
   random_source rng(4);
   using op = attention<tokens<key_norm, keep_ratio>, packed<bf16, 16>>;

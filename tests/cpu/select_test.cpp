@@ -1,79 +1,11 @@
 #include <doctest/doctest.h>
 
-#include <rota/budget/adaptive_span.hpp>
-#include <rota/budget/fixed_k.hpp>
-#include <rota/budget/global_top_m.hpp>
-#include <rota/budget/keep_ratio.hpp>
-#include <rota/score/key_norm.hpp>
-#include <rota/score/value_norm.hpp>
-
-#include "support/policies.hpp"
-#include "support/selecting.hpp"
+#include "support/select_compare.hpp"
 
 using namespace rota;
 using namespace rota_test;
 
 namespace {
-
-// Selection reads scores, whoever made them: the scorers below stand for any.
-template <class Budget>
-using by_token = tokens<key_norm, Budget>;
-template <class Budget>
-using by_group = groups<value_norm, Budget>;
-
-/// A random parameter for a budget over at most `items` items: below, at and above what there is.
-void randomise(random_source& rng, keep_ratio::params& p, index_t) {
-  p.ratio = rng.chance(0.2) ? static_cast<double>(rng.below(2)) : rng.uniform();
-}
-void randomise(random_source& rng, fixed_k::params& p, index_t items) {
-  p.k = rng.chance(0.2) ? 0 : rng.below(items + 3);
-}
-void randomise(random_source& rng, global_top_m::params& p, index_t items) {
-  p.m = rng.chance(0.1) ? 0 : rng.below(6 * items + 3);
-}
-void randomise(random_source& rng, adaptive_span::params& p, index_t) {
-  constexpr float inf = std::numeric_limits<float>::infinity();
-  p.tau = rng.pick<float>({-inf, inf, 0.0f, -0.0f, 0.25f, 1.0f, rng.normal()});
-}
-void randomise(random_source& rng, one_in::params& p, index_t) {
-  p.every = rng.between(1, 5);
-}
-
-template <class Selector>
-typename Selector::params random_params(random_source& rng, index_t items) {
-  typename Selector::params p;
-  if constexpr (Selector::selects) randomise(rng, p.budget, items);
-  return p;
-}
-
-struct tally {
-  int same = 0, too_small = 0;
-};
-
-template <class Tokens, class Groups>
-void compare(std::uint64_t seed, index_t longest, tally& seen) {
-  random_source rng(seed);
-  select_span span;
-  fill_span(rng, span, rng.between(1, 4), longest);
-  const auto tp = random_params<Tokens>(rng, longest);
-  const auto gp = random_params<Groups>(rng, longest);
-  std::vector<reference::layer_selection> want;
-  const auto problems = span.problems();
-  const auto scores = span.scores();
-  const status expected = reference::select<Tokens, Groups>(problems, tp, gp, scores, want);
-  const status got =
-      span.run<Tokens, Groups>(tp, gp, static_cast<int>(rng.pick<index_t>({1, 2, 3, 5})));
-  CAPTURE(seed);
-  REQUIRE(got.code == expected.code);
-  REQUIRE(std::string(got.argument) == expected.argument);
-  for (std::size_t l = 0; l < span.layers.size(); ++l) {
-    if (got.ok())
-      REQUIRE(span.layers[l].selected() == want[l]);
-    else
-      REQUIRE(span.layers[l].is_untouched());
-  }
-  ++(got.ok() ? seen.same : seen.too_small);
-}
 
 template <class Tokens>
 void compare_with_all_groups(std::uint64_t seed, index_t longest, tally& seen) {

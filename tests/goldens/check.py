@@ -149,6 +149,47 @@ def check_scores(path):
     return worst
 
 
+def ada_kept(scores, kept, alpha):
+    """Each head keeps its best alpha share of the mean, the rest goes to the best of all heads."""
+    heads, n = scores.shape
+    mean = kept // heads
+    safe = int(mean * alpha) if alpha == 0 or mean == 0 else max(1, int(mean * alpha))
+    out = np.zeros((heads, n), bool)
+    for h in range(heads):
+        out[h, np.argsort(-scores[h], kind="stable")[:safe]] = True
+    left = np.where(out, -np.inf, scores).ravel()
+    out.ravel()[np.argsort(-left, kind="stable")[: kept - heads * safe]] = True
+    return out
+
+
+def pyramid_counts(n, mean, window, beta, layers):
+    least, most = mean / beta, 2 * mean - mean / beta
+    if most >= n - window:
+        least, most = 2 * mean - (n - window), n - window
+    if not most >= least >= window:
+        return [max(1, round(mean))] * layers
+    return [round(most - i * (most - least) / max(1, layers - 1)) for i in range(layers)]
+
+
+def check_budgets(path):
+    g = load_file(path)
+    cases = sorted(k[: -len(".params")] for k in g if k.endswith(".params"))
+    for case in cases:
+        p = [int(x) for x in g[case + ".params"]]
+        if case.startswith("adakv"):
+            scores, positions = g[case + ".scores"], g[case + ".kept"]
+            heads, n = scores.shape
+            kept = np.zeros((heads, n), bool)
+            kept[positions[:, 0], positions[:, 1]] = True
+            assert abs(kept.sum() - heads * n * p[0] / 1000) <= heads, case
+            assert len(np.unique(scores)) == scores.size, case  # no ties to break
+            assert (kept == ada_kept(scores, int(kept.sum()), p[1] / 1000)).all(), case
+        else:
+            counts = g[case + ".counts"]
+            assert counts.tolist() == pyramid_counts(p[0], p[0] * p[1] / 1000, p[2], p[3], len(counts)), case
+    return len(cases)
+
+
 def check_micro(folder):
     config = json.loads((folder / "config.json").read_text())
     g = load_file(folder / "golden.safetensors")
@@ -178,5 +219,6 @@ def check_micro(folder):
 if __name__ == "__main__":
     for folder in sorted((HERE / "micro").iterdir()):
         print(f"{folder.name:20} {check_micro(folder)}")
-    for path in sorted((HERE / "kvpress").glob("*.safetensors")):
+    for path in sorted((HERE / "kvpress").glob("*_n*.safetensors")):
         print(f"{path.stem:20} largest difference of any score {check_scores(path):.1e} of the largest")
+    print(f"budgets              {check_budgets(HERE / 'kvpress' / 'budgets.safetensors')} cases as the formulas")

@@ -52,8 +52,24 @@ struct one_in {
   }
 };
 
+/// Budget over the whole span that keeps some items of every head first.
+struct spared {
+  using policy_kind = rota::budget_tag;
+  struct params {
+    double ratio = 0.5;
+    rota::index_t floor = 1;
+  };
+  static constexpr rota::budget_scope scope = rota::budget_scope::span;
+  static rota::status check(const params&) { return {}; }
+  static rota::index_t count(const params& p, rota::index_t items) {
+    return static_cast<rota::index_t>(p.ratio * static_cast<double>(items));
+  }
+  static rota::index_t floor(const params& p, rota::index_t, rota::index_t) { return p.floor; }
+};
+
 static_assert(rota::pointwise_token_scorer<weighted_norms>);
 static_assert(rota::pointwise_group_scorer<slice_peak>);
-static_assert(rota::counting_budget<one_in>);
+static_assert(rota::counting_budget<one_in> && !rota::floored_budget<one_in>);
+static_assert(rota::floored_budget<spared>);
 
 }  // namespace rota_test

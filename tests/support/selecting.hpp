@@ -135,6 +135,7 @@ inline void fill_span(random_source& rng, select_span& span, index_t layers, ind
     m.problem.protect = {rng.chance(0.5) ? rng.below(5) : 0, rng.chance(0.5) ? rng.below(9) : 0};
     if (rng.chance(0.05)) m.problem.protect = {longest, INT64_MAX};
     m.problem.drop_empty = rng.chance(0.4);
+    m.problem.place = {l, layers + rng.below(3)};
     if (rng.chance(0.3)) {
       for (rota::group_mask& x : m.available) x = static_cast<rota::group_mask>(rng.bits());
       m.problem.available =

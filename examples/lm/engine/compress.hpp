@@ -41,16 +41,22 @@ class span_compressor {
   /// Selects in all layers under the budgets of `p`.
   void select(const params& p) { require(try_select(p), "selection"); }
   rota::status try_select(const params& p) {
-    std::vector<rota::select_problem> problems;
-    std::vector<rota::layer_scores> scores;
-    std::vector<rota::selection> kept;
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      problems.push_back(Op::problem_of(contexts_[i].get(), p));
-      scores.push_back(layers_[i].scores);
-      kept.push_back(layers_[i].kept);
-    }
-    const rota::workspace ws = scratch_.at_least(Op::select_workspace_bytes(backend(), problems));
-    return Op::select(backend(), problems, p, scores, kept, ws);
+    const span_arrays span = arrays(p);
+    const rota::workspace ws =
+        scratch_.at_least(Op::select_workspace_bytes(backend(), span.problems));
+    return Op::select(backend(), span.problems, p, span.scores, span.kept, ws);
+  }
+
+  /// Selects by a ratio whose stores fit `bytes`, tails aside: see rota::fit_ratio.
+  template <class SetRatio>
+  rota::status try_fit(const params& p, std::size_t bytes, SetRatio&& set_ratio, double& ratio) {
+    const span_arrays span = arrays(p);
+    std::vector<rota::packed_shape> shapes;
+    for (const auto& context : contexts_) shapes.push_back(Op::shape_of(context.get(), p));
+    const rota::workspace ws =
+        scratch_.at_least(rota::fit_ratio_workspace_bytes<Op>(backend(), span.problems));
+    return rota::fit_ratio<Op>(backend(), span.problems, shapes, p, span.scores,
+                               static_cast<rota::index_t>(bytes), set_ratio, ratio, span.kept, ws);
   }
 
   /// Bytes of the stores that pack() would make of the last selection, without their tails.
@@ -117,6 +123,24 @@ class span_compressor {
     rota::selection kept;
   };
 
+  /// All layers, as the operators take them; a layer's place is its number.
+  struct span_arrays {
+    std::vector<rota::select_problem> problems;
+    std::vector<rota::layer_scores> scores;
+    std::vector<rota::selection> kept;
+  };
+  span_arrays arrays(const params& p) const {
+    span_arrays span;
+    const auto count = static_cast<rota::index_t>(layers_.size());
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      span.problems.push_back(Op::problem_of(contexts_[i].get(), p));
+      span.problems.back().place = {static_cast<rota::index_t>(i), count};
+      span.scores.push_back(layers_[i].scores);
+      span.kept.push_back(layers_[i].kept);
+    }
+    return span;
+  }
+
   const rota::cpu::backend& backend() const { return dense_.backend(); }
   static std::string layer_name(std::size_t layer) { return "layer " + std::to_string(layer); }
 
@@ -164,27 +188,19 @@ void compress_each(const dense_cache<E>& dense, const prefill_record& record,
   }
 }
 
-/// The largest ratio in [0, 1], to 1/4096, whose stores fit `bytes`: set_ratio(params, ratio) puts
-/// it where it belongs. Leaves that selection in the compressor. Throws when nothing fits that can
-/// hold the protected tokens.
+/// The parameters with a ratio whose stores fit `bytes` and the next larger one's do not:
+/// set_ratio(params, ratio) puts it where it belongs. Leaves that selection in the compressor.
+/// Throws when nothing fits that can hold the protected tokens.
 template <class Op, rota::element E, class SetRatio>
 typename Op::params fit_ratio(span_compressor<Op, E>& compressor, typename Op::params p,
                               std::size_t bytes, SetRatio&& set_ratio) {
-  constexpr int steps = 4096;
-  int low = 0, high = steps + 1;  // what is looked for is in [low, high)
-  while (high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    set_ratio(p, static_cast<double>(middle) / steps);
-    const rota::status s = compressor.try_select(p);
-    // Too small a ratio for the protected tokens is not too many bytes: look higher.
-    if (!s.ok() && !(s == rota::errc::budget_too_small)) require(s, "selection");
-    (!s.ok() || compressor.sealed_bytes(p) <= bytes ? low : high) = middle;
-  }
-  set_ratio(p, static_cast<double>(low) / steps);
-  compressor.select(p);
-  if (compressor.sealed_bytes(p) > bytes) {
+  double ratio = 0;
+  const rota::status s = compressor.try_fit(p, bytes, set_ratio, ratio);
+  if (s == rota::errc::budget_too_small) {
     fail("compression", "no ratio fits " + std::to_string(bytes) + " bytes");
   }
+  require(s, "selection");
+  set_ratio(p, ratio);
   return p;
 }
 

@@ -48,6 +48,7 @@ struct attention {
     typename group_selector::params groups;
     typename layout::params store;
     bool drop_empty = false;  ///< whether a survivor that keeps no group is dropped as a whole
+    layer_place place;        ///< of the layer, for budgets that ask (pyramid)
   };
 
   // --- score ---------------------------------------------------------------------------------
@@ -94,7 +95,23 @@ struct attention {
     problem.protect = p.protect;
     problem.drop_empty = p.drop_empty;
     problem.available = ctx.available;
+    problem.place = p.place;
     return problem;
+  }
+
+  template <class Backend>
+  static std::size_t normalize_workspace_bytes(const Backend& b, score_normalization kinds,
+                                               std::span<const select_problem> layers) {
+    return seam::normalizing_bytes(b, selecting(kinds), layers);
+  }
+
+  /// Makes the scores of a span of layers comparable, in place, between score() and select(): for
+  /// budgets whose scope is the span. A level that does not select is not touched.
+  template <class Backend>
+  static status normalize(const Backend& b, score_normalization kinds,
+                          std::span<const select_problem> layers,
+                          std::span<const layer_scores> scores, workspace ws) {
+    return seam::normalizing(b, selecting(kinds), layers, scores, ws);
   }
 
   template <class Backend>
@@ -233,6 +250,13 @@ struct attention {
   }
 
  private:
+  /// The kinds of the levels that select.
+  static score_normalization selecting(score_normalization kinds) {
+    if (!token_selector::selects) kinds.tokens = layer_normalization::none;
+    if (!group_selector::selects) kinds.groups = layer_normalization::none;
+    return kinds;
+  }
+
   /// The largest workspace of the three steps of compress().
   template <class Backend, class Context>
   static std::size_t inner_bytes(const Backend& b, const Context& ctx, const params& p) {

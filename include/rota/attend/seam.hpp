@@ -5,6 +5,7 @@
 
 #include <rota/attend/problem.hpp>
 #include <rota/core/workspace.hpp>
+#include <rota/select/normalization.hpp>
 #include <rota/select/selection.hpp>
 #include <rota/store/packed.hpp>
 
@@ -34,6 +35,18 @@ template <class B, class Scorer, class Context>
 status group_scores(const B& b, const typename Scorer::params& p, const Context& ctx, int width,
                     view<float, 3> out, workspace ws) {
   return score_groups(b, Scorer{}, p, ctx, width, out, ws);
+}
+
+template <class B>
+std::size_t normalizing_bytes(const B& b, const score_normalization& kinds,
+                              std::span<const select_problem> layers) {
+  return normalize_scores_workspace_bytes(b, kinds, layers, static_cast<index_t>(layers.size()));
+}
+template <class B>
+status normalizing(const B& b, const score_normalization& kinds,
+                   std::span<const select_problem> layers, std::span<const layer_scores> scores,
+                   workspace ws) {
+  return normalize_scores(b, kinds, layers, scores, ws);
 }
 
 template <class B, class Tokens, class Groups>

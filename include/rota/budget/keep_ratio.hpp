@@ -6,13 +6,14 @@
 
 namespace rota {
 
-/// Keeps a ratio of each head's items: tokens, or (token, group) pairs of the survivors.
-struct keep_ratio {
+/// Keeps a ratio of the items of each scope: tokens, or (token, group) pairs of the survivors.
+template <budget_scope Scope>
+struct keep_ratio_in {
   using policy_kind = budget_tag;
   struct params {
     double ratio = 1;  ///< in [0, 1]; the count is rounded to the nearest
   };
-  static constexpr budget_scope scope = budget_scope::head;
+  static constexpr budget_scope scope = Scope;
 
   static status check(const params& p) {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
@@ -22,5 +23,8 @@ struct keep_ratio {
     return static_cast<index_t>(std::llround(p.ratio * static_cast<double>(items)));
   }
 };
+
+/// The same ratio of each head's items.
+using keep_ratio = keep_ratio_in<budget_scope::head>;
 
 }  // namespace rota

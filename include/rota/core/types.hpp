@@ -35,4 +35,10 @@ struct protection {
   constexpr bool covers(index_t i, index_t n) const { return i < sinks || i >= n - window; }
 };
 
+/// Which of a model's layers something belongs to: some budgets give layers different shares.
+struct layer_place {
+  index_t layer = 0;   ///< 0 .. layers - 1
+  index_t layers = 1;  ///< of the whole model, or of what shares one budget
+};
+
 }  // namespace rota

@@ -5,6 +5,7 @@
 #include <rota/cpu/append.hpp>
 #include <rota/cpu/attend.hpp>
 #include <rota/cpu/backend.hpp>
+#include <rota/cpu/normalize.hpp>
 #include <rota/cpu/pack.hpp>
 #include <rota/cpu/reroute.hpp>
 #include <rota/cpu/score.hpp>

@@ -97,21 +97,24 @@ struct reroute_scratch {
     return c;
   }
 
-  select_problem problem(const group_mask* exist, index_t n, protection protect,
-                         bool drop_empty) const {
-    select_problem p;
-    p.tokens = n;
-    p.kv_heads = 1;
-    p.groups = static_cast<int>(groups);
-    p.protect = protect;
-    p.drop_empty = drop_empty;
-    p.available = view<const group_mask, 2>(exist, 1, n);
-    return p;
+  /// The problem of a head of n tokens, of which `p`, an operator's parameters, says the rest.
+  template <class Params>
+  select_problem problem(const group_mask* exist, index_t n, const Params& p) const {
+    select_problem s;
+    s.tokens = n;
+    s.kv_heads = 1;
+    s.groups = static_cast<int>(groups);
+    s.protect = p.protect;
+    s.drop_empty = p.drop_empty;
+    s.available = view<const group_mask, 2>(exist, 1, n);
+    s.place = p.place;
+    return s;
   }
 
   /// Tells selection where head h lies.
-  void describe_head(index_t h, index_t n, protection protect, bool drop_empty) const {
-    problems[h] = problem(available + h * longest, n, protect, drop_empty);
+  template <class Params>
+  void describe_head(index_t h, index_t n, const Params& p) const {
+    problems[h] = problem(available + h * longest, n, p);
     scores[h] = {view<float, 2>(token_scores + h * longest, 1, n),
                  view<float, 3>(group_scores + h * longest * groups, 1, n, groups)};
     selections[h] = {view<std::int32_t, 2>(kept.indices.row(h), 1, n),
@@ -131,7 +134,7 @@ std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s
   context<E, Parts...> c = s.parts_of(parts, 0);
   c.keys = view<const E, 3>(&row, {s.longest, 1, s.d_k}, {0, 0, 1});
   c.values = view<const E, 3>(&row, {s.longest, 1, s.d_v}, {0, 0, 1});
-  const select_problem longest = s.problem(nullptr, s.longest, p.protect, p.drop_empty);
+  const select_problem longest = s.problem(nullptr, s.longest, p);
   return std::max({Op::score_workspace_bytes(b, c, p),
                    select_workspace_bytes<Tokens, Groups>(b, {&longest, 1}, s.heads),
                    pack_workspace_bytes(b, Op::shape_of(s.heads, s.d_k, s.d_v, p))});
@@ -186,7 +189,7 @@ status reroute(const backend& b, const packed_store<E, W>& from,
 
   parallel_for(b, s.heads, [&](index_t h, int) { unpack_head(b, from, h, s.rows(h)); });
   for (index_t h = 0; h < s.heads; ++h) {
-    s.describe_head(h, token_count(from, h), p.protect, p.drop_empty);
+    s.describe_head(h, token_count(from, h), p);
     const context<E, Parts...> head = s.head_context(parts, h);
     if (status st = Op::score(b, head, p, s.scores[h], inner); !st) return st;
   }

@@ -33,13 +33,6 @@ inline status prepare_select(std::span<const select_problem> problems, const bud
   return {};
 }
 
-inline status check_problems(std::span<const select_problem> problems, std::size_t layers) {
-  if (problems.size() != 1 && problems.size() != layers) return {errc::bad_shape, "problems"};
-  for (const select_problem& p : problems)
-    if (status s = check_problem(p); !s) return s;
-  return {};
-}
-
 }  // namespace detail
 
 /// Bytes that select() needs for that many layers. 0 when the problems are not valid.

@@ -74,13 +74,34 @@ concept group_scorer = pointwise_group_scorer<P> ||
 /// token's groups, at the token level one head's tokens.
 enum class budget_scope { row, head, layer, span };
 
-/// A budget that keeps the best `count` of `items`, protected ones included.
+namespace detail {
+
 template <class B>
-concept counting_budget = policy_of<B, budget_tag> &&
-    requires(const typename B::params& p, index_t items) {
+concept counts_items = requires(const typename B::params& p, index_t items) {
+  { B::count(p, items) } -> std::convertible_to<index_t>;
+};
+template <class B>
+concept counts_by_layer = requires(const typename B::params& p, index_t items, layer_place at) {
+  { B::count(p, items, at) } -> std::convertible_to<index_t>;
+};
+
+}  // namespace detail
+
+/// A budget that keeps the best `count` of `items`, protected ones included. `count` may ask for
+/// the layer's place too; its scope is then not span.
+template <class B>
+concept counting_budget = policy_of<B, budget_tag> && requires(const typename B::params& p) {
   { B::scope } -> std::convertible_to<budget_scope>;
   { B::check(p) } -> std::same_as<status>;
-  { B::count(p, items) } -> std::convertible_to<index_t>;
+} &&(detail::counts_items<B> || detail::counts_by_layer<B>);
+
+/// A counting budget that spares each head: of the `count` items of a scope of `rows` heads, every
+/// head keeps its own best `floor(params, count, rows)` first (protected ones included), the rest
+/// goes to the best of what is left. For scopes above the head.
+template <class B>
+concept floored_budget = counting_budget<B> &&
+    requires(const typename B::params& p, index_t count, index_t rows) {
+  { B::floor(p, count, rows) } -> std::convertible_to<index_t>;
 };
 
 /// A budget that decides each item alone by a threshold: no future token is needed.
@@ -90,7 +111,26 @@ concept threshold_budget = policy_of<B, budget_tag> && requires(const typename B
   { B::threshold(p) } -> std::same_as<float>;
 };
 
+/// A group budget that decides each token alone by the scores of its groups: of `n` <= max_groups
+/// scores, best first and none of them NaN, it keeps the first `row_count`.
 template <class B>
-concept budget = counting_budget<B> || threshold_budget<B>;
+concept row_budget = policy_of<B, budget_tag> &&
+    requires(const typename B::params& p, const float* descending, int n) {
+  { B::check(p) } -> std::same_as<status>;
+  { B::row_count(p, descending, n) } -> std::same_as<int>;
+};
+
+template <class B>
+concept budget = counting_budget<B> || threshold_budget<B> || row_budget<B>;
+
+/// What a counting budget keeps of `items` in a scope of the layer `at`.
+template <counting_budget B>
+index_t budget_count(const typename B::params& p, index_t items,
+                     [[maybe_unused]] const layer_place& at) {
+  if constexpr (detail::counts_by_layer<B>)
+    return B::count(p, items, at);
+  else
+    return B::count(p, items);
+}
 
 }  // namespace rota

@@ -65,9 +65,23 @@ consteval bool require_budget() {
                   "rota: a budget needs `static rota::status check(const params&)` and either "
                   "`static constexpr rota::budget_scope scope` with `static rota::index_t "
                   "count(const params&, rota::index_t items)`, or `static float threshold(const "
-                  "params&)`");
+                  "params&)`, or `static int row_count(const params&, const float*, int)`");
+    if constexpr (counting_budget<B>)
+      static_assert(!counts_by_layer<B> || B::scope != budget_scope::span,
+                    "rota: a budget whose count takes a rota::layer_place counts in one layer: its "
+                    "scope is row, head or layer");
   }
   return budget<B>;
+}
+
+template <class B>
+consteval bool require_token_budget() {
+  if constexpr (require_budget<B>())
+    static_assert(counting_budget<B> || threshold_budget<B>,
+                  "rota: tokens<Scorer, Budget> needs a budget with a count or a threshold; one "
+                  "with row_count reads the groups of a token: it belongs into groups<Scorer, "
+                  "Budget>");
+  return true;
 }
 
 template <class Context, class Policy>

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -24,6 +26,7 @@ using layer_selection = std::vector<std::vector<kept_token>>;
 /// Something that a budget may keep. Items are listed in the order that breaks ties.
 struct select_item {
   index_t unit = 0;  ///< items of one unit are ranked together
+  index_t row = 0;   ///< (layer, kv head), over all layers
   index_t layer = 0, head = 0, token = 0;
   int group = 0;
   float score = 0;
@@ -32,39 +35,91 @@ struct select_item {
   bool kept = false;
 };
 
+/// What a budget is told of a unit beside its items.
+struct select_unit {
+  layer_place place;
+  index_t rows = 0;  ///< heads in it
+};
+
 /// Strict order of scores: NaN below everything, -0 equal to +0.
 inline bool above(float a, float b) {
   return b != b ? a == a : a > b;
 }
 
-/// Decides `kept` for the items of each of `units` units.
+/// Keeps the best `count` of the ranked items that are not kept yet, all or those of one row.
+inline void keep_best(const std::vector<select_item*>& ranked, index_t count, index_t row = -1) {
+  for (select_item* i : ranked) {
+    if (count <= 0) return;
+    if (i->kept || (row >= 0 && i->row != row)) continue;
+    i->kept = true;
+    --count;
+  }
+}
+
+/// One unit under a counting budget: `items` are all of it, `ranked` those to choose from, best
+/// first.
+template <counting_budget Budget>
+status keep_by_count(const typename Budget::params& params, const select_unit& unit,
+                     const std::vector<select_item*>& items,
+                     const std::vector<select_item*>& ranked, const char* argument) {
+  const index_t count =
+      budget_count<Budget>(params, static_cast<index_t>(items.size()), unit.place);
+  if (count < 0) return {errc::bad_count, argument};
+  if constexpr (floored_budget<Budget>) {
+    const index_t floor = Budget::floor(params, count, unit.rows);
+    if (floor < 0) return {errc::bad_count, argument};
+    std::map<index_t, index_t> guarded;  // by row
+    for (const select_item* i : items) guarded[i->row] += i->kept;
+    for (const auto& [row, kept] : guarded) keep_best(ranked, floor - kept, row);
+  }
+  index_t left = count;
+  for (const select_item* i : items) left -= i->kept;
+  if (left < 0) return {errc::budget_too_small, argument};
+  keep_best(ranked, left);
+  return {};
+}
+
+/// One token's groups, best first, under a budget that reads their scores. Stands for
+/// entropy_span: the fewest whose softmax mass reaches params.mass, in double.
+template <row_budget Budget>
+void keep_by_mass(const typename Budget::params& params, const std::vector<select_item*>& ranked) {
+  double total = 0, have = 0;
+  std::vector<double> weights;
+  for (const select_item* i : ranked) {
+    if (i->score != i->score) break;
+    const double best = ranked[0]->score;
+    weights.push_back(i->score == ranked[0]->score ? 1 : std::exp(i->score - best));
+    total += weights.back();
+  }
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    if (params.mass < 1 && have >= params.mass * total) return;
+    ranked[k]->kept = true;
+    have += weights[k];
+  }
+}
+
+/// Decides `kept` for the items of each unit.
 template <class Budget>
 status apply_budget(const typename Budget::params& params, std::vector<select_item>& items,
-                    index_t units, const char* argument) {
-  std::vector<std::vector<select_item*>> ranked(static_cast<std::size_t>(units));
-  std::vector<index_t> all(ranked.size()), guarded(ranked.size());
+                    const std::vector<select_unit>& units, const char* argument) {
+  std::vector<std::vector<select_item*>> all(units.size()), ranked(units.size());
   for (select_item& i : items) {
     const auto unit = static_cast<std::size_t>(i.unit);
-    ++all[unit];
     i.kept = i.guarded && !i.absent;
-    if (i.kept)
-      ++guarded[unit];
-    else if (!i.absent)
-      ranked[unit].push_back(&i);
+    all[unit].push_back(&i);
+    if (!i.kept && !i.absent) ranked[unit].push_back(&i);
   }
-  for (std::size_t u = 0; u < ranked.size(); ++u) {
-    std::vector<select_item*>& list = ranked[u];
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    std::stable_sort(
+        ranked[u].begin(), ranked[u].end(),
+        [](const select_item* a, const select_item* b) { return above(a->score, b->score); });
     if constexpr (counting_budget<Budget>) {
-      const index_t count = Budget::count(params, all[u]) - guarded[u];
-      if (count + guarded[u] < 0) return {errc::bad_count, argument};
-      if (count < 0) return {errc::budget_too_small, argument};
-      std::stable_sort(list.begin(), list.end(), [](const select_item* a, const select_item* b) {
-        return above(a->score, b->score);
-      });
-      for (std::size_t i = 0; i < list.size() && static_cast<index_t>(i) < count; ++i)
-        list[i]->kept = true;
+      const status s = keep_by_count<Budget>(params, units[u], all[u], ranked[u], argument);
+      if (!s) return s;
+    } else if constexpr (row_budget<Budget>) {
+      keep_by_mass<Budget>(params, ranked[u]);
     } else {
-      for (select_item* i : list) i->kept = !above(Budget::threshold(params), i->score);
+      for (select_item* i : ranked[u]) i->kept = !above(Budget::threshold(params), i->score);
     }
   }
   return {};
@@ -82,7 +137,27 @@ constexpr budget_scope scope_of() {
   if constexpr (counting_budget<Budget>)
     return Budget::scope;
   else
-    return budget_scope::head;
+    return row_budget<Budget> ? budget_scope::row : budget_scope::head;
+}
+
+inline const select_problem& problem_of(std::span<const select_problem> problems, std::size_t l) {
+  return problems[problems.size() == 1 ? 0 : l];
+}
+
+/// The units of a scope over so many layers; a row stands for a head.
+inline std::vector<select_unit> list_units(std::span<const select_problem> problems,
+                                           std::size_t layers, budget_scope scope) {
+  std::vector<select_unit> units;
+  for (std::size_t l = 0; l < layers; ++l) {
+    const select_problem& p = problem_of(problems, l);
+    for (index_t h = 0; h < p.kv_heads; ++h) {
+      const bool more = !units.empty() &&
+                        (scope == budget_scope::span || (scope == budget_scope::layer && h > 0));
+      if (!more) units.push_back({p.place, 0});
+      ++units.back().rows;
+    }
+  }
+  return units;
 }
 
 /// All tokens of all layers, those that survive marked.
@@ -90,13 +165,14 @@ template <class Tokens>
 status select_tokens(std::span<const select_problem> problems,
                      const typename Tokens::params& params, std::span<const layer_scores> layers,
                      std::vector<select_item>& items) {
-  index_t row = 0, units = 1;
+  index_t row = 0;
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    const select_problem& p = problems[problems.size() == 1 ? 0 : l];
+    const select_problem& p = problem_of(problems, l);
     for (index_t h = 0; h < p.kv_heads; ++h, ++row)
       for (index_t t = 0; t < p.tokens; ++t) {
         select_item i;
         i.layer = static_cast<index_t>(l);
+        i.row = row;
         i.head = h;
         i.token = t;
         i.guarded = p.protect.covers(t, p.tokens);
@@ -104,61 +180,67 @@ status select_tokens(std::span<const select_problem> problems,
         if constexpr (Tokens::selects) {
           i.unit = unit_of(scope_of<typename Tokens::budget>(), row, i.layer);
           i.score = layers[l].tokens(h, t);
-          units = std::max(units, i.unit + 1);
         }
         items.push_back(i);
       }
   }
-  if constexpr (Tokens::selects)
-    return apply_budget<typename Tokens::budget>(params.budget, items, units, "tokens");
+  if constexpr (Tokens::selects) {
+    using Budget = typename Tokens::budget;
+    return apply_budget<Budget>(params.budget, items,
+                                list_units(problems, layers.size(), scope_of<Budget>()), "tokens");
+  }
   return {};
+}
+
+/// Budgets of each token alone: protected tokens stand outside.
+template <class Budget>
+status apply_to_rows(const typename Budget::params& params, std::vector<select_item>& items,
+                     std::span<const select_problem> problems) {
+  std::vector<select_item> ranked;
+  std::vector<select_unit> units;
+  for (const select_item& i : items) {
+    if (i.guarded) continue;
+    if (ranked.empty() || ranked.back().row != i.row || ranked.back().token != i.token)
+      units.push_back({problem_of(problems, static_cast<std::size_t>(i.layer)).place, 1});
+    ranked.push_back(i);
+    ranked.back().unit = static_cast<index_t>(units.size()) - 1;
+  }
+  const status s = apply_budget<Budget>(params, ranked, units, "groups");
+  auto next = ranked.begin();
+  for (select_item& i : items) i.kept = i.guarded ? !i.absent : (next++)->kept;
+  return s;
 }
 
 /// The groups of the survivors, those that stay marked. A budget counts all of them, so that a
 /// ratio means the same for a token that lost groups before; what is not available is not kept.
-/// At row scope protected tokens stand outside the budget.
 template <class Groups>
 status select_groups(std::span<const select_problem> problems,
                      const typename Groups::params& params, std::span<const layer_scores> layers,
                      const std::vector<select_item>& tokens, std::vector<select_item>& items) {
-  index_t row = -1, units = 1, last_head = -1, last_layer = -1;
-  index_t survivor = 0;
   for (const select_item& t : tokens) {
-    if (t.head != last_head || t.layer != last_layer) ++row;
-    last_head = t.head;
-    last_layer = t.layer;
     if (!t.kept) continue;
     const auto l = static_cast<std::size_t>(t.layer);
-    const select_problem& p = problems[problems.size() == 1 ? 0 : l];
+    const select_problem& p = problem_of(problems, l);
     for (int g = 0; g < p.groups; ++g) {
       select_item i = t;
       i.group = g;
       i.absent = p.available.data != nullptr && !(p.available(t.head, t.token) >> g & 1);
       i.kept = !i.absent;
-      i.unit = 0;
       if constexpr (Groups::selects) {
-        constexpr budget_scope scope = scope_of<typename Groups::budget>();
+        i.unit = unit_of(scope_of<typename Groups::budget>(), t.row, t.layer);
         i.score = layers[l].groups(t.head, t.token, g);
-        i.unit = scope == budget_scope::row ? survivor : unit_of(scope, row, t.layer);
-        units = std::max(units, i.unit + 1);
       }
       items.push_back(i);
     }
-    ++survivor;
   }
   if constexpr (Groups::selects) {
     using Budget = typename Groups::budget;
-    if constexpr (scope_of<Budget>() == budget_scope::row) {
-      std::vector<select_item> ranked;
-      for (const select_item& i : items)
-        if (!i.guarded) ranked.push_back(i);
-      const status s = apply_budget<Budget>(params.budget, ranked, units, "groups");
-      auto next = ranked.begin();
-      for (select_item& i : items) i.kept = i.guarded ? !i.absent : (next++)->kept;
-      return s;
-    } else {
-      return apply_budget<Budget>(params.budget, items, units, "groups");
-    }
+    constexpr budget_scope scope = scope_of<Budget>();
+    if constexpr (scope == budget_scope::row)
+      return apply_to_rows<Budget>(params.budget, items, problems);
+    else
+      return apply_budget<Budget>(params.budget, items, list_units(problems, layers.size(), scope),
+                                  "groups");
   }
   return {};
 }
@@ -175,7 +257,7 @@ status select(std::span<const select_problem> problems, const typename Tokens::p
     return s;
   out.clear();
   for (std::size_t l = 0; l < layers.size(); ++l)
-    out.emplace_back(static_cast<std::size_t>(problems[problems.size() == 1 ? 0 : l].kv_heads));
+    out.emplace_back(static_cast<std::size_t>(problem_of(problems, l).kv_heads));
   auto next = groups.begin();
   for (const select_item& t : tokens) {
     if (!t.kept) continue;
@@ -185,7 +267,7 @@ status select(std::span<const select_problem> problems, const typename Tokens::p
          ++next)
       if (next->kept) kept.mask |= 1u << next->group;
     const auto l = static_cast<std::size_t>(t.layer);
-    const bool drops = problems[problems.size() == 1 ? 0 : l].drop_empty;
+    const bool drops = problem_of(problems, l).drop_empty;
     if (kept.mask == 0 && drops && !t.guarded) continue;
     out[l][static_cast<std::size_t>(t.head)].push_back(kept);
   }

@@ -23,6 +23,19 @@ struct select_problem {
   /// them, so that a ratio means the same for a store that is routed again. A null view means that
   /// all do.
   view<const group_mask, 2> available;
+  /// Read by budgets that give layers different shares (pyramid), and by nothing else.
+  layer_place place;
+
+  /// Tokens first_ranked() .. last_ranked() - 1 are not protected.
+  index_t first_ranked() const { return protect.sinks < tokens ? protect.sinks : tokens; }
+  index_t last_ranked() const {
+    const index_t last = protect.window < tokens ? tokens - protect.window : 0;
+    return last > first_ranked() ? last : first_ranked();
+  }
+  group_mask available_groups(index_t head, index_t i) const {
+    const group_mask all = full_mask(groups);
+    return available.data ? static_cast<group_mask>(available(head, i) & all) : all;
+  }
 };
 
 inline status check_problem(const select_problem& p) {
@@ -31,6 +44,8 @@ inline status check_problem(const select_problem& p) {
   if (p.groups < 1 || p.groups > max_groups) return {errc::bad_shape, "groups"};
   if (p.protect.sinks < 0) return {errc::bad_count, "sinks"};
   if (p.protect.window < 0) return {errc::bad_count, "window"};
+  if (p.place.layers < 1 || p.place.layer < 0 || p.place.layer >= p.place.layers)
+    return {errc::bad_count, "place"};
   if (p.available.data == nullptr) return {};
   if (status s = check_view(p.available, "available"); !s) return s;
   if (p.available.extent[0] != p.kv_heads || p.available.extent[1] != p.tokens)

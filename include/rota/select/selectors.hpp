@@ -8,7 +8,7 @@ namespace rota {
 template <class Scorer, class Budget>
 struct tokens {
   static_assert(detail::require_token_scorer<Scorer>());
-  static_assert(detail::require_budget<Budget>());
+  static_assert(detail::require_token_budget<Budget>());
   using policy_kind = token_selector_tag;
   using scorer = Scorer;
   using budget = Budget;

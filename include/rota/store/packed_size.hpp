@@ -48,6 +48,13 @@ inline index_t packed_bytes(const packed_shape& shape, const selection& s) {
   return static_cast<index_t>(layout_packed(shape, size.record_count, size.record_bytes).bytes);
 }
 
+/// The same without the tail, which budgets leave out: header, tables, means, records.
+inline index_t packed_sealed_bytes(const packed_shape& shape, const selection& s) {
+  const packed_size size = measure_packed(shape, s);
+  return static_cast<index_t>(
+      layout_packed(shape, size.record_count, size.record_bytes).tail_keys_at);
+}
+
 /// Bytes that no selection among n tokens can exceed: each record may be in the larger of its
 /// two possible orders.
 inline index_t packed_bytes_bound(const packed_shape& shape, index_t n) {

@@ -1,25 +1,41 @@
 #pragma once
 
+#include <span>
+
 #include <rota/cpu/select/rule.hpp>
 #include <rota/select/selection.hpp>
 
 namespace rota::cpu::detail {
 
-/// Checks one layer's scores and the memory for its selection.
-inline status check_layer(const select_problem& p, const budget_rule& tokens,
-                          const budget_rule& groups, const layer_scores& scores,
-                          const selection& out) {
-  if (tokens.selects()) {
+inline status check_problems(std::span<const select_problem> problems, std::size_t layers) {
+  if (problems.size() != 1 && problems.size() != layers) return {errc::bad_shape, "problems"};
+  for (const select_problem& p : problems)
+    if (status s = check_problem(p); !s) return s;
+  return {};
+}
+
+/// Checks one layer's scores of the levels that are read.
+inline status check_scores(const select_problem& p, bool tokens, bool groups,
+                           const layer_scores& scores) {
+  if (tokens) {
     if (status s = check_view(scores.tokens, "scores.tokens"); !s) return s;
     if (scores.tokens.extent[0] != p.kv_heads || scores.tokens.extent[1] != p.tokens)
       return {errc::bad_shape, "scores.tokens"};
   }
-  if (groups.selects()) {
+  if (groups) {
     if (status s = check_view(scores.groups, "scores.groups"); !s) return s;
     if (scores.groups.extent[0] != p.kv_heads || scores.groups.extent[1] != p.tokens ||
         scores.groups.extent[2] != p.groups)
       return {errc::bad_shape, "scores.groups"};
   }
+  return {};
+}
+
+/// Checks one layer's scores and the memory for its selection.
+inline status check_layer(const select_problem& p, const budget_rule& tokens,
+                          const budget_rule& groups, const layer_scores& scores,
+                          const selection& out) {
+  if (status s = check_scores(p, tokens.selects(), groups.selects(), scores); !s) return s;
   return check_selection_memory(out, p.kv_heads, p.tokens);
 }
 

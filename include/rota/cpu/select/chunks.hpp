@@ -27,17 +27,10 @@ struct select_layer {
 
   index_t rows() const { return problem.kv_heads; }
   index_t chunks() const { return rows() * chunks_per_head; }
-  /// Tokens first_ranked() .. last_ranked() - 1 are not protected.
-  index_t first_ranked() const { return std::min(problem.protect.sinks, problem.tokens); }
-  index_t last_ranked() const {
-    return std::max(first_ranked(),
-                    problem.tokens - std::min(problem.protect.window, problem.tokens));
-  }
+  index_t first_ranked() const { return problem.first_ranked(); }
+  index_t last_ranked() const { return problem.last_ranked(); }
   index_t protected_tokens() const { return problem.tokens - (last_ranked() - first_ranked()); }
-  group_mask available(index_t head, index_t i) const {
-    const group_mask all = full_mask(problem.groups);
-    return problem.available.data ? problem.available(head, i) & all : all;
-  }
+  group_mask available(index_t head, index_t i) const { return problem.available_groups(head, i); }
 };
 
 /// A run of tokens of one row.

@@ -27,6 +27,16 @@ struct cut {
   }
 };
 
+/// The cut of a scope below the floor of one of its heads: what the floor keeps is kept, and the
+/// cut ranks the others.
+struct floored_cut {
+  cut floor = cut::keep_none();
+  cut main;
+  index_t floor_rank = 0, rank = 0;  ///< items before with the cuts' keys
+
+  bool keeps(std::uint32_t item) { return floor.keeps(item, floor_rank) || main.keeps(item, rank); }
+};
+
 /// Buckets of the widest digit of a key.
 inline constexpr index_t histogram_buckets = 2048;
 

@@ -17,8 +17,13 @@ struct select_memory {
   index_t* ties = nullptr;             ///< [chunks]: items with the cut's key before the chunk
   index_t* items = nullptr;            ///< [chunks]: groups of the survivors
   index_t* guarded = nullptr;          ///< [chunks]: those of protected tokens
+  index_t* quotas = nullptr;           ///< [rows]: items that each unit's cut keeps
   cut* cuts = nullptr;                 ///< [rows]: one for each unit, of either stage
-  index_t* histograms = nullptr;       ///< [threads, histogram_buckets]
+  // The same for the floors of a budget that has one; their units are the rows.
+  index_t* floor_ties = nullptr;    ///< [chunks]
+  index_t* floor_quotas = nullptr;  ///< [rows]
+  cut* floors = nullptr;            ///< [rows]
+  index_t* histograms = nullptr;    ///< [threads, histogram_buckets]
 
   static select_memory carve(carver& from, const backend& b,
                              std::span<const select_problem> problems, index_t layers) {
@@ -36,7 +41,11 @@ struct select_memory {
     m.ties = from.take<index_t>(chunks);
     m.items = from.take<index_t>(chunks);
     m.guarded = from.take<index_t>(chunks);
+    m.quotas = from.take<index_t>(rows);
     m.cuts = from.take<cut>(rows);
+    m.floor_ties = from.take<index_t>(chunks);
+    m.floor_quotas = from.take<index_t>(rows);
+    m.floors = from.take<cut>(rows);
     m.histograms = from.take<index_t>(b.exec.threads * histogram_buckets);
     return m;
   }
@@ -62,47 +71,5 @@ struct select_memory {
         f(c.first + w * 64 + __builtin_ctzll(bits));
   }
 };
-
-/// Finds the cut of every unit. `cuts[u].ties` holds the unit's quota on entry. Many small units
-/// run side by side, few large ones are cut one after another by all threads: the same integers.
-template <class ForEachKey, class RankedItems>
-void find_cuts(const backend& b, const select_memory& m, budget_scope scope,
-               ForEachKey&& for_each_key, RankedItems&& ranked_items) {
-  const auto find = [&](const backend& inner, index_t* histograms, index_t u) {
-    const select_unit unit = m.map.unit(scope, u);
-    m.cuts[u] = find_cut(inner, histograms, unit.first_chunk, unit.last_chunk, m.cuts[u].ties,
-                         ranked_items(unit), for_each_key);
-  };
-  const index_t units = m.map.units(scope);
-  if (units >= 2 * b.exec.threads) {
-    parallel_for(b, units, [&](index_t u, int worker) {
-      find(backend{}, m.histograms + worker * histogram_buckets, u);
-    });
-  } else {
-    for (index_t u = 0; u < units; ++u) find(b, m.histograms, u);
-  }
-}
-
-/// Fills m.ties: how many items with the cut's key precede each chunk inside its unit. Left at 0
-/// where a cut takes all of them or none.
-template <class ForEachKey>
-void rank_ties(const backend& b, const select_memory& m, budget_scope scope,
-               ForEachKey&& for_each_key) {
-  parallel_for(b, m.map.chunks, [&](index_t i, int) {
-    const cut at = m.cuts[m.map.unit_of(scope, m.map.chunk(i))];
-    index_t equal = 0;
-    if (at.splits_ties()) for_each_key(i, [&](std::uint32_t key) { equal += key == at.key; });
-    m.ties[i] = equal;
-  });
-  for (index_t u = 0; u < m.map.units(scope); ++u) {
-    const select_unit unit = m.map.unit(scope, u);
-    index_t before = 0;
-    for (index_t i = unit.first_chunk; i < unit.last_chunk; ++i) {
-      const index_t own = m.ties[i];
-      m.ties[i] = before;
-      before += own;
-    }
-  }
-}
 
 }  // namespace rota::cpu::detail

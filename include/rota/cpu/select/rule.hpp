@@ -10,17 +10,23 @@ namespace rota::cpu::detail {
 /// A budget with its parameters, types erased: the selection code exists once, not once for each
 /// pair of selectors.
 struct budget_rule {
-  enum class kind { everything, count, threshold };
+  enum class kind { everything, count, threshold, row };
 
   kind how = kind::everything;
   budget_scope scope = budget_scope::head;
   std::uint32_t key = 0;  ///< threshold
-  index_t (*count_of)(const void* params, index_t items) = nullptr;
+  index_t (*count_of)(const void* params, index_t items, const layer_place& at) = nullptr;
+  index_t (*floor_of)(const void* params, index_t count, index_t rows) = nullptr;
+  int (*row_count_of)(const void* params, const float* descending, int n) = nullptr;
   const void* params = nullptr;
 
   bool selects() const { return how != kind::everything; }
   bool counts() const { return how == kind::count; }
-  index_t count(index_t items) const { return count_of(params, items); }
+  /// Whether each token's groups are decided alone.
+  bool by_row() const { return how == kind::row || (counts() && scope == budget_scope::row); }
+  bool has_floor() const { return floor_of != nullptr; }
+  index_t count(index_t items, const layer_place& at) const { return count_of(params, items, at); }
+  index_t floor(index_t count, index_t rows) const { return floor_of(params, count, rows); }
 };
 
 /// Checks the budget of a selector and erases its type. `params` must outlive the rule. A budget
@@ -30,13 +36,23 @@ status make_rule(const typename Selector::params& params, [[maybe_unused]] const
                  budget_rule& rule) {
   if constexpr (Selector::selects) {
     using Budget = typename Selector::budget;
+    using values = typename Budget::params;
     if (status s = Budget::check(params.budget); !s) return {s.code, argument};
+    rule.params = &params.budget;
     if constexpr (counting_budget<Budget>) {
       rule.how = budget_rule::kind::count;
       rule.scope = Budget::scope;
-      rule.params = &params.budget;
-      rule.count_of = [](const void* p, index_t items) -> index_t {
-        return Budget::count(*static_cast<const typename Budget::params*>(p), items);
+      rule.count_of = [](const void* p, index_t items, const layer_place& at) -> index_t {
+        return budget_count<Budget>(*static_cast<const values*>(p), items, at);
+      };
+      if constexpr (floored_budget<Budget>)
+        rule.floor_of = [](const void* p, index_t count, index_t rows) -> index_t {
+          return Budget::floor(*static_cast<const values*>(p), count, rows);
+        };
+    } else if constexpr (row_budget<Budget>) {
+      rule.how = budget_rule::kind::row;
+      rule.row_count_of = [](const void* p, const float* descending, int n) {
+        return Budget::row_count(*static_cast<const values*>(p), descending, n);
       };
     } else {
       rule.how = budget_rule::kind::threshold;
