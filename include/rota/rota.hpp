@@ -22,6 +22,8 @@
 #include <rota/fill/mean.hpp>
 #include <rota/fill/zero.hpp>
 #include <rota/score/attention_mass.hpp>
+#include <rota/score/attention_mass_wo.hpp>
+#include <rota/score/critical.hpp>
 #include <rota/score/expected_attention.hpp>
 #include <rota/score/key_diff.hpp>
 #include <rota/score/key_norm.hpp>
@@ -33,6 +35,7 @@
 #include <rota/score/tova.hpp>
 #include <rota/score/value_norm.hpp>
 #include <rota/score/window_sink.hpp>
+#include <rota/score/wo_norm.hpp>
 #include <rota/store/any_store.hpp>
 #include <rota/store/byte_budget.hpp>
 #include <rota/store/layouts.hpp>

@@ -107,6 +107,36 @@ def streaming_llm(g, sink):
     return np.tile(((position < sink) | (position >= sink + dropped)).astype(float), (g["shape"][3], 1))
 
 
+def rotated(g):
+    """Queries after RoPE at their own positions."""
+    q, f = g["queries_pre_rope"], g["inv_freq"]
+    angle = np.arange(q.shape[1])[:, None] * f[None]
+    half = f.shape[0]
+    a, b = q[..., :half], q[..., half:]
+    scale = g["attention_scaling"][0]
+    return scale * np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], -1)
+
+
+def observed_attention(g):
+    n, d, q_heads, kv_heads = g["shape"]
+    keys = np.repeat(g["keys"], q_heads // kv_heads, 0)
+    z = rotated(g) @ keys.transpose(0, 2, 1) / np.sqrt(d)
+    z[:, np.triu(np.ones((n, n), bool), 1)] = -np.inf
+    seen = softmax(z).sum(1) / np.arange(n, 0, -1)
+    return seen.reshape(kv_heads, -1, n).mean(1)
+
+
+def critical(g, base, keep, share, epsilon):
+    n, d, q_heads, kv_heads = g["shape"]
+    weights = g["o_proj"].reshape(-1, q_heads, d)
+    values = np.repeat(g["values"], q_heads // kv_heads, 0)
+    norms = np.abs(np.einsum("rhd,hnd->hnr", weights, values)).sum(-1).reshape(kv_heads, -1, n).mean(1)
+    s = (base + epsilon) * norms
+    best = np.argsort(-base, -1)[:, : max(1, int(keep * share))]
+    np.put_along_axis(s, best, np.finfo(np.float32).max, -1)
+    return s
+
+
 def check_scores(path):
     g = load_file(path)
     stored = dict(g)
@@ -122,6 +152,9 @@ def check_scores(path):
         mine = {"expected_attention": lambda: expected_attention(g, *p), "key_diff": lambda: key_diff(g),
                 "key_norm": lambda: -np.linalg.norm(g["keys"], axis=-1), "tova": lambda: tova(g),
                 "snapkv": lambda: snapkv(g, *p), "lagkv": lambda: lagkv(g, *p, False),
+                "observed_attention": lambda: observed_attention(g),
+                "critical": lambda: critical(g, -np.linalg.norm(g["keys"], axis=-1) if key == "critical.key_norm"
+                                             else expected_attention(g, 512, 4, True, False, 0), *p),
                 "lagkv_raw": lambda: lagkv(g, *p, True), "streaming_llm": lambda: streaming_llm(g, *p)}[name]()
         theirs = g[key + ".scores"]
         assert theirs.shape == mine.shape == (kv_heads, n), key
@@ -129,12 +162,16 @@ def check_scores(path):
         sink = int(p[1]) if name == "expected_attention" else 0
         real = theirs[:, sink:] if sink else theirs[:, : n - int(p[0])] if name == "snapkv" else (
             theirs[:, :-1] if name == "tova" else theirs)
+        if name == "critical":  # the first stage's are all the largest float
+            first = theirs == np.finfo(np.float32).max
+            assert (first == (mine == np.finfo(np.float32).max)).all(), key
+            mine, theirs, real = (np.where(first, 0, x) for x in (mine, theirs, theirs))
         error = np.abs(mine - theirs).max() / np.abs(real).max()
         worst = max(worst, error)
         assert error <= TOLERANCE, f"{path.name} {key}: {error}"
         kept = g[key + ".kept"]
         assert kept.shape == (kv_heads, max(1, int(n * 0.5))) and (np.diff(kept) > 0).all(), key
-        for row, s in zip(kept, theirs):  # a top-k set: no score outside above one inside
+        for row, s in zip(kept, g[key + ".scores"]):  # a top-k set: no score outside above one inside
             assert s[row].min() >= np.delete(s, row).max(), key
         if key + ".mu" in g:
             q, r = g["queries_pre_rope"][:, int(p[1]) :], mean_rotation(g, n, int(p[0]))

@@ -133,9 +133,15 @@ def make(name, case, seed):
     put("lagkv_raw", kvpress.LagKVPress(compression_ratio=RATIO, n_sink=4, lag_size=case["lag"], cross_scoring=True),
         (4, case["lag"]))
     put("streaming_llm", kvpress.StreamingLLMPress(compression_ratio=RATIO, n_sink=4), (4,))
+    put("observed_attention", kvpress.ObservedAttentionPress(compression_ratio=RATIO))
+    # (kept by the budget, share of the first stage, epsilon)
+    for base, press in (("key_norm", kvpress.KnormPress(compression_ratio=RATIO)),
+                        ("expected", kvpress.ExpectedAttentionPress(compression_ratio=RATIO, use_vnorm=False))):
+        critical = kvpress.CriticalKVPress(press, epsilon=1e-2 if base == "expected" else 1e-4)
+        put(f"critical.{base}", critical, (int((1 - RATIO) * n), critical.first_stage_ratio, critical.epsilon))
 
     rotary = model.model.rotary_emb
-    out.update(keys=seen["keys"][0], values=seen["values"][0],
+    out.update(keys=seen["keys"][0], values=seen["values"][0], o_proj=model.model.layers[0].self_attn.o_proj.weight,
                queries_pre_rope=get_prerope_query_states(seen["module"], seen["hidden"])[0],
                inv_freq=rotary.inv_freq.float(), attention_scaling=torch.tensor([float(rotary.attention_scaling)]),
                rope_theta=torch.tensor([10000.0]),

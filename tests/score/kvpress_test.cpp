@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <string>
 
 #include <doctest/doctest.h>
 
+#include <rota/score/critical.hpp>
 #include <rota/score/key_diff.hpp>
 #include <rota/score/lag_kv.hpp>
+#include <rota/score/observed_attention.hpp>
 #include <rota/score/query_statistics.hpp>
 #include <rota/score/reference.hpp>
 #include <rota/score/snapkv.hpp>
@@ -33,7 +36,8 @@ struct golden_layer {
   aligned_memory statistics_memory;
   query_statistics statistics;
   std::vector<float> rotated;  ///< queries after RoPE, [n, q_heads, d]
-  context<f32, window_queries, query_moments, rope_frequencies> c;
+  std::vector<float> o_proj;
+  context<f32, window_queries, query_moments, rope_frequencies, output_projection> c;
 
   explicit golden_layer(const std::string& name)
       : file("kvpress/" + name + ".safetensors"),
@@ -52,6 +56,9 @@ struct golden_layer {
     c.values = view<const float, 3>(values.data(), {n, kv_heads, d}, {d, n * d, 1});
     c.inverse_frequencies = view<const float, 1>(frequencies.data(), d / 2);
     c.scale = file.floats("attention_scaling")[0];
+    o_proj = file.floats("o_proj");
+    const auto hidden = static_cast<index_t>(o_proj.size()) / (q_heads * d);
+    c.weights = view<const float, 3>(o_proj.data(), hidden, q_heads, d);
   }
 
   void gather(index_t skip) {
@@ -197,5 +204,54 @@ TEST_CASE("LagKV equals kvpress, ranked and raw") {
       p.ranked = std::string(variant) == "lagkv";
       g.compare(variant, token_scores(lag_kv{}, p, g.c, 2), 0);
     }
+  }
+}
+
+TEST_CASE("observed attention equals kvpress") {
+  for (const char* name : files) {
+    golden_layer g(name);
+    CAPTURE(name);
+    g.ask(g.n);
+    g.compare("observed_attention", token_scores(observed_attention{}, {}, g.c, 2), 0);
+  }
+}
+
+namespace {
+
+/// The first stage's scores are the largest float, there and here: they must be the same tokens,
+/// and would hide all others.
+void compare_critical(const golden_layer& g, const std::string& variant, std::vector<float> got) {
+  std::vector<float> theirs = g.file.floats(variant + ".scores");
+  g.compare_kept(variant, got, theirs);
+  constexpr float first = std::numeric_limits<float>::max();
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CHECK((got[i] == first) == (theirs[i] == first));
+    if (theirs[i] == first) got[i] = theirs[i] = 0;
+  }
+  CHECK(relative_difference(got, theirs) < 1e-4);
+}
+
+template <class Params>
+void set_stages(Params& p, const std::vector<float>& theirs) {
+  p.keep = static_cast<index_t>(theirs[0]);
+  p.first_share = double{theirs[1]};
+  p.epsilon = theirs[2];
+}
+
+}  // namespace
+
+TEST_CASE("CriticalKV equals kvpress, over key norm and Expected Attention") {
+  for (const char* name : files) {
+    golden_layer g(name);
+    CAPTURE(name);
+    critical<key_norm>::params norms;
+    set_stages(norms, g.file.floats("critical.key_norm.params"));
+    compare_critical(g, "critical.key_norm", token_scores(critical<key_norm>{}, norms, g.c, 2));
+    critical<expected_attention>::params expected;
+    expected.base.use_value_norm = false;
+    set_stages(expected, g.file.floats("critical.expected.params"));
+    g.gather(expected.base.sinks);
+    compare_critical(g, "critical.expected",
+                     token_scores(critical<expected_attention>{}, expected, g.c, 2));
   }
 }

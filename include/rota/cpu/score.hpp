@@ -2,11 +2,13 @@
 
 #include <rota/cpu/score/attention_mass.hpp>
 #include <rota/cpu/score/attention_tokens.hpp>
+#include <rota/cpu/score/critical.hpp>
 #include <rota/cpu/score/expected_attention.hpp>
 #include <rota/cpu/score/lag_kv.hpp>
 #include <rota/cpu/score/pointwise.hpp>
 #include <rota/cpu/score/predictor.hpp>
 #include <rota/cpu/score/reduced.hpp>
+#include <rota/cpu/score/wo_norm.hpp>
 #include <rota/policy/diagnostics.hpp>
 
 namespace rota::cpu {

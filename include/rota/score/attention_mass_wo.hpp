@@ -1,0 +1,16 @@
+#pragma once
+
+#include <rota/score/attention_mass.hpp>
+#include <rota/score/output_projection.hpp>
+
+namespace rota {
+
+/// attention_mass with the norm of the slice taken behind the output projection (wo_norm).
+struct attention_mass_wo {
+  using policy_kind = group_scorer_tag;
+  using form = whole_head;
+  using needs = rota::needs<window_queries, output_gram>;
+  using params = attention_mass::params;
+};
+
+}  // namespace rota
