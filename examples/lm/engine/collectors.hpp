@@ -1,6 +1,7 @@
 // Observers that gather what compression policies ask of a prefill.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -21,10 +22,13 @@ class query_window {
 
   void on_layer(const layer_trace& t) {
     std::vector<float>& kept = kept_.at(t.layer);
-    const std::span<const float> fresh = values(t.q);
-    kept.insert(kept.end(), fresh.begin(), fresh.end());
     const std::size_t limit = window_ * width_;
-    if (kept.size() > limit) kept.erase(kept.begin(), kept.end() - static_cast<long>(limit));
+    // The last rows alone: a prefill has thousands.
+    std::span<const float> fresh = values(t.q);
+    if (fresh.size() > limit) fresh = fresh.last(limit);
+    const std::size_t old = std::min(kept.size(), limit - fresh.size());
+    kept.erase(kept.begin(), kept.end() - static_cast<std::ptrdiff_t>(old));
+    kept.insert(kept.end(), fresh.begin(), fresh.end());
   }
 
   /// Tokens held for this layer: W, or all that were seen if fewer.

@@ -106,28 +106,41 @@ class query_statistics {
     const auto all = static_cast<float>(count_ + n);
     const float weight = static_cast<float>(n) * (static_cast<float>(count_) / all);
     for (index_t i = 0; i < d; ++i) shift_[i] -= mean[i];  // from the old mean to the block's
-    for (index_t i = 0; i < d; ++i) add_scatter(scatter_.row(h, i), n, i, weight * shift_[i]);
+    for (index_t i = 0; i < d; i += tile_rows) add_scatter(h, n, i, weight);
     for (index_t i = 0; i < d; ++i) mean[i] += shift_[i] * (static_cast<float>(n) / all);
   }
 
-  /// Row i of a head's scatter: the block's own, sixteen columns in registers at a time, and the
-  /// distance between the means.
-  void add_scatter(float* out, index_t n, index_t i, float between) const {
-    constexpr index_t lanes = 16;
-    const index_t d = mean_.extent[1];
-    for (index_t first = 0; first < d; first += lanes) {
-      const index_t width = std::min(lanes, d - first);
-      float sum[lanes] = {};
-      for (index_t t = 0; t < n; ++t) {
-        const float* const row = rows_ + t * d;
-        if (width == lanes)
-          for (index_t l = 0; l < lanes; ++l) sum[l] += row[i] * row[first + l];
-        else
-          for (index_t l = 0; l < width; ++l) sum[l] += row[i] * row[first + l];
+  /// Rows first_row .. of a head's scatter: the block's own, a tile of sums in registers at a time,
+  /// and the distance between the means.
+  void add_scatter(index_t h, index_t n, index_t first_row, float weight) const {
+    const index_t d = mean_.extent[1], rows = std::min(tile_rows, d - first_row);
+    for (index_t first = 0; first < d; first += tile_columns) {
+      const index_t width = std::min(tile_columns, d - first);
+      float sum[tile_rows][tile_columns] = {};
+      if (rows == tile_rows && width == tile_columns)
+        sum_tile(n, first_row, first, tile_rows, tile_columns, sum);
+      else
+        sum_tile(n, first_row, first, rows, width, sum);
+      for (index_t r = 0; r < rows; ++r) {
+        float* const out = scatter_.row(h, first_row + r) + first;
+        const float between = weight * shift_[first_row + r];
+        for (index_t l = 0; l < width; ++l) out[l] += sum[r][l] + between * shift_[first + l];
       }
-      for (index_t l = 0; l < width; ++l) out[first + l] += sum[l] + between * shift_[first + l];
     }
   }
+
+  /// Sums of products of columns of the centred block. Inlined where rows and width are constants,
+  /// so that the sums of a full tile stay in registers.
+  [[gnu::always_inline]] void sum_tile(index_t n, index_t first_row, index_t first, index_t rows,
+                                       index_t width, float (*sum)[16]) const {
+    for (index_t t = 0; t < n; ++t) {
+      const float* const row = rows_ + t * mean_.extent[1];
+      for (index_t r = 0; r < rows; ++r)
+        for (index_t l = 0; l < width; ++l) sum[r][l] += row[first_row + r] * row[first + l];
+    }
+  }
+
+  static constexpr index_t tile_rows = 8, tile_columns = 16;
 
   view<float, 2> mean_;
   view<float, 3> scatter_;  ///< sums of products of deviations from the mean
