@@ -14,7 +14,7 @@ nvcc := $(shell command -v nvcc)
 asan := $(shell echo 'int main() {}' | clang++ -fsanitize=address,undefined -x c++ - -o /dev/null \
           2>/dev/null && echo asan-clang || echo asan)
 
-.PHONY: test test-all demo bench format format-check tidy clean help
+.PHONY: test test-all demo results-query-aware bench format format-check tidy clean help
 
 test: ## build and test: release, then address and undefined-behaviour sanitizers
 	@scripts/setup.sh
@@ -31,6 +31,14 @@ demo: ## compress the small model's cache and compare methods; writes build/demo
 	@cmake --build --preset release --parallel $(JOBS) --target examples_lm_evaluate
 	@mkdir -p build/demo
 	build/release/examples/lm/evaluate --demo --out build/demo
+
+results-query-aware: ## every method at every budget, 500 to 5,000 samples a cell; may be stopped and goes on; writes docs/results
+	@scripts/setup.sh
+	@cmake --preset release
+	@cmake --build --preset release --parallel $(JOBS) --target examples_lm_results_query_aware
+	build/release/examples/lm/results_query_aware --model examples/lm/checkpoints/rota-synth \
+	  --predictor examples/lm/checkpoints/rota-synth/predictor.safetensors \
+	  --journal build/results/query_aware --out docs/results
 
 bench: ## run the benchmarks; writes build/bench/results.json
 	@scripts/setup.sh

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <rota/policy/slice_heads.hpp>
 #include <rota/score/output_reference.hpp>
 
 #include "support/scored_layer.hpp"
@@ -148,4 +149,27 @@ TEST_CASE("bad projections are refused by name, nothing written") {
         errc::bad_shape);
   CHECK(make_output_gram(l.c.weights, view<float, 4>(l.gram.data(), 3, 2, 8, 8)) ==
         errc::heads_not_divisible);
+}
+
+TEST_CASE("a re-routed store is scored head by head by its own part of the projection") {
+  random_source rng(5);
+  const projected_layer<bf16> l(rng, 40, 2, 2, 2, 12);
+  const auto whole = token_scores(critical<key_norm>{}, {}, l.c);
+  const auto slices = group_scores(wo_norm{}, {}, l.c, 8);
+  for (index_t h = 0; h < 2; ++h) {
+    auto one = l.c;
+    REQUIRE(check_heads(static_cast<const output_projection&>(l.c), 2).ok());
+    REQUIRE(check_heads(static_cast<const output_gram&>(l.c), 2).ok());
+    slice_heads(static_cast<const output_projection&>(l.c), h, 2, one);
+    slice_heads(static_cast<const output_gram&>(l.c), h, 2, one);
+    one.keys.data += h * one.keys.stride[1];
+    one.values.data += h * one.values.stride[1];
+    one.keys.extent[1] = one.values.extent[1] = 1;
+    const auto mine = token_scores(critical<key_norm>{}, {}, one);
+    CHECK(mine == std::vector<float>(whole.begin() + h * 40, whole.begin() + (h + 1) * 40));
+    const auto my_slices = group_scores(wo_norm{}, {}, one, 8);
+    CHECK(my_slices == std::vector<float>(slices.begin() + h * 80, slices.begin() + (h + 1) * 80));
+  }
+  CHECK(check_heads(static_cast<const output_projection&>(l.c), 3) == errc::heads_not_divisible);
+  CHECK(check_heads(static_cast<const output_gram&>(l.c), 3) == errc::bad_shape);
 }

@@ -67,7 +67,7 @@ inline constexpr std::string_view usage =
     "  [--methods "
     "dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET[@RHO]]]\n"
     "  [--token-scorer NAME] [--token-budget NAME] [--group-scorer NAME] [--group-budget NAME]\n"
-    "  [--predictor FILE] [--fallback SCORER:BUDGET+SCORER:BUDGET]\n"
+    "  [--predictor FILE: methods may name it] [--fallback SCORER:BUDGET+SCORER:BUDGET]\n"
     "  [--budgets 0.75,0.5,0.375,0.25] [--every-token-budgets 0.75,0.5625] [--rho 0.5]\n"
     "  [--fill zero|mean] [--group-width 8|16] [--samples 200] [--seed 1] [--context 1024]\n"
     "  [--sinks 4] [--window 16] [--protocol seen|unseen] [--threads 2]\n"
@@ -130,12 +130,15 @@ inline void read_lists(const arguments& given, options& o) {
        split(text_or(given, "tasks", "perplexity,needle,vartrack,choice"), "--tasks")) {
     o.tasks.push_back(value_of(task_names, name, "--tasks"));
   }
+  const char* const usual = "dense,token_only,subtoken_only,token_x_subtoken";
+  const char* const with_predictor =
+      "dense,token_only,subtoken_only,token_x_subtoken,"
+      "predictor:keep_ratio+value_norm:fixed_k@0.75";
   const std::string methods =
-      text_or(given, "methods", "dense,token_only,subtoken_only,token_x_subtoken");
+      text_or(given, "methods", o.predictor.empty() ? usual : with_predictor);
   for (const std::string& name : split(methods, "--methods")) {
     o.methods.push_back(parse_method(name, o.tokens, o.groups, o.every_token_groups, "--methods"));
   }
-  if (given.has("predictor")) o.predictor = given.text("predictor");
   if (given.has("fallback")) o.fallback = parse_fallback(given.text("fallback"));
   for (const method& m : o.methods) {
     if (m.uses_predictor() && o.predictor.empty()) {
@@ -187,6 +190,8 @@ inline options parse_options(int argc, const char* const* argv) {
   o.model = o.demo && !given.has("model") ? own : given.text("model");
   o.out = detail::text_or(given, "out", o.demo ? "build/demo" : "");
   if (given.has("json")) o.json = given.text("json");
+  if (given.has("predictor")) o.predictor = given.text("predictor");
+  if (o.demo && o.model == own && o.predictor.empty()) o.predictor = own + "/predictor.safetensors";
   detail::read_selectors(given, o);
   detail::read_lists(given, o);
   detail::read_numbers(given, o);

@@ -30,6 +30,29 @@ void for_each_range(const output_gram& part, F&& f) {
   f(range_of(part.gram));
 }
 
+inline status check_heads(const output_projection& part, index_t kv_heads) {
+  if (part.weights.extent[1] % kv_heads != 0) return {errc::heads_not_divisible, "weights"};
+  return {};
+}
+inline status check_heads(const output_gram& part, index_t kv_heads) {
+  if (part.gram.extent[0] != kv_heads) return {errc::bad_shape, "gram"};
+  return {};
+}
+
+inline void slice_heads(const output_projection& all, index_t h, index_t kv_heads,
+                        output_projection& one) {
+  one = all;
+  const index_t group = all.weights.extent[1] / kv_heads;
+  one.weights.extent[1] = group;
+  if (all.weights.data != nullptr)
+    one.weights.data = &all.weights.data[h * group * all.weights.stride[1]];
+}
+inline void slice_heads(const output_gram& all, index_t h, index_t, output_gram& one) {
+  one = all;
+  one.gram.extent[0] = 1;
+  if (all.gram.data != nullptr) one.gram.data = &all.gram.data[h * all.gram.stride[0]];
+}
+
 /// Makes the Gram matrices of a layer's W_O, once when a model is loaded: out [kv_heads, S, width,
 /// width], S * width = d_v. Sums in double. Errors: bad_shape, null_view, bad_stride,
 /// heads_not_divisible, overlapping_memory.
