@@ -1,0 +1,185 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <Eigen/Core>
+#include <benchmark/benchmark.h>
+
+#include <rota/cpu/cpu.hpp>
+#include <rota/rota.hpp>
+
+#include "fixture.hpp"
+
+// What compressing one layer costs beside the prefill of that layer, on the shape of a 7B model:
+// hidden 4096, 32 query heads on 8 kv heads of 128, MLP 14336, 8192 tokens. Lines compression/...:
+// share_of_prefill is the step's time over that of the layer's seven matrix products, measured in
+// the same process on the same threads. The prefill's attention and norms are not counted, so the
+// true shares are smaller.
+
+namespace {
+
+using namespace rota_bench;
+using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+constexpr index_t hidden = 4096, q_heads = 32, kv_heads = 8, d = 128, mlp = 14336, tokens = 8192;
+constexpr int width = 16;
+constexpr index_t query_tokens = 16, rank = 32, groups = d / width;
+
+matrix random_matrix(index_t rows, index_t columns, std::uint64_t seed) {
+  noise rng(seed);
+  matrix m(rows, columns);
+  const float unit = 1 / std::sqrt(static_cast<float>(columns));
+  for (index_t i = 0; i < m.size(); ++i) m.data()[i] = unit * rng.value();
+  return m;
+}
+
+/// Seconds of the layer's matrix products over all tokens, in blocks of tokens side by side.
+double prefill_seconds(const rota::cpu::backend& b) {
+  constexpr index_t block = 512;
+  const matrix qkv = random_matrix((q_heads + 2 * kv_heads) * d, hidden, 1);
+  const matrix o = random_matrix(hidden, q_heads * d, 2);
+  const matrix gate_up = random_matrix(2 * mlp, hidden, 3), down = random_matrix(hidden, mlp, 4);
+  const matrix x = random_matrix(block, hidden, 5);
+  std::vector<float> sink(static_cast<std::size_t>(tokens / block));
+  const double start = now();
+  rota::cpu::parallel_for(b, tokens / block, [&](index_t i, int) {
+    const matrix projected = x * qkv.transpose();
+    const matrix mixed = projected.leftCols(q_heads * d) * o.transpose();
+    const matrix wide = mixed * gate_up.transpose();
+    const matrix out = wide.leftCols(mlp) * down.transpose();
+    sink[static_cast<std::size_t>(i)] = out(0, 0) + projected(0, qkv.rows() - 1);
+  });
+  const double seconds = now() - start;
+  benchmark::DoNotOptimize(sink.data());
+  return seconds;
+}
+
+double prefill_on(int threads) {
+  static double known[3] = {};
+  double& seconds = known[threads];
+  if (seconds == 0) {
+    rota::cpu::thread_pool pool(threads);
+    seconds = prefill_seconds(pool.get_backend());
+    std::fprintf(stderr, "compression: matrix products of the layer on %d threads: %.1f s\n",
+                 threads, seconds);
+  }
+  return seconds;
+}
+
+/// Everything that a scorer may ask for.
+struct layer {
+  dense_kv<rota::bf16> kv{{kv_heads, q_heads / kv_heads, tokens, d}};
+  matrix states = random_matrix(tokens, hidden, 6), queries = random_matrix(64, q_heads*d, 7);
+  matrix mean = random_matrix(q_heads, d, 8), covariance = random_matrix(q_heads, d*d, 9);
+  matrix linear = random_matrix(kv_heads * groups, hidden, 10), bias = random_matrix(1, 64, 11);
+  matrix token_factor = random_matrix(rank, hidden, 12), query_factor = token_factor;
+  matrix mix = random_matrix(kv_heads, rank, 13);
+  std::vector<float> frequencies = std::vector<float>(d / 2, 0.1f);
+  rota::context<rota::bf16, rota::window_queries, rota::query_moments, rota::rope_frequencies,
+                rota::split_states, rota::query_states, rota::linear_relevance,
+                rota::bilinear_relevance>
+      c;
+
+  layer() {
+    const auto plain = kv.context();
+    c.keys = plain.keys;
+    c.values = plain.values;
+    c.queries = rota::view<const float, 3>(queries.data(), 64, q_heads, d);
+    c.rota::query_moments::mean = rota::view<const float, 2>(mean.data(), q_heads, d);
+    c.covariance = rota::view<const float, 3>(covariance.data(), q_heads, d, d);
+    c.inverse_frequencies = rota::view<const float, 1>(frequencies.data(), d / 2);
+    c.hidden = view_of(states);
+    c.query_hidden = rota::view<const float, 2>(states.data(), query_tokens, hidden);
+    c.linear = view_of(linear);
+    c.bias = rota::view<const float, 1>(bias.data(), kv_heads * groups);
+    c.token_factor = view_of(token_factor);
+    c.query_factor = view_of(query_factor);
+    c.mix = view_of(mix);
+  }
+  static rota::view<const float, 2> view_of(const matrix& m) {
+    return rota::view<const float, 2>(m.data(), m.rows(), m.cols());
+  }
+};
+
+const layer& the_layer() {
+  static const layer l;
+  return l;
+}
+
+void must(const rota::status& s) {
+  if (s) return;
+  std::fprintf(stderr, "compression: %s: %s\n", s.argument, s.what());
+  std::abort();
+}
+
+/// Scores, selects and packs the layer, each timed.
+template <class Tokens, class Groups>
+void compress(benchmark::State& state, int threads) {
+  using op = rota::attention<rota::tokens<Tokens, rota::keep_ratio>,
+                             rota::groups<Groups, rota::keep_ratio>,
+                             rota::packed<rota::bf16, width>, rota::mean_fill>;
+  const auto& c = the_layer().c;
+  rota::cpu::thread_pool pool(threads);
+  const rota::cpu::backend b = pool.get_backend();
+  typename op::params p;
+  p.protect = {.sinks = 4, .window = query_tokens};
+  p.tokens.budget.ratio = p.groups.budget.ratio = 0.5;
+  const rota::select_problem problem = op::problem_of(c, p);
+  const std::size_t bytes =
+      std::max({op::score_workspace_bytes(b, c, p), op::select_workspace_bytes(b, {&problem, 1}),
+                op::pack_workspace_bytes(b, c, p)});
+  const big_memory ws(bytes + 64), memory(static_cast<std::size_t>(op::max_store_bytes(c, p)));
+  const rota::workspace scratch{ws.data(), ws.size()};
+  std::vector<float> token_scores(kv_heads * tokens), group_scores(kv_heads * tokens * groups);
+  random_kept kept({kv_heads, q_heads / kv_heads, tokens, d}, groups, 0, 0);
+  rota::layer_scores scores;
+  scores.tokens = rota::view<float, 2>(token_scores.data(), kv_heads, tokens);
+  scores.groups = rota::view<float, 3>(group_scores.data(), kv_heads, tokens, groups);
+  double scoring = 0, selecting = 0, packing = 0;
+  for (auto _ : state) {
+    const double start = now();
+    must(op::score(b, c, p, scores, scratch));
+    const double scored = now();
+    must(op::select(b, {&problem, 1}, p, {&scores, 1}, {&kept.kept, 1}, scratch));
+    const double selected = now();
+    typename op::store_type store{memory.data(), static_cast<index_t>(memory.size())};
+    must(op::pack(b, c, kept.kept, p, store, scratch));
+    const double packed = now();
+    scoring += scored - start;
+    selecting += selected - scored;
+    packing += packed - selected;
+    state.SetIterationTime(packed - start);
+  }
+  const double prefill = prefill_on(threads) * static_cast<double>(state.iterations());
+  state.counters["score_share"] = scoring / prefill;
+  state.counters["select_share"] = selecting / prefill;
+  state.counters["pack_share"] = packing / prefill;
+  state.counters["share_of_prefill"] = (scoring + selecting + packing) / prefill;
+}
+
+template <class Tokens, class Groups>
+void add_lines(const char* name) {
+  for (const int threads : {1, 2}) {
+    const std::string line =
+        "compression/" + std::string(name) + "/threads:" + std::to_string(threads);
+    benchmark::RegisterBenchmark(
+        line.c_str(), [=](benchmark::State& state) { compress<Tokens, Groups>(state, threads); })
+        ->UseManualTime()
+        ->Iterations(5)
+        ->Unit(benchmark::kMillisecond);
+  }
+}
+
+[[maybe_unused]] const bool registered = [] {
+  add_lines<rota::expected_attention, rota::value_norm>("expected_attention+value_norm");
+  add_lines<rota::snapkv, rota::value_norm>("snapkv+value_norm");
+  add_lines<rota::key_diff, rota::value_norm>("key_diff+value_norm");
+  add_lines<rota::token_predictor<>, rota::value_norm>("predictor+value_norm");
+  add_lines<rota::token_predictor<>, rota::predictor<>>("predictor+predictor");
+  return true;
+}();
+
+}  // namespace
