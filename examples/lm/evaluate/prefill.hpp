@@ -47,20 +47,29 @@ class prefilled {
   prefilled(const prefilled&) = delete;
   prefilled& operator=(const prefilled&) = delete;
 
-  /// The question's tokens are the window, whole and the judges of the rest, where they are there.
-  /// A token that was taken back still judges by its query: queries move up by one against the
-  /// tokens, so that each sees those before it but not itself.
-  compressor make_compressor(const options& o) const {
-    std::vector<layer_context> contexts;
+  /// What the scorers see of each layer. A token that was taken back still judges by its query:
+  /// queries move up by one against the tokens, so that each sees those before it but not itself.
+  std::vector<layer_context> contexts() const {
+    std::vector<layer_context> out;
     for (const auto& s : scoring_) {
-      contexts.push_back(s.get());
-      contexts.back().keys.extent[0] -= static_cast<rota::index_t>(taken_back_);
-      contexts.back().values.extent[0] -= static_cast<rota::index_t>(taken_back_);
+      out.push_back(s.get());
+      out.back().keys.extent[0] -= static_cast<rota::index_t>(taken_back_);
+      out.back().values.extent[0] -= static_cast<rota::index_t>(taken_back_);
     }
+    return out;
+  }
+
+  /// Tokens at the end that are kept whole: the question's, where they are there, and judge the
+  /// rest.
+  std::size_t protected_window() const { return window_ - taken_back_; }
+  /// [layers] of oracle scores; empty unless a method asks for them.
+  const std::vector<scored<3>>& oracle() const { return oracle_; }
+
+  compressor make_compressor(const options& o) const {
     const int width = group_width_of(o, dense_.config().head_dim);
     return compressor(
-        std::move(contexts),
-        {static_cast<rota::index_t>(o.sinks), static_cast<rota::index_t>(window_ - taken_back_)},
+        contexts(),
+        {static_cast<rota::index_t>(o.sinks), static_cast<rota::index_t>(protected_window())},
         {width, o.stand_in}, dense_.backend(), extras(o));
   }
 

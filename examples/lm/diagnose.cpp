@@ -1,0 +1,55 @@
+// diagnose --model DIR --methods ... --budgets ... [--predictor FILE] [--samples N] [--json FILE]
+//   [--out DIR]: what methods keep, layer by layer and head by head, beside an oracle's choice.
+// Takes the arguments of evaluate; docs/diagnostics.md says what the numbers mean.
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <string_view>
+
+#include "diagnose/report.hpp"
+
+namespace {
+
+using namespace rota_lm;
+
+void run(const eval::options& o) {
+  const model lm = model::load(o.model);
+  const tokenizer text = tokenizer::load(o.model);
+  eval::check_before(o, lm.config());
+  const std::optional<fitted_predictor> predictor = eval::find_predictor(o, lm);
+  const std::vector<diagnose::diagnosis> all =
+      diagnose::gatherer(o, lm, text, predictor ? &*predictor : nullptr).run();
+  eval::ordered_json document = eval::ordered_json::array();
+  std::cout << eval::protocol_line(o) << "\n\n";
+  for (const diagnose::diagnosis& d : all) {
+    if (d.too_small > 0) {
+      std::cout << d.row.title() << ": budget too small for " << d.too_small << " samples\n";
+    }
+    std::cout << diagnose::table_of(d) << '\n';
+    document.push_back(diagnose::json_of(d));
+  }
+  std::cout << diagnose::decile_table(all) << std::flush;
+  if (!std::cout) fail("the table", "cannot be written");
+  if (!o.json.empty()) eval::write_file(o.json, document.dump(1) + "\n");
+  if (o.out.empty()) return;
+  eval::write_file(o.out + "/diagnose.json", document.dump(1) + "\n");
+  eval::write_file(o.out + "/allocation.svg", diagnose::decile_svg(all));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+    std::cout << "the arguments of evaluate:\n" << eval::usage;
+    return 0;
+  }
+  try {
+    run(eval::parse_options(argc, argv));
+    return 0;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "diagnose: out of memory\n";
+  } catch (const std::exception& problem) {
+    std::cerr << "diagnose: " << problem.what() << '\n';
+  }
+  return 1;
+}
