@@ -12,6 +12,7 @@
 #include <rota/attend/attention.hpp>
 #include <rota/attend/merge.hpp>
 #include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/at_most.hpp>
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
 #include <rota/budget/keep_ratio.hpp>

@@ -187,7 +187,7 @@ struct attention {
     return pack(b, ctx, scratch.kept, p, store, scratch.inner);
   }
 
-  // --- append and attend ---------------------------------------------------------------------
+  // --- append and roll back ------------------------------------------------------------------
 
   /// Appends n tokens, k [n, kv_heads, d_k] and v [n, kv_heads, d_v], whole. tail_full: no room.
   template <class Backend, class From>
@@ -195,6 +195,14 @@ struct attention {
     using rows = view<const std::remove_const_t<From>, 3>;
     return seam::appending(b, store, rows(k), rows(v));
   }
+
+  /// Takes the last n tokens back: of a packed store as far as its tail reaches (tail_too_short).
+  template <class Backend>
+  static status roll_back(const Backend& b, store_type& store, index_t n) {
+    return seam::rolling_back(b, store, n);
+  }
+
+  // --- re-route: eviction while decoding -----------------------------------------------------
 
   /// Selects again among all that a packed store holds, tail included, and packs what is kept into
   /// `to`, which is other memory. Of `parts`, a context, only the extra parts are read; those that
@@ -210,6 +218,31 @@ struct attention {
                         const params& p, store_type& to, workspace ws) requires layout::selects {
     return seam::rerouting<attention>(b, from, parts, p, to, ws);
   }
+
+  /// The same under a cap: `to` weighs at most cap_bytes, index and (empty) tail included. Of the
+  /// tokens that the budget would keep, the best survive that fit. budget_too_small ("cap_bytes"):
+  /// not even the protected tokens fit. The workspace is enough for every store of this shape
+  /// within the cap: asked once, it serves a whole decoding.
+  template <class Backend, class Context>
+  static std::size_t reroute_within_workspace_bytes(const Backend& b, const store_type& from,
+                                                    const Context& parts, const params& p,
+                                                    index_t cap_bytes) requires layout::selects {
+    if constexpr (detail::require_eviction<token_selector>())
+      return seam::rerouting_within_bytes<attention>(b, from, parts, p, cap_bytes);
+    else
+      return 0;
+  }
+  template <class Backend, class Context>
+  static status reroute_within(const Backend& b, const store_type& from, const Context& parts,
+                               const params& p, index_t cap_bytes, store_type& to,
+                               workspace ws) requires layout::selects {
+    if constexpr (detail::require_eviction<token_selector>())
+      return seam::rerouting_within<attention>(b, from, parts, p, cap_bytes, to, ws);
+    else
+      return {errc::bad_parameter, "p"};
+  }
+
+  // --- attend --------------------------------------------------------------------------------
 
   template <class Backend>
   static std::size_t attend_workspace_bytes(const Backend& b,

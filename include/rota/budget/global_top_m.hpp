@@ -13,6 +13,7 @@ struct global_top_m {
   };
   static constexpr budget_scope scope = budget_scope::span;
 
+  static void describe(const params& p, fingerprint& f) { f.add("global_top_m").add(p.m); }
   static status check(const params& p) {
     if (p.m < 0) return {errc::bad_count, "m"};
     return {};

@@ -14,6 +14,7 @@ struct keep_ratio {
   };
   static constexpr budget_scope scope = budget_scope::head;
 
+  static void describe(const params& p, fingerprint& f) { f.add("keep_ratio").add(p.ratio); }
   static status check(const params& p) {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     return {};

@@ -2,6 +2,7 @@
 
 #include <concepts>
 
+#include <rota/core/fingerprint.hpp>
 #include <rota/policy/context.hpp>
 #include <rota/policy/refs.hpp>
 
@@ -92,5 +93,12 @@ concept threshold_budget = policy_of<B, budget_tag> && requires(const typename B
 
 template <class B>
 concept budget = counting_budget<B> || threshold_budget<B>;
+
+/// What a policy of any kind needs so that stores made with it can be saved: it adds its name and
+/// whatever its params hold (contents, never addresses) to the fingerprint.
+template <class P>
+concept described_policy = requires(const typename P::params& p, fingerprint& f) {
+  P::describe(p, f);
+};
 
 }  // namespace rota

@@ -15,6 +15,7 @@ struct attention_mass {
   struct params {
     float scale = 0;  ///< of the logits; 0 means 1 / sqrt(d_k)
   };
+  static void describe(const params& p, fingerprint& f) { f.add("attention_mass").add(p.scale); }
 };
 
 }  // namespace rota
