@@ -26,5 +26,8 @@
 #include <rota/score/window_sink.hpp>
 #include <rota/store/any_store.hpp>
 #include <rota/store/byte_budget.hpp>
+#include <rota/store/copy.hpp>
 #include <rota/store/layouts.hpp>
+#include <rota/store/save.hpp>
+#include <rota/store/save_any.hpp>
 #include <rota/store/verify.hpp>

@@ -11,6 +11,7 @@
 #include <rota/select/selectors.hpp>
 #include <rota/store/layouts.hpp>
 #include <rota/store/packed_size.hpp>
+#include <rota/store/save.hpp>
 
 namespace rota {
 
@@ -240,6 +241,36 @@ struct attention {
       return seam::rerouting_within<attention>(b, from, parts, p, cap_bytes, to, ws);
     else
       return {errc::bad_parameter, "p"};
+  }
+
+  // --- save and restore ----------------------------------------------------------------------
+
+  /// A number for the policies and all their parameters, protection included: what a saved store
+  /// was made by. The tail's capacity is not part of it.
+  static std::uint64_t fingerprint(const params& p) requires layout::selects {
+    if constexpr (!detail::require_described<fill>()) return 0;
+    rota::fingerprint f;
+    f.add("attention").add(p.protect.sinks).add(p.protect.window).add(p.drop_empty);
+    token_selector::describe(p.tokens, f);
+    group_selector::describe(p.groups, f);
+    layout::describe(p.store, f);
+    fill::describe({}, f);
+    return f.value();
+  }
+
+  /// Saves a store as the first saved_bytes(store) of `memory` (store/save.hpp): checksummed, with
+  /// the fingerprint of `p` and the engine's number for the model. Host memory.
+  static status save(const store_type& store, const params& p, std::uint64_t model,
+                     std::span<std::byte> memory) requires layout::selects {
+    return rota::save(store, {fingerprint(p), model}, memory);
+  }
+
+  /// Makes the store again in to.data, of restored_bytes<store_type>(saved, tail_capacity, bytes)
+  /// with the tail_capacity of p.store, if it was saved under the same `p` and `model`. Everything
+  /// is checked before anything is written.
+  static status restore(std::span<const std::byte> saved, const params& p, std::uint64_t model,
+                        store_type& to) requires layout::selects {
+    return rota::restore(saved, {fingerprint(p), model}, p.store.tail_capacity, to);
   }
 
   // --- attend --------------------------------------------------------------------------------
