@@ -13,6 +13,7 @@
 #include <rota/attend/fit_ratio.hpp>
 #include <rota/attend/merge.hpp>
 #include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/at_most.hpp>
 #include <rota/budget/entropy_span.hpp>
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
@@ -38,5 +39,8 @@
 #include <rota/score/wo_norm.hpp>
 #include <rota/store/any_store.hpp>
 #include <rota/store/byte_budget.hpp>
+#include <rota/store/copy.hpp>
 #include <rota/store/layouts.hpp>
+#include <rota/store/save.hpp>
+#include <rota/store/save_any.hpp>
 #include <rota/store/verify.hpp>

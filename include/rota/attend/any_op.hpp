@@ -120,6 +120,32 @@ class any_op {
     });
   }
 
+  /// The same under a cap; see attention::reroute_within().
+  template <class Backend, class Context>
+  std::size_t reroute_within_workspace_bytes(const Backend& b, const store_type& from,
+                                             const Context& parts, index_t cap_bytes) const {
+    return visit([&]<class Op>(const typename Op::params& p) -> std::size_t {
+      const auto* own = from.template get_if<typename Op::store_type>();
+      if (own == nullptr) return 0;
+      return Op::reroute_within_workspace_bytes(b, *own, parts, p, cap_bytes);
+    });
+  }
+  template <class Backend, class Context>
+  status reroute_within(const Backend& b, const store_type& from, const Context& parts,
+                        index_t cap_bytes, std::byte* memory, index_t bytes, store_type& store,
+                        workspace ws) const {
+    return visit([&]<class Op>(const typename Op::params& p) -> status {
+      const auto* own = from.template get_if<typename Op::store_type>();
+      if (own == nullptr) return {errc::bad_store, "from"};
+      typename Op::store_type made;
+      made.data = memory;
+      made.capacity_bytes = bytes;
+      const status s = Op::reroute_within(b, *own, parts, p, cap_bytes, made, ws);
+      if (s.ok()) store = made;
+      return s;
+    });
+  }
+
  private:
   std::variant<configured<Ops>...> which_;
 };
@@ -129,6 +155,12 @@ template <class Backend, kv_store... Stores, class From>
 status append(const Backend& b, any_store<Stores...>& store, view<From, 3> k, view<From, 3> v) {
   using rows = view<const std::remove_const_t<From>, 3>;
   return store.visit([&](auto& s) { return seam::appending(b, s, rows(k), rows(v)); });
+}
+
+/// Takes the last n tokens back from whichever store is there.
+template <class Backend, kv_store... Stores>
+status roll_back(const Backend& b, any_store<Stores...>& store, index_t n) {
+  return store.visit([&](auto& s) { return seam::rolling_back(b, s, n); });
 }
 
 /// Attention of one sequence over whichever store is there; shapes as in attend_item.

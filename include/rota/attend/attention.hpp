@@ -11,6 +11,7 @@
 #include <rota/select/selectors.hpp>
 #include <rota/store/layouts.hpp>
 #include <rota/store/packed_size.hpp>
+#include <rota/store/save.hpp>
 
 namespace rota {
 
@@ -204,7 +205,7 @@ struct attention {
     return pack(b, ctx, scratch.kept, p, store, scratch.inner);
   }
 
-  // --- append and attend ---------------------------------------------------------------------
+  // --- append and roll back ------------------------------------------------------------------
 
   /// Appends n tokens, k [n, kv_heads, d_k] and v [n, kv_heads, d_v], whole. tail_full: no room.
   template <class Backend, class From>
@@ -212,6 +213,14 @@ struct attention {
     using rows = view<const std::remove_const_t<From>, 3>;
     return seam::appending(b, store, rows(k), rows(v));
   }
+
+  /// Takes the last n tokens back: of a packed store as far as its tail reaches (tail_too_short).
+  template <class Backend>
+  static status roll_back(const Backend& b, store_type& store, index_t n) {
+    return seam::rolling_back(b, store, n);
+  }
+
+  // --- re-route: eviction while decoding -----------------------------------------------------
 
   /// Selects again among all that a packed store holds, tail included, and packs what is kept into
   /// `to`, which is other memory. Of `parts`, a context, only the extra parts are read; those that
@@ -227,6 +236,61 @@ struct attention {
                         const params& p, store_type& to, workspace ws) requires layout::selects {
     return seam::rerouting<attention>(b, from, parts, p, to, ws);
   }
+
+  /// The same under a cap: `to` weighs at most cap_bytes, index and (empty) tail included. Of the
+  /// tokens that the budget would keep, the best survive that fit. budget_too_small ("cap_bytes"):
+  /// not even the protected tokens fit. The workspace is enough for every store of this shape
+  /// within the cap: asked once, it serves a whole decoding.
+  template <class Backend, class Context>
+  static std::size_t reroute_within_workspace_bytes(const Backend& b, const store_type& from,
+                                                    const Context& parts, const params& p,
+                                                    index_t cap_bytes) requires layout::selects {
+    if constexpr (detail::require_eviction<token_selector>())
+      return seam::rerouting_within_bytes<attention>(b, from, parts, p, cap_bytes);
+    else
+      return 0;
+  }
+  template <class Backend, class Context>
+  static status reroute_within(const Backend& b, const store_type& from, const Context& parts,
+                               const params& p, index_t cap_bytes, store_type& to,
+                               workspace ws) requires layout::selects {
+    if constexpr (detail::require_eviction<token_selector>())
+      return seam::rerouting_within<attention>(b, from, parts, p, cap_bytes, to, ws);
+    else
+      return {errc::bad_parameter, "p"};
+  }
+
+  // --- save and restore ----------------------------------------------------------------------
+
+  /// A number for the policies and all their parameters, protection included: what a saved store
+  /// was made by. The tail's capacity is not part of it.
+  static std::uint64_t fingerprint(const params& p) requires layout::selects {
+    if constexpr (!detail::require_described<fill>()) return 0;
+    rota::fingerprint f;
+    f.add("attention").add(p.protect.sinks).add(p.protect.window).add(p.drop_empty);
+    token_selector::describe(p.tokens, f);
+    group_selector::describe(p.groups, f);
+    layout::describe(p.store, f);
+    fill::describe({}, f);
+    return f.value();
+  }
+
+  /// Saves a store as the first saved_bytes(store) of `memory` (store/save.hpp): checksummed, with
+  /// the fingerprint of `p` and the engine's number for the model. Host memory.
+  static status save(const store_type& store, const params& p, std::uint64_t model,
+                     std::span<std::byte> memory) requires layout::selects {
+    return rota::save(store, {fingerprint(p), model}, memory);
+  }
+
+  /// Makes the store again in to.data, of restored_bytes<store_type>(saved, tail_capacity, bytes)
+  /// with the tail_capacity of p.store, if it was saved under the same `p` and `model`. Everything
+  /// is checked before anything is written.
+  static status restore(std::span<const std::byte> saved, const params& p, std::uint64_t model,
+                        store_type& to) requires layout::selects {
+    return rota::restore(saved, {fingerprint(p), model}, p.store.tail_capacity, to);
+  }
+
+  // --- attend --------------------------------------------------------------------------------
 
   template <class Backend>
   static std::size_t attend_workspace_bytes(const Backend& b,

@@ -76,6 +76,11 @@ status appending(const B& b, Store& store, view<const From, 3> k, view<const Fro
   return append(b, store, k, v);
 }
 
+template <class B, class Store>
+status rolling_back(const B& b, Store& store, index_t n) {
+  return roll_back(b, store, n);
+}
+
 template <class Op, class B, class Store, class Context>
 std::size_t rerouting_bytes(const B& b, const Store& from, const Context& parts,
                             const typename Op::params& p) {
@@ -85,6 +90,17 @@ template <class Op, class B, class Store, class Context>
 status rerouting(const B& b, const Store& from, const Context& parts, const typename Op::params& p,
                  Store& to, workspace ws) {
   return reroute<Op>(b, from, parts, p, to, ws);
+}
+
+template <class Op, class B, class Store, class Context>
+std::size_t rerouting_within_bytes(const B& b, const Store& from, const Context& parts,
+                                   const typename Op::params& p, index_t cap_bytes) {
+  return reroute_within_workspace_bytes<Op>(b, from, parts, p, cap_bytes);
+}
+template <class Op, class B, class Store, class Context>
+status rerouting_within(const B& b, const Store& from, const Context& parts,
+                        const typename Op::params& p, index_t cap_bytes, Store& to, workspace ws) {
+  return reroute_within<Op>(b, from, parts, p, cap_bytes, to, ws);
 }
 
 template <class B, class Store>

@@ -13,6 +13,7 @@ struct adaptive_span {
     float tau = 0;  ///< not NaN; -infinity keeps all but NaN scores
   };
 
+  static void describe(const params& p, fingerprint& f) { f.add("adaptive_span").add(p.tau); }
   static status check(const params& p) {
     if (p.tau != p.tau) return {errc::bad_parameter, "tau"};
     return {};

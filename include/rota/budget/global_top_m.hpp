@@ -15,6 +15,9 @@ struct top_m {
   };
   static constexpr budget_scope scope = Scope;
 
+  static void describe(const params& p, fingerprint& f) {
+    f.add("top_m").add(static_cast<int>(Scope)).add(p.m);
+  }
   static status check(const params& p) {
     if (p.m < 0) return {errc::bad_count, "m"};
     return {};

@@ -15,6 +15,9 @@ struct keep_ratio_in {
   };
   static constexpr budget_scope scope = Scope;
 
+  static void describe(const params& p, fingerprint& f) {
+    f.add("keep_ratio").add(static_cast<int>(Scope)).add(p.ratio);
+  }
   static status check(const params& p) {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     return {};

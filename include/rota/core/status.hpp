@@ -25,6 +25,11 @@ enum class errc : std::uint8_t {
   bad_store,            ///< the memory does not hold a store of this type
   bad_selection,        ///< a selection is not ascending, in range, or within its masks
   bad_position,         ///< positions do not ascend
+  tail_too_short,       ///< fewer tokens in the tail than are to be taken back
+  damaged,              ///< saved bytes are incomplete or altered
+  other_version,        ///< saved by another version, or with the other byte order
+  other_policies,       ///< saved by other policies than are asked for
+  other_model,          ///< saved for another model than is asked for
 };
 
 /// One static sentence for each code.
@@ -66,6 +71,16 @@ constexpr const char* describe(errc code) {
       return "the selection is not ascending or out of range";
     case errc::bad_position:
       return "positions do not ascend";
+    case errc::tail_too_short:
+      return "only tokens of the unsealed tail can be taken back";
+    case errc::damaged:
+      return "the saved bytes are incomplete or altered";
+    case errc::other_version:
+      return "the saved bytes are of another version or byte order";
+    case errc::other_policies:
+      return "the saved bytes were made by other policies";
+    case errc::other_model:
+      return "the saved bytes were made for another model";
   }
   return "unknown";
 }

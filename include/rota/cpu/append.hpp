@@ -4,7 +4,8 @@
 #include <rota/cpu/pack/record_writer.hpp>
 #include <rota/store/layouts.hpp>
 
-// Appending new tokens: O(1) a token, all kv heads at once, at the store's next positions.
+// Appending new tokens, and taking the last ones back: O(1) a token, all kv heads at once, at the
+// store's next positions.
 
 namespace rota::cpu {
 namespace detail {
@@ -96,11 +97,32 @@ status append(const backend&, packed_store<E, W>& store, view<const From, 3> k,
   return {};
 }
 
-/// Takes back the last n appended tokens of a packed store: as far as the tail reaches.
+/// Takes back the last n tokens, so that other ones can be appended in their place: rejected
+/// drafts, an edited prompt. Costs nothing. bad_count ("n"): negative, or more than there are.
+template <element E>
+status roll_back(const backend&, dense_store<E>& store, index_t n) {
+  if (status s = store.check(); !s) return s;
+  if (n < 0 || n > store.length) return {errc::bad_count, "n"};
+  store.length -= n;
+  return {};
+}
+
+/// The same; pages stay in the table.
+template <element E>
+status roll_back(const backend&, paged_store<E>& store, index_t n) {
+  if (status s = store.check(); !s) return s;
+  if (n < 0 || n > store.length) return {errc::bad_count, "n"};
+  store.length -= n;
+  return {};
+}
+
+/// The same, as far as the tail reaches: a sealed token has neighbours and means that were made
+/// with it. tail_too_short: the tail has fewer than n tokens; then nothing is taken back.
 template <element E, int W>
 status roll_back(const backend&, packed_store<E, W>& store, index_t n) {
   if (status s = store.check(); !s) return s;
-  if (n < 0 || n > store.tail_count()) return {errc::bad_count, "n"};
+  if (n < 0 || n > index_t{store.next_position()}) return {errc::bad_count, "n"};
+  if (n > store.tail_count()) return {errc::tail_too_short, "n"};
   packed_header& header = store.header();
   header.tail_count -= static_cast<std::int32_t>(n);
   header.next_position -= static_cast<std::int32_t>(n);

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <span>
 
+#include <rota/budget/at_most.hpp>
 #include <rota/cpu/pack.hpp>
+#include <rota/cpu/reroute/scratch.hpp>
 #include <rota/cpu/score.hpp>
 #include <rota/cpu/select.hpp>
-#include <rota/cpu/unpack.hpp>
-#include <rota/policy/slice_heads.hpp>
+#include <rota/store/byte_budget.hpp>
 
 namespace rota::cpu {
 namespace detail {
@@ -29,131 +30,116 @@ requires Selector::selects struct across_heads_selector<Selector> : Selector {
   using budget = across_heads<typename Selector::budget>;
 };
 
-/// A store's heads as plain rows: heads may hold different tokens, so each is a context of its
-/// own with one kv head.
-template <element E, int W>
-struct reroute_scratch {
-  index_t heads = 0, longest = 0, d_k = 0, d_v = 0, groups = 0;
-  E* keys = nullptr;                   ///< [heads, longest, d_k]
-  E* values = nullptr;                 ///< [heads, longest, d_v]
-  position_t* positions = nullptr;     ///< [heads, longest]
-  group_mask* available = nullptr;     ///< [heads, longest]
-  float* token_scores = nullptr;       ///< [heads, longest]
-  float* group_scores = nullptr;       ///< [heads, longest, groups]
-  selection kept;                      ///< one row a head
-  select_problem* problems = nullptr;  ///< [heads]
-  layer_scores* scores = nullptr;      ///< [heads]
-  selection* selections = nullptr;     ///< [heads], the rows of `kept`
-
-  reroute_scratch(carver& c, const packed_store<E, W>& from) {
-    heads = from.kv_heads();
-    d_k = from.d_k();
-    d_v = from.d_v();
-    groups = d_v / W;
-    for (index_t h = 0; h < heads; ++h) longest = std::max(longest, token_count(from, h));
-    const index_t rows = heads * longest;
-    keys = c.take<E>(rows * d_k);
-    values = c.take<E>(rows * d_v);
-    positions = c.take<position_t>(rows);
-    available = c.take<group_mask>(rows);
-    token_scores = c.take<float>(rows);
-    group_scores = c.take<float>(rows * groups);
-    kept.indices = view<std::int32_t, 2>(c.take<std::int32_t>(rows), heads, longest);
-    kept.masks = view<group_mask, 2>(c.take<group_mask>(rows), heads, longest);
-    kept.counts = view<std::int32_t, 1>(c.take<std::int32_t>(heads), heads);
-    problems = c.take<select_problem>(heads);
-    scores = c.take<layer_scores>(heads);
-    selections = c.take<selection>(heads);
-  }
-
-  unpacked_head<E> rows(index_t h) const {
-    return {keys + h * longest * d_k, values + h * longest * d_v, positions + h * longest,
-            available + h * longest};
-  }
-
-  head_rows<E> source(index_t h) const {
-    const unpacked_head<E> r = rows(h);
-    return {r.keys, d_k, r.values, d_v, r.positions, r.available, problems[h].tokens};
-  }
-
-  /// The extra parts of a context, as head h sees them.
-  template <element From, class... Parts>
-  context<E, Parts...> parts_of([[maybe_unused]] const context<From, Parts...>& parts,
-                                [[maybe_unused]] index_t h) const {
-    context<E, Parts...> c;
-    (slice_heads(static_cast<const Parts&>(parts), h, heads, static_cast<Parts&>(c)), ...);
-    return c;
-  }
-
-  template <element From, class... Parts>
-  context<E, Parts...> head_context(const context<From, Parts...>& parts, index_t h) const {
-    const index_t n = problems[h].tokens;
-    const unpacked_head<E> r = rows(h);
-    context<E, Parts...> c = parts_of(parts, h);
-    c.keys = view<const E, 3>(r.keys, n, 1, d_k);
-    c.values = view<const E, 3>(r.values, n, 1, d_v);
-    c.positions = view<const position_t, 1>(r.positions, n);
-    c.available = problems[h].available;
-    return c;
-  }
-
-  /// The problem of a head of n tokens, of which `p`, an operator's parameters, says the rest.
-  template <class Params>
-  select_problem problem(const group_mask* exist, index_t n, const Params& p) const {
-    select_problem s;
-    s.tokens = n;
-    s.kv_heads = 1;
-    s.groups = static_cast<int>(groups);
-    s.protect = p.protect;
-    s.drop_empty = p.drop_empty;
-    s.available = view<const group_mask, 2>(exist, 1, n);
-    s.place = p.place;
-    return s;
-  }
-
-  /// Tells selection where head h lies.
-  template <class Params>
-  void describe_head(index_t h, index_t n, const Params& p) const {
-    problems[h] = problem(available + h * longest, n, p);
-    scores[h] = {view<float, 2>(token_scores + h * longest, 1, n),
-                 view<float, 3>(group_scores + h * longest * groups, 1, n, groups)};
-    selections[h] = {view<std::int32_t, 2>(kept.indices.row(h), 1, n),
-                     view<group_mask, 2>(kept.masks.row(h), 1, n),
-                     view<std::int32_t, 1>(&kept.counts(h), 1)};
-  }
-};
+/// A token selector whose survivors can be held to a ratio of the tokens.
+template <class Selector>
+using held_selector = tokens<typename Selector::scorer, at_most<typename Selector::budget>>;
 
 /// Bytes of the largest workspace among the steps that follow unpacking: scoring one head of
 /// `longest` tokens, selecting in all of them, packing.
-template <class Op, class Tokens, class Groups, element E, int W, element From, class... Parts>
+template <class Op, element E, int W, element From, class... Parts>
 std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s,
                                 const context<From, Parts...>& parts,
                                 const typename Op::params& p) {
   // Scoring asks for shapes only, so one row that is never read stands for all rows.
   static constexpr E row{};
+  const reroute_size& n = s.size;
   context<E, Parts...> c = s.parts_of(parts, 0);
-  c.keys = view<const E, 3>(&row, {s.longest, 1, s.d_k}, {0, 0, 1});
-  c.values = view<const E, 3>(&row, {s.longest, 1, s.d_v}, {0, 0, 1});
-  const select_problem longest = s.problem(nullptr, s.longest, p);
+  c.keys = view<const E, 3>(&row, {n.longest, 1, n.d_k}, {0, 0, 1});
+  c.values = view<const E, 3>(&row, {n.longest, 1, n.d_v}, {0, 0, 1});
+  const select_problem longest = s.problem(nullptr, n.longest, p);
   return std::max({Op::score_workspace_bytes(b, c, p),
-                   select_workspace_bytes<Tokens, Groups>(b, {&longest, 1}, s.heads),
-                   pack_workspace_bytes(b, Op::shape_of(s.heads, s.d_k, s.d_v, p))});
+                   select_workspace_bytes<all_tokens, all_groups>(b, {&longest, 1}, n.heads),
+                   pack_workspace_bytes(b, Op::shape_of(n.heads, n.d_k, n.d_v, p))});
+}
+
+/// The arrays of a re-routing and the workspace of its steps.
+template <class Op, element E, int W>
+struct reroute_memory {
+  reroute_scratch<E, W> rows;
+  workspace inner;
+
+  template <element From, class... Parts>
+  reroute_memory(carver& c, const backend& b, const reroute_size& size,
+                 const context<From, Parts...>& parts, const typename Op::params& p)
+      : rows(c, size) {
+    inner.bytes = reroute_inner_bytes<Op>(b, rows, parts, p);
+    inner.data = c.take<std::byte>(static_cast<std::int64_t>(inner.bytes));
+  }
+};
+
+template <class Op, element E, int W, element From, class... Parts>
+status check_reroute(const backend& b, const packed_store<E, W>& from,
+                     const context<From, Parts...>& parts, const typename Op::params& p) {
+  if (status s = check_backend(b); !s) return s;
+  if (status s = from.check(); !s) return s;
+  if (status s = check_heads(parts, from.kv_heads()); !s) return s;
+  if (from.d_v() % W != 0) return {errc::bad_group_width, "store"};
+  return check_shape(Op::shape_of(from.kv_heads(), from.d_k(), from.d_v(), p));
+}
+
+template <element E, int W, element From, class... Parts>
+status check_reroute_overlaps(const packed_store<E, W>& from, const context<From, Parts...>& parts,
+                              const packed_store<E, W>& to, const workspace& ws) {
+  const byte_range target(to.data,
+                          static_cast<std::size_t>(std::max<index_t>(0, to.capacity_bytes)));
+  const byte_range source(from.data, static_cast<std::size_t>(from.bytes()));
+  const byte_range scratch(ws.data, ws.bytes);
+  if (overlaps(target, source) || overlaps(target, scratch) || parts_touch(parts, target))
+    return {errc::overlapping_memory, "to"};
+  if (overlaps(scratch, source) || parts_touch(parts, scratch))
+    return {errc::overlapping_memory, "ws"};
+  return {};
+}
+
+/// Unpacks and scores every head.
+template <class Op, element E, int W, element From, class... Parts>
+status score_heads(const backend& b, const packed_store<E, W>& from,
+                   const context<From, Parts...>& parts, const typename Op::params& p,
+                   const reroute_memory<Op, E, W>& m) {
+  const reroute_scratch<E, W>& s = m.rows;
+  s.place(from);
+  parallel_for(b, s.size.heads, [&](index_t h, int) { unpack_head(b, from, h, s.rows(h)); });
+  for (index_t h = 0; h < s.size.heads; ++h) {
+    s.describe_head(h, p);
+    const context<E, Parts...> head = s.head_context(parts, h);
+    if (status st = Op::score(b, head, p, s.scores[h], m.inner); !st) return st;
+  }
+  return {};
+}
+
+/// Selects over all heads as over a span of layers.
+template <class Tokens, class Op, element E, int W>
+status select_heads(const backend& b, const typename Tokens::params& tokens,
+                    const typename Op::params& p, const reroute_memory<Op, E, W>& m) {
+  const auto n = static_cast<std::size_t>(m.rows.size.heads);
+  return select<across_heads_selector<Tokens>, across_heads_selector<typename Op::group_selector>>(
+      b, std::span<const select_problem>(m.rows.problems, n), tokens, p.groups,
+      std::span<const layer_scores>(m.rows.scores, n),
+      std::span<const selection>(m.rows.selections, n), m.inner);
+}
+
+template <class Op, element E, int W>
+status pack_heads(const backend& b, const packed_store<E, W>& from, const typename Op::params& p,
+                  const reroute_memory<Op, E, W>& m, packed_store<E, W>& to) {
+  const reroute_scratch<E, W>& s = m.rows;
+  pack_options options;
+  options.next_position = from.next_position();
+  return pack_rows<E>(
+      b, Op::shape_of(s.size.heads, s.size.d_k, s.size.d_v, p),
+      [&](index_t h) { return s.source(h); }, s.kept, options, to, m.inner);
 }
 
 }  // namespace detail
 
-/// Scratch bytes that reroute() needs for this store as it is now.
+/// Scratch bytes that reroute() needs for this store as it is now. 0 when the arguments are not
+/// valid.
 template <class Op, element E, int W, element From, class... Parts>
 std::size_t reroute_workspace_bytes(const backend& b, const packed_store<E, W>& from,
                                     const context<From, Parts...>& parts,
                                     const typename Op::params& p) {
-  if (!from.check() || !check_heads(parts, from.kv_heads())) return 0;
-  using tokens = detail::across_heads_selector<typename Op::token_selector>;
-  using groups = detail::across_heads_selector<typename Op::group_selector>;
+  if (!detail::check_reroute<Op>(b, from, parts, p)) return 0;
   carver c;
-  const detail::reroute_scratch<E, W> s(c, from);
-  c.take<std::byte>(
-      static_cast<std::int64_t>(detail::reroute_inner_bytes<Op, tokens, groups>(b, s, parts, p)));
+  detail::reroute_memory<Op, E, W>(c, b, detail::size_of(from), parts, p);
   return c.bytes();
 }
 
@@ -166,45 +152,67 @@ template <class Op, element E, int W, element From, class... Parts>
 status reroute(const backend& b, const packed_store<E, W>& from,
                const context<From, Parts...>& parts, const typename Op::params& p,
                packed_store<E, W>& to, workspace ws) {
-  if (status s = check_backend(b); !s) return s;
-  if (status s = from.check(); !s) return s;
-  if (status s = check_heads(parts, from.kv_heads()); !s) return s;
-  if (from.d_v() % W != 0) return {errc::bad_group_width, "store"};
-  using tokens = detail::across_heads_selector<typename Op::token_selector>;
-  using groups = detail::across_heads_selector<typename Op::group_selector>;
+  if (status s = detail::check_reroute<Op>(b, from, parts, p); !s) return s;
   carver c(ws);
-  detail::reroute_scratch<E, W> s(c, from);
-  workspace inner;
-  inner.bytes = detail::reroute_inner_bytes<Op, tokens, groups>(b, s, parts, p);
-  inner.data = c.take<std::byte>(static_cast<std::int64_t>(inner.bytes));
-  if (status st = c.check(); !st) return st;
-  const byte_range target(to.data,
-                          static_cast<std::size_t>(std::max<index_t>(0, to.capacity_bytes)));
-  const byte_range source(from.data, static_cast<std::size_t>(from.bytes()));
-  const byte_range scratch(ws.data, ws.bytes);
-  if (overlaps(target, source) || overlaps(target, scratch) || parts_touch(parts, target))
-    return {errc::overlapping_memory, "to"};
-  if (overlaps(scratch, source) || parts_touch(parts, scratch))
-    return {errc::overlapping_memory, "ws"};
+  const detail::reroute_memory<Op, E, W> m(c, b, detail::size_of(from), parts, p);
+  if (status s = c.check(); !s) return s;
+  if (status s = detail::check_reroute_overlaps(from, parts, to, ws); !s) return s;
+  if (status s = detail::score_heads<Op>(b, from, parts, p, m); !s) return s;
+  if (status s = detail::select_heads<typename Op::token_selector, Op>(b, p.tokens, p, m); !s)
+    return s;
+  return detail::pack_heads<Op>(b, from, p, m, to);
+}
 
-  parallel_for(b, s.heads, [&](index_t h, int) { unpack_head(b, from, h, s.rows(h)); });
-  for (index_t h = 0; h < s.heads; ++h) {
-    s.describe_head(h, token_count(from, h), p);
-    const context<E, Parts...> head = s.head_context(parts, h);
-    if (status st = Op::score(b, head, p, s.scores[h], inner); !st) return st;
-  }
-  const auto n = static_cast<std::size_t>(s.heads);
-  if (status st =
-          select<tokens, groups>(b, std::span<const select_problem>(s.problems, n), p.tokens,
-                                 p.groups, std::span<const layer_scores>(s.scores, n),
-                                 std::span<const selection>(s.selections, n), inner);
-      !st)
-    return st;
-  pack_options options;
-  options.next_position = from.next_position();
-  return detail::pack_rows<E>(
-      b, Op::shape_of(s.heads, s.d_k, s.d_v, p), [&](index_t h) { return s.source(h); }, s.kept,
-      options, to, inner);
+/// Scratch bytes that are enough for reroute_within() of this store as it is now, and of every
+/// store of its shape that weighs at most cap_bytes: asked once, enough for a whole decoding. 0
+/// when the arguments are not valid.
+template <class Op, element E, int W, element From, class... Parts>
+std::size_t reroute_within_workspace_bytes(const backend& b, const packed_store<E, W>& from,
+                                           const context<From, Parts...>& parts,
+                                           const typename Op::params& p, index_t cap_bytes) {
+  if (!detail::check_reroute<Op>(b, from, parts, p)) return 0;
+  const packed_shape shape = Op::shape_of(from.kv_heads(), from.d_k(), from.d_v(), p);
+  carver now, ever;
+  detail::reroute_memory<Op, E, W>(now, b, detail::size_of(from), parts, p);
+  detail::reroute_memory<Op, E, W>(ever, b, detail::size_bound(shape, cap_bytes), parts, p);
+  return std::max(now.bytes(), ever.bytes());
+}
+
+/// reroute() under a cap: `to` will weigh at most cap_bytes, all of it (header, tables, index,
+/// means, records, padding, and the tail, empty and as long as `p` says). Tokens survive as the
+/// token budget of `p` says, but no more than the largest ratio of them, to 1 / 4096, whose store
+/// fits: the ratio is found by real sizes. What is kept inside survivors is the group budget's
+/// business. Errors as reroute(), and budget_too_small ("cap_bytes"): the cap cannot hold the
+/// protected tokens; store_too_small ("to"): `to` has less memory than cap_bytes.
+template <class Op, element E, int W, element From, class... Parts>
+status reroute_within(const backend& b, const packed_store<E, W>& from,
+                      const context<From, Parts...>& parts, const typename Op::params& p,
+                      index_t cap_bytes, packed_store<E, W>& to, workspace ws) {
+  if (status s = detail::check_reroute<Op>(b, from, parts, p); !s) return s;
+  if (to.capacity_bytes < cap_bytes) return {errc::store_too_small, "to"};
+  carver c(ws);
+  const detail::reroute_memory<Op, E, W> m(c, b, detail::size_of(from), parts, p);
+  if (status s = c.check(); !s) return s;
+  if (status s = detail::check_reroute_overlaps(from, parts, to, ws); !s) return s;
+  if (status s = detail::score_heads<Op>(b, from, parts, p, m); !s) return s;
+
+  using held = detail::held_selector<typename Op::token_selector>;
+  const packed_shape shape = Op::shape_of(from.kv_heads(), from.d_k(), from.d_v(), p);
+  typename held::params tokens{p.tokens.scorer, {p.tokens.budget, 1}};
+  const auto measure = [&](double ratio, index_t& bytes) {
+    tokens.budget.ratio = ratio;
+    const status s = detail::select_heads<held, Op>(b, tokens, p, m);
+    if (s.ok()) bytes = packed_bytes(shape, m.rows.kept);
+    return s;
+  };
+  index_t bytes = 0;
+  if (status s = measure(1, bytes); !s) return s;  // the budgets alone, whatever the cap
+  double ratio = 1;
+  const status fit = solve_ratio_for_bytes(cap_bytes, measure, ratio);
+  if (fit == errc::budget_too_small) return {fit.code, "cap_bytes"};
+  if (!fit) return fit;
+  if (status s = measure(ratio, bytes); !s) return s;
+  return detail::pack_heads<Op>(b, from, p, m, to);
 }
 
 }  // namespace rota::cpu

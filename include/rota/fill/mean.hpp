@@ -9,6 +9,7 @@ namespace rota {
 struct mean_fill {
   using policy_kind = fill_tag;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("mean_fill"); }
   static constexpr std::uint8_t code = 1;
   static constexpr bool has_means = true;
 };

@@ -8,6 +8,7 @@ namespace rota {
 struct zero_fill {
   using policy_kind = fill_tag;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("zero_fill"); }
   static constexpr std::uint8_t code = 0;
   static constexpr bool has_means = false;
 };

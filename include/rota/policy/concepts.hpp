@@ -2,6 +2,7 @@
 
 #include <concepts>
 
+#include <rota/core/fingerprint.hpp>
 #include <rota/policy/context.hpp>
 #include <rota/policy/refs.hpp>
 
@@ -132,5 +133,12 @@ index_t budget_count(const typename B::params& p, index_t items,
   else
     return B::count(p, items);
 }
+
+/// What a policy of any kind needs so that stores made with it can be saved: it adds its name and
+/// whatever its params hold (contents, never addresses) to the fingerprint.
+template <class P>
+concept described_policy = requires(const typename P::params& p, fingerprint& f) {
+  P::describe(p, f);
+};
 
 }  // namespace rota

@@ -84,6 +84,28 @@ consteval bool require_token_budget() {
   return true;
 }
 
+/// Whether a token selector can be held to fewer tokens than its budget keeps.
+template <class Selector>
+concept evicting_selector = Selector::selects && counting_budget<typename Selector::budget>;
+
+template <class Selector>
+consteval bool require_eviction() {
+  static_assert(evicting_selector<Selector>,
+                "rota: reroute_within evicts tokens until the store fits, so the operator needs a "
+                "token selector tokens<Scorer, Budget> whose budget counts (keep_ratio, fixed_k, "
+                "...); a threshold cannot be held to a number of bytes");
+  return evicting_selector<Selector>;
+}
+
+template <class P>
+consteval bool require_described() {
+  static_assert(described_policy<P>,
+                "rota: a store is saved under a fingerprint of its policies, so each of them needs "
+                "`static void describe(const params&, rota::fingerprint&)`, which adds its name "
+                "and what its params hold");
+  return described_policy<P>;
+}
+
 template <class Context, class Policy>
 consteval bool require_parts() {
   static_assert(provides<Context, Policy>,

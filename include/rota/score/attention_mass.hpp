@@ -18,6 +18,9 @@ struct attention_mass {
     float scale = 0;          ///< of the logits; 0 means 1 / sqrt(d_k)
     index_t pool_kernel = 1;  ///< odd; 1 smooths nothing
   };
+  static void describe(const params& p, fingerprint& f) {
+    f.add("attention_mass").add(p.scale).add(p.pool_kernel);
+  }
 };
 
 }  // namespace rota

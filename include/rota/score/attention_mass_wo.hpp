@@ -11,6 +11,10 @@ struct attention_mass_wo {
   using form = whole_head;
   using needs = rota::needs<window_queries, output_gram>;
   using params = attention_mass::params;
+  static void describe(const params& p, fingerprint& f) {
+    f.add("behind_output");
+    attention_mass::describe(p, f);
+  }
 };
 
 }  // namespace rota

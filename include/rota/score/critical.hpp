@@ -37,6 +37,10 @@ struct critical {
     double first_share = 0.5;  ///< in [0, 1]; 0: no first stage
     float epsilon = 1e-4f;     ///< finite, not negative
   };
+  static void describe(const params& p, fingerprint& f) requires described_policy<Base> {
+    f.add("critical").add(p.keep).add(p.first_share).add(p.epsilon);
+    Base::describe(p.base, f);
+  }
 };
 
 }  // namespace rota

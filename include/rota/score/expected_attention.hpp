@@ -26,6 +26,10 @@ struct expected_attention {
     bool use_covariance = true;
     bool use_value_norm = true;
   };
+  static void describe(const params& p, fingerprint& f) {
+    f.add("expected_attention").add(p.future_positions).add(p.sinks).add(p.epsilon);
+    f.add(p.use_covariance).add(p.use_value_norm);
+  }
 };
 
 }  // namespace rota

@@ -11,6 +11,7 @@ namespace rota {
 struct key_diff {
   using policy_kind = token_scorer_tag;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("key_diff"); }
   static constexpr bool reads_values = false;
 
   static index_t sums(const params&, int d_k, int) { return d_k; }

@@ -10,6 +10,7 @@ namespace rota {
 struct key_norm {
   using policy_kind = token_scorer_tag;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("key_norm"); }
   static constexpr bool reads_values = false;
 
   ROTA_HD static float score(const params&, const token_ref& t) { return -row_norm(t.key, t.d_k); }

@@ -20,6 +20,9 @@ struct lag_kv {
     index_t lag = 128;   ///< at least 1
     bool ranked = true;  ///< partitions weigh the same; ties: the earlier token ranks lower
   };
+  static void describe(const params& p, fingerprint& f) {
+    f.add("lag_kv").add(p.sinks).add(p.lag).add(p.ranked);
+  }
 };
 
 }  // namespace rota

@@ -16,6 +16,9 @@ struct observed_attention {
   struct params {
     float scale = 0;  ///< of the logits; 0 means 1 / sqrt(d_k)
   };
+  static void describe(const params& p, fingerprint& f) {
+    f.add("observed_attention").add(p.scale);
+  }
 };
 
 }  // namespace rota

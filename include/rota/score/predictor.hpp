@@ -61,6 +61,9 @@ struct predictor {
   using relevance_form = Form;
   using needs = typename Form::needs;
   struct params {};
+  /// The form alone: weights are the context's, so whoever saves a store adds what tells them
+  /// apart.
+  static void describe(const params&, fingerprint& f) { f.add("predictor").add(Form::conditioned); }
 };
 
 /// Token scorer: the predicted log relevance of the whole token, log sum over s of exp r(h, j, s).
@@ -71,6 +74,9 @@ struct token_predictor {
   using relevance_form = Form;
   using needs = typename Form::needs;
   struct params {};
+  static void describe(const params&, fingerprint& f) {
+    f.add("token_predictor").add(Form::conditioned);
+  }
 };
 
 template <class F>

@@ -19,6 +19,9 @@ struct snapkv {
     index_t kernel = 5;   ///< odd; 1 smooths nothing
     float scale = 0;      ///< of the logits; 0 means 1 / sqrt(d_k)
   };
+  static void describe(const params& p, fingerprint& f) {
+    f.add("snapkv").add(p.window).add(p.kernel).add(p.scale);
+  }
 };
 
 }  // namespace rota

@@ -15,6 +15,7 @@ struct tova {
   struct params {
     float scale = 0;  ///< of the logits; 0 means 1 / sqrt(d_k)
   };
+  static void describe(const params& p, fingerprint& f) { f.add("tova").add(p.scale); }
 };
 
 }  // namespace rota

@@ -9,6 +9,7 @@ namespace rota {
 struct value_norm {
   using policy_kind = group_scorer_tag;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("value_norm"); }
   static constexpr bool reads_keys = false;
 
   ROTA_HD static float score(const params&, const group_ref& g) {

@@ -10,6 +10,7 @@ namespace rota {
 struct window_sink {
   using policy_kind = token_scorer_tag;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("window_sink"); }
   static constexpr bool reads_keys = false;
   static constexpr bool reads_values = false;
 

@@ -12,6 +12,7 @@ struct wo_norm {
   using form = whole_head;
   using needs = rota::needs<output_gram>;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("wo_norm"); }
 };
 
 }  // namespace rota

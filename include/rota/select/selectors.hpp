@@ -17,6 +17,13 @@ struct tokens {
     typename Scorer::params scorer;
     typename Budget::params budget;
   };
+
+  static void describe(const params& p, fingerprint& f) {
+    static_assert(detail::require_described<Scorer>() && detail::require_described<Budget>());
+    f.add("tokens");
+    Scorer::describe(p.scorer, f);
+    Budget::describe(p.budget, f);
+  }
 };
 
 /// Group selector: what is kept inside the survivors.
@@ -32,6 +39,13 @@ struct groups {
     typename Scorer::params scorer;
     typename Budget::params budget;
   };
+
+  static void describe(const params& p, fingerprint& f) {
+    static_assert(detail::require_described<Scorer>() && detail::require_described<Budget>());
+    f.add("groups");
+    Scorer::describe(p.scorer, f);
+    Budget::describe(p.budget, f);
+  }
 };
 
 /// Every token survives.
@@ -39,6 +53,7 @@ struct all_tokens {
   using policy_kind = token_selector_tag;
   static constexpr bool selects = false;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("all_tokens"); }
 };
 
 /// Survivors keep their whole value.
@@ -46,6 +61,7 @@ struct all_groups {
   using policy_kind = group_selector_tag;
   static constexpr bool selects = false;
   struct params {};
+  static void describe(const params&, fingerprint& f) { f.add("all_groups"); }
 };
 
 }  // namespace rota

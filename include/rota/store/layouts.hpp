@@ -49,6 +49,12 @@ struct packed {
   static constexpr bool selects = true;
   static constexpr index_t width = W;
 
+  /// The tail's capacity is not part of it: it says nothing about what is in a store.
+  static void describe(const params&, fingerprint& f) {
+    f.add("packed").add(element_traits<E>::name).add(W).add(static_cast<int>(Order));
+    f.add(RecordTokens);
+  }
+
   static packed_shape shape(index_t kv_heads, index_t d_k, index_t d_v, const params& p,
                             std::uint8_t fill_code, bool has_means) {
     packed_shape s;

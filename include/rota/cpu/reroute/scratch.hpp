@@ -1,0 +1,141 @@
+#pragma once
+
+#include <algorithm>
+
+#include <rota/core/workspace.hpp>
+#include <rota/cpu/pack/record_writer.hpp>
+#include <rota/cpu/unpack.hpp>
+#include <rota/policy/slice_heads.hpp>
+#include <rota/select/selection.hpp>
+
+namespace rota::cpu::detail {
+
+/// How many tokens a store's heads hold: what the scratch memory of re-routing depends on.
+struct reroute_size {
+  index_t heads = 0, d_k = 0, d_v = 0;
+  index_t rows = 0;     ///< tokens of all heads together
+  index_t longest = 0;  ///< tokens of the head that has most
+};
+
+template <element E, int W>
+reroute_size size_of(const packed_store<E, W>& from) {
+  reroute_size s{from.kv_heads(), from.d_k(), from.d_v(), 0, 0};
+  for (index_t h = 0; h < s.heads; ++h) {
+    const index_t n = token_count(from, h);
+    s.rows += n;
+    s.longest = std::max(s.longest, n);
+  }
+  return s;
+}
+
+/// What no store of this shape that weighs at most `bytes` can exceed: a sealed token has a key and
+/// a position at least, and one head may have them all.
+inline reroute_size size_bound(const packed_shape& shape, index_t bytes) {
+  const auto empty = static_cast<index_t>(layout_packed(shape, 0, 0).bytes);
+  const index_t sealed = std::max<index_t>(0, bytes - empty) / (shape.record.key_bytes() + 4);
+  return {shape.kv_heads, shape.record.d_k, shape.record.d_v,
+          sealed + shape.kv_heads * shape.tail_capacity, sealed + shape.tail_capacity};
+}
+
+/// A store's heads as plain rows, one head after another: heads may hold different tokens, so each
+/// is a context of its own with one kv head.
+template <element E, int W>
+struct reroute_scratch {
+  reroute_size size;
+  index_t groups = 0;
+  index_t* first = nullptr;            ///< [heads + 1], where a head's rows begin
+  E* keys = nullptr;                   ///< [rows, d_k]
+  E* values = nullptr;                 ///< [rows, d_v]
+  position_t* positions = nullptr;     ///< [rows]
+  group_mask* available = nullptr;     ///< [rows]
+  float* token_scores = nullptr;       ///< [rows]
+  float* group_scores = nullptr;       ///< [rows, groups]
+  selection kept;                      ///< one row a head
+  select_problem* problems = nullptr;  ///< [heads]
+  layer_scores* scores = nullptr;      ///< [heads]
+  selection* selections = nullptr;     ///< [heads], the rows of `kept`
+
+  reroute_scratch(carver& c, const reroute_size& s) : size(s), groups(s.d_v / W) {
+    first = c.take<index_t>(s.heads + 1);
+    keys = c.take<E>(s.rows * s.d_k);
+    values = c.take<E>(s.rows * s.d_v);
+    positions = c.take<position_t>(s.rows);
+    available = c.take<group_mask>(s.rows);
+    token_scores = c.take<float>(s.rows);
+    group_scores = c.take<float>(s.rows * groups);
+    const index_t room = s.heads * s.longest;
+    kept.indices = view<std::int32_t, 2>(c.take<std::int32_t>(room), s.heads, s.longest);
+    kept.masks = view<group_mask, 2>(c.take<group_mask>(room), s.heads, s.longest);
+    kept.counts = view<std::int32_t, 1>(c.take<std::int32_t>(s.heads), s.heads);
+    problems = c.take<select_problem>(s.heads);
+    scores = c.take<layer_scores>(s.heads);
+    selections = c.take<selection>(s.heads);
+  }
+
+  /// Gives every head its rows.
+  void place(const packed_store<E, W>& from) const {
+    first[0] = 0;
+    for (index_t h = 0; h < size.heads; ++h) first[h + 1] = first[h] + token_count(from, h);
+  }
+
+  index_t tokens(index_t h) const { return first[h + 1] - first[h]; }
+
+  unpacked_head<E> rows(index_t h) const {
+    return {keys + first[h] * size.d_k, values + first[h] * size.d_v, positions + first[h],
+            available + first[h]};
+  }
+
+  head_rows<E> source(index_t h) const {
+    const unpacked_head<E> r = rows(h);
+    return {r.keys, size.d_k, r.values, size.d_v, r.positions, r.available, tokens(h)};
+  }
+
+  /// The extra parts of a context, as head h sees them.
+  template <element From, class... Parts>
+  context<E, Parts...> parts_of([[maybe_unused]] const context<From, Parts...>& parts,
+                                [[maybe_unused]] index_t h) const {
+    context<E, Parts...> c;
+    (slice_heads(static_cast<const Parts&>(parts), h, size.heads, static_cast<Parts&>(c)), ...);
+    return c;
+  }
+
+  template <element From, class... Parts>
+  context<E, Parts...> head_context(const context<From, Parts...>& parts, index_t h) const {
+    const index_t n = tokens(h);
+    const unpacked_head<E> r = rows(h);
+    context<E, Parts...> c = parts_of(parts, h);
+    c.keys = view<const E, 3>(r.keys, n, 1, size.d_k);
+    c.values = view<const E, 3>(r.values, n, 1, size.d_v);
+    c.positions = view<const position_t, 1>(r.positions, n);
+    c.available = problems[h].available;
+    return c;
+  }
+
+  /// The problem of a head of n tokens, of which `p`, an operator's parameters, says the rest.
+  template <class Params>
+  select_problem problem(const group_mask* exist, index_t n, const Params& p) const {
+    select_problem s;
+    s.tokens = n;
+    s.kv_heads = 1;
+    s.groups = static_cast<int>(groups);
+    s.protect = p.protect;
+    s.drop_empty = p.drop_empty;
+    s.available = view<const group_mask, 2>(exist, 1, n);
+    s.place = p.place;
+    return s;
+  }
+
+  /// Tells selection where head h lies.
+  template <class Params>
+  void describe_head(index_t h, const Params& p) const {
+    const index_t n = tokens(h);
+    problems[h] = problem(available + first[h], n, p);
+    scores[h] = {view<float, 2>(token_scores + first[h], 1, n),
+                 view<float, 3>(group_scores + first[h] * groups, 1, n, groups)};
+    selections[h] = {view<std::int32_t, 2>(kept.indices.row(h), 1, n),
+                     view<group_mask, 2>(kept.masks.row(h), 1, n),
+                     view<std::int32_t, 1>(&kept.counts(h), 1)};
+  }
+};
+
+}  // namespace rota::cpu::detail
