@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/at_most.hpp>
 #include <rota/budget/entropy_span.hpp>
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
@@ -52,6 +53,26 @@ TEST_CASE("counts above what there is keep all") {
   CHECK(global_top_m::count({5}, 3) == 3);
   CHECK(global_top_m::count({0}, 3) == 0);
   CHECK(global_top_m::check({-1}) == errc::bad_count);
+}
+
+TEST_CASE("at_most keeps what its budget keeps, up to a ratio of the items") {
+  using capped = at_most<fixed_k>;
+  static_assert(counting_budget<capped> && capped::scope == budget_scope::row);
+  for (index_t items = 0; items < 40; ++items)
+    for (index_t k = 0; k < 40; ++k)
+      for (const double ratio : {0.0, 0.3, 0.5, 1.0})
+        CHECK(capped::count({{k}, ratio}, items) ==
+              std::min(std::min(k, items), keep_ratio::count({ratio}, items)));
+  CHECK(capped::check({{1}, 1.5}) == errc::bad_ratio);
+  CHECK(capped::check({{1}, std::nan("")}) == errc::bad_ratio);
+  CHECK(capped::check({{-1}, 0.5}) == errc::bad_count);
+  CHECK(capped::check({{1}, 0.5}).ok());
+  fingerprint a, b, c;
+  capped::describe({{1}, 0.5}, a);
+  capped::describe({{2}, 0.5}, b);
+  capped::describe({{1}, 0.25}, c);
+  CHECK(a.value() != b.value());
+  CHECK(a.value() != c.value());
 }
 
 TEST_CASE("adaptive_span's threshold may be infinite but not NaN") {

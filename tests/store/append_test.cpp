@@ -109,3 +109,37 @@ TEST_CASE("appending refuses what does not fit the store") {
   CHECK(cpu::append(cpu, p.store, good.keys, good.values) == errc::bad_shape);
   CHECK(f.store.length == 0);
 }
+
+TEST_CASE("any store gives back the tokens that were appended last") {
+  random_source rng(4);
+  const random_layer<f32> rows(rng, 6, 2, 8, 16), other(rng, 2, 2, 8, 16);
+  const cpu::backend cpu;
+  paged_fixture p;
+  const auto try_out = [&](auto& store, const auto& read) {
+    REQUIRE(cpu::append(cpu, store, rows.context.keys, rows.context.values).ok());
+    CHECK(cpu::roll_back(cpu, store, 7) == errc::bad_count);
+    CHECK(cpu::roll_back(cpu, store, -1) == errc::bad_count);
+    CHECK(store.length == 6);
+    REQUIRE(cpu::roll_back(cpu, store, 0).ok());
+    REQUIRE(cpu::roll_back(cpu, store, 2).ok());
+    CHECK(store.next_position() == 4);
+    const float before = read(3);
+    REQUIRE(cpu::append(cpu, store, other.context.keys, other.context.values).ok());
+    CHECK(store.next_position() == 6);
+    CHECK(read(3) == before);
+    CHECK(read(4) == static_cast<float>(f16(other.context.keys(0, 1, 5))));
+    REQUIRE(cpu::roll_back(cpu, store, 6).ok());
+    CHECK(store.next_position() == 0);
+    store.length = 1000;
+    CHECK(cpu::roll_back(cpu, store, 1) == errc::bad_count);
+  };
+  try_out(p.store, [&](index_t i) {
+    return static_cast<float>(
+        p.store.key_pages(p.table[static_cast<std::size_t>(i / 4)], 1, i % 4, 5));
+  });
+  std::vector<f16> keys(2 * 7 * 8), values(2 * 7 * 16);
+  dense_store<f16> dense;
+  dense.keys = view(keys.data(), 2, 7, 8);
+  dense.values = view(values.data(), 2, 7, 16);
+  try_out(dense, [&](index_t i) { return static_cast<float>(dense.keys(1, i, 5)); });
+}

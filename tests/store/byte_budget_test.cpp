@@ -164,3 +164,41 @@ TEST_CASE("byte budgets that make no sense are refused by name") {
   REQUIRE(solve_tokens_for_bytes(good, tokens).ok());
   CHECK((tokens > 100 && tokens < 1000));
 }
+
+TEST_CASE("the largest ratio that fits is found by trying") {
+  random_source rng(4);
+  for (int round = 0; round < 500; ++round) {
+    const index_t per_token = rng.between(1, 300), tokens = rng.between(1, 3000);
+    const index_t limit = rng.below(per_token * tokens + 100);
+    const double least = rng.chance(0.5) ? 0 : rng.uniform() * 0.5;
+    double worst_seen = 0;
+    const auto bytes_at = [&](double ratio) {
+      return per_token * static_cast<index_t>(std::llround(ratio * static_cast<double>(tokens)));
+    };
+    const auto measure = [&](double ratio, index_t& bytes) -> status {
+      worst_seen = std::max(worst_seen, ratio);
+      if (ratio < least) return {errc::budget_too_small, "tokens"};
+      bytes = bytes_at(ratio);
+      return {};
+    };
+    double ratio = -1;
+    const status s = solve_ratio_for_bytes(limit, measure, ratio);
+    int best = -1;
+    for (int step = 0; step <= 4096; ++step)
+      if (step / 4096.0 >= least && bytes_at(step / 4096.0) <= limit) best = step;
+    CAPTURE(round);
+    if (best < 0) {
+      CHECK(s == errc::budget_too_small);
+      CHECK(std::string(s.argument) == "limit");
+      CHECK(ratio == -1);
+    } else {
+      REQUIRE(s.ok());
+      CHECK(ratio == best / 4096.0);
+    }
+    CHECK(worst_seen <= 1);
+  }
+  double ratio = -1;
+  const auto broken = [](double, index_t&) -> status { return {errc::bad_parameter, "x"}; };
+  CHECK(solve_ratio_for_bytes(10, broken, ratio) == errc::bad_parameter);
+  CHECK(ratio == -1);
+}

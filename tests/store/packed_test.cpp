@@ -137,6 +137,9 @@ TEST_CASE("appended tokens lie in the tail, whole, until it is full") {
   CHECK(std::memcmp(before.data(), store.data, before.size()) == 0);
 
   CHECK(cpu::roll_back(cpu::backend{}, store, 71) == errc::tail_too_short);
+  CHECK(cpu::roll_back(cpu::backend{}, store, 81) == errc::bad_count);
+  CHECK(cpu::roll_back(cpu::backend{}, store, -1) == errc::bad_count);
+  CHECK(std::memcmp(before.data(), store.data, before.size()) == 0);
   REQUIRE(cpu::roll_back(cpu::backend{}, store, 6).ok());
   CHECK(store.next_position() == 74);
   CHECK(cpu::append(cpu::backend{}, store, one_k, one_v).ok());

@@ -7,8 +7,7 @@
 #include <rota/rota.hpp>
 #include <rota/store/verify.hpp>
 
-#include "support/memory.hpp"
-#include "support/random_layer.hpp"
+#include "support/packed_sample.hpp"
 
 namespace {
 
@@ -16,27 +15,6 @@ using namespace rota;
 using namespace rota_test;
 
 const cpu::backend one;
-
-/// A packed store in memory of just its size, so that a sanitizer sees a read outside.
-template <class Layout>
-struct packed_sample {
-  using element_type = typename Layout::element_type;
-  packed_shape shape = Layout::shape(2, 16, 4 * Layout::width, {9}, 1, true);
-  aligned_memory memory{0};
-  typename Layout::store_type store;
-
-  explicit packed_sample(random_source& rng, index_t n = 300, double keep_groups = 0.5) {
-    const random_layer<element_type> layer(rng, n, 2, 16, 4 * Layout::width, true);
-    const random_selection sel(rng, n, 2, 4, 0.8, keep_groups);
-    memory = aligned_memory(static_cast<std::size_t>(packed_bytes(shape, sel.kept)));
-    store.data = memory.data();
-    store.capacity_bytes = static_cast<index_t>(memory.size());
-    const aligned_memory ws(cpu::pack_workspace_bytes(one, shape));
-    REQUIRE(cpu::pack(one, shape, layer.context, sel.kept, store, ws.workspace()).ok());
-    const random_layer<element_type> more(rng, 5, 2, 16, 4 * Layout::width);
-    REQUIRE(cpu::append(one, store, more.context.keys, more.context.values).ok());
-  }
-};
 
 /// Reads all that any operator reads.
 template <class Store>
@@ -100,8 +78,11 @@ TEST_CASE("what was packed verifies") {
   random_source rng(1);
   for (const index_t n : {0, 1, 127, 128, 129, 500})
     for (const double keep : {0.0, 0.5, 1.0}) {
-      CHECK(verify(packed_sample<packed<bf16, 16>>(rng, n, keep).store).ok());
-      CHECK(verify(packed_sample<packed<f32, 8, value_order::token_major, 64>>(rng, n, keep).store)
+      CHECK(verify(packed_sample<packed<bf16, 16>>(rng, {.tokens = n, .keep_groups = keep}).store)
+                .ok());
+      CHECK(verify(packed_sample<packed<f32, 8, value_order::token_major, 64>>(
+                       rng, {.tokens = n, .keep_groups = keep})
+                       .store)
                 .ok());
     }
 }
