@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
@@ -153,12 +152,14 @@ void compress_each(const dense_cache<E>& dense, const prefill_record& record,
         scratch.at_least(op.compress_workspace_bytes(dense.backend(), context.get()));
     require(op.compress(dense.backend(), context.get(), roomy.data(), bound, store, ws),
             "layer " + std::to_string(i));
-    // A store may be copied as it is; what it does not need is not kept.
+    // What the store does not need is not kept.
     cache_buffer exact = out.allocate(static_cast<std::size_t>(store.bytes()));
-    std::memcpy(exact.data(), roomy.data(), static_cast<std::size_t>(store.bytes()));
-    store.visit([&](auto& s) {
-      s.data = exact.data();
-      s.capacity_bytes = static_cast<rota::index_t>(exact.size());
+    store.visit([&]<class Store>(Store& s) {
+      Store trimmed;
+      trimmed.data = exact.data();
+      trimmed.capacity_bytes = static_cast<rota::index_t>(exact.size());
+      require(rota::copy(s, trimmed), "layer " + std::to_string(i));
+      s = trimmed;
     });
     out.add_layer(std::move(exact), store);
   }
@@ -170,21 +171,21 @@ void compress_each(const dense_cache<E>& dense, const prefill_record& record,
 template <class Op, rota::element E, class SetRatio>
 typename Op::params fit_ratio(span_compressor<Op, E>& compressor, typename Op::params p,
                               std::size_t bytes, SetRatio&& set_ratio) {
-  constexpr int steps = 4096;
-  int low = 0, high = steps + 1;  // what is looked for is in [low, high)
-  while (high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    set_ratio(p, static_cast<double>(middle) / steps);
+  const auto measure = [&](double ratio, rota::index_t& size) {
+    set_ratio(p, ratio);
     const rota::status s = compressor.try_select(p);
-    // Too small a ratio for the protected tokens is not too many bytes: look higher.
-    if (!s.ok() && !(s == rota::errc::budget_too_small)) require(s, "selection");
-    (!s.ok() || compressor.sealed_bytes(p) <= bytes ? low : high) = middle;
-  }
-  set_ratio(p, static_cast<double>(low) / steps);
-  compressor.select(p);
-  if (compressor.sealed_bytes(p) > bytes) {
+    if (s.ok()) size = static_cast<rota::index_t>(compressor.sealed_bytes(p));
+    return s;
+  };
+  double ratio = 0;
+  const rota::status s =
+      rota::solve_ratio_for_bytes(static_cast<rota::index_t>(bytes), measure, ratio);
+  if (s == rota::errc::budget_too_small) {
     fail("compression", "no ratio fits " + std::to_string(bytes) + " bytes");
   }
+  require(s, "selection");
+  set_ratio(p, ratio);
+  compressor.select(p);
   return p;
 }
 
