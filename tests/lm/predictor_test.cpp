@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "engine/model_identity.hpp"
+#include "engine/model_tag.hpp"
 #include "evaluate/program.hpp"
 #include "fit/program.hpp"
 #include "temp_folder.hpp"

@@ -1,10 +1,11 @@
-// Files that are there whole or not at all.
+// A file that is there whole or not at all.
 #pragma once
 
 #include <cerrno>
 #include <cstddef>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <utility>
@@ -16,47 +17,63 @@
 
 namespace rota_lm {
 
-/// Writes beside `path` and moves the result there on commit(). Without a commit, by an exception
-/// say, nothing is left and what was at `path` stays.
+/// Writes a new file beside `path` and puts it in the place of `path` by commit(), in one step of
+/// the file system: whoever opens `path` finds the old file or the new one. Without commit() the
+/// new file is removed. Readable by its owner alone: a cache tells what was in the prompt.
 class atomic_file {
  public:
-  explicit atomic_file(std::string path)
-      : path_(std::move(path)), temporary_(path_ + ".part" + std::to_string(::getpid())) {
-    file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (file_ < 0) give_up("cannot be written");
+  /// Throws when no file can be written there: to be called before the work whose result it takes.
+  explicit atomic_file(std::string path) : path_(std::move(path)), temporary_(path_ + ".XXXXXX") {
+    if (std::error_code ignored; std::filesystem::is_directory(path_, ignored)) {
+      fail(path_, "cannot be written: is a folder");
+    }
+    file_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+    if (file_ < 0) refuse();
   }
   atomic_file(const atomic_file&) = delete;
   atomic_file& operator=(const atomic_file&) = delete;
   ~atomic_file() {
     if (file_ >= 0) ::close(file_);
-    if (!committed_) ::unlink(temporary_.c_str());
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
   }
 
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const ssize_t n = ::write(file_, bytes.data(), bytes.size());
+      const ::ssize_t n = ::write(file_, bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) give_up("cannot be written");
+      if (n < 0) refuse();
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     }
   }
 
-  /// All that was written is on the disk and at `path`.
+  /// The file is on the disk, under its name, when this returns.
   void commit() {
-    if (::fsync(file_) != 0) give_up("cannot be written");
-    if (::close(std::exchange(file_, -1)) != 0) give_up("cannot be written");
-    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) give_up("cannot be replaced");
-    committed_ = true;
+    if (::fsync(file_) != 0) refuse();
+    if (::close(std::exchange(file_, -1)) != 0) refuse();
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) refuse();
+    temporary_.clear();
+    sync_folder();
   }
 
  private:
-  [[noreturn]] void give_up(const char* what) const {
-    fail(path_, std::string(what) + ": " + std::strerror(errno));
+  [[noreturn]] void refuse() const {
+    fail(path_, std::string("cannot be written: ") + std::strerror(errno));
   }
 
-  std::string path_, temporary_;
+  /// The new name is in the folder, which has its own place on the disk. Some file systems cannot
+  /// sync folders; the file is whole all the same.
+  void sync_folder() const {
+    const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
+    const std::string name = folder.empty() ? "." : folder.string();
+    const int fd = ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    static_cast<void>(::fsync(fd));
+    ::close(fd);
+  }
+
+  std::string path_;
+  std::string temporary_;
   int file_ = -1;
-  bool committed_ = false;
 };
 
 }  // namespace rota_lm

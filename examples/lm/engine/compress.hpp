@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
@@ -177,12 +176,14 @@ void compress_each(const dense_cache<E>& dense, const prefill_record& record,
         scratch.at_least(op.compress_workspace_bytes(dense.backend(), context.get()));
     require(op.compress(dense.backend(), context.get(), roomy.data(), bound, store, ws),
             "layer " + std::to_string(i));
-    // A store may be copied as it is; what it does not need is not kept.
+    // What the store does not need is not kept.
     cache_buffer exact = out.allocate(static_cast<std::size_t>(store.bytes()));
-    std::memcpy(exact.data(), roomy.data(), static_cast<std::size_t>(store.bytes()));
-    store.visit([&](auto& s) {
-      s.data = exact.data();
-      s.capacity_bytes = static_cast<rota::index_t>(exact.size());
+    store.visit([&]<class Store>(Store& s) {
+      Store trimmed;
+      trimmed.data = exact.data();
+      trimmed.capacity_bytes = static_cast<rota::index_t>(exact.size());
+      require(rota::copy(s, trimmed), "layer " + std::to_string(i));
+      s = trimmed;
     });
     out.add_layer(std::move(exact), store);
   }

@@ -61,11 +61,9 @@ class packed_cache {
   /// Forgets all tokens from position `length` on; only appended ones can be forgotten.
   void truncate(std::size_t length) {
     if (length > length_) fail("packed cache", "cannot be truncated to more than it holds");
+    const auto n = static_cast<rota::index_t>(length_ - length);
     for (any_store& store : stores_) {
-      store.visit([&](auto& s) {
-        require(rota::cpu::roll_back(backend_, s, static_cast<rota::index_t>(length_ - length)),
-                "packed cache");
-      });
+      require(rota::roll_back(backend_, store, n), "packed cache");
     }
     length_ = length;
   }

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/model.hpp"
-#include "engine/model_identity.hpp"
+#include "engine/model_tag.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
 #include "evaluate/attend_timing.hpp"
 #include "evaluate/decode_timing.hpp"

@@ -13,7 +13,7 @@
 #include <rota/cpu/thread_pool.hpp>
 #include <rota/cpu/train/predictor_fitter.hpp>
 
-#include "engine/model_identity.hpp"
+#include "engine/model_tag.hpp"
 #include "engine/parallel.hpp"
 #include "engine/predictor_file.hpp"
 #include "engine/progress.hpp"
