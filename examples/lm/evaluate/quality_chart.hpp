@@ -143,41 +143,69 @@ class quality_panel {
   double scale_ = 1;
 };
 
-inline void draw_quality_legend(svg& page, const evaluation& e, double x, double y) {
-  const auto width = [](const std::string& words) {
-    return 34 + 7.0 * static_cast<double>(words.size());
-  };
+/// Where the entries of a legend stand: a line after the other, none wider than the page.
+class legend_places {
+ public:
+  static constexpr double line_height = 18;
+
+  legend_places(double left, double right, double top)
+      : left_(left), right_(right), x_(left), y_(top) {}
+
+  /// The place of the next entry.
+  std::pair<double, double> next(const std::string& words) {
+    const double width = 34 + 7.0 * static_cast<double>(words.size());
+    if (x_ > left_ && x_ + width > right_) {
+      x_ = left_;
+      y_ += line_height;
+    }
+    const std::pair<double, double> at{x_, y_};
+    x_ += width + 22;
+    return at;
+  }
+  double bottom() const { return y_; }
+
+ private:
+  double left_, right_, x_, y_;
+};
+
+/// Draws the legend and returns where its last line stands.
+inline double draw_quality_legend(svg& page, const evaluation& e, legend_places places) {
   const std::vector<chart_line> lines = lines_of(e);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const char* const ink = colour::lines[i % colour::lines.size()];
+    const auto [x, y] = places.next(lines[i].method);
     page.line(x, y - 4, x + 24, y - 4, ink, 2);
     page.mark(x + 12, y - 4, i, ink);
     page.text(x + 30, y, lines[i].method);
-    x += width(lines[i].method) + 22;
   }
-  page.rect(x, y - 9, 24, 10, colour::ink, 0.09);
-  page.line(x, y - 4, x + 24, y - 4, colour::ink, 1.5, "7 4");
-  page.text(x + 30, y, "dense");
-  x += width("dense") + 22;
-  page.line(x, y - 4, x + 24, y - 4, colour::faint, 1.5, "2 3");
-  page.text(x + 30, y, "no context");
+  const auto [dense_x, dense_y] = places.next("dense");
+  page.rect(dense_x, dense_y - 9, 24, 10, colour::ink, 0.09);
+  page.line(dense_x, dense_y - 4, dense_x + 24, dense_y - 4, colour::ink, 1.5, "7 4");
+  page.text(dense_x + 30, dense_y, "dense");
+  const auto [none_x, none_y] = places.next("no context");
+  page.line(none_x, none_y - 4, none_x + 24, none_y - 4, colour::faint, 1.5, "2 3");
+  page.text(none_x + 30, none_y, "no context");
+  return places.bottom();
 }
 
 }  // namespace detail
 
 inline std::string quality_svg(const evaluation& e) {
-  constexpr double panel_w = 380, panel_h = 250, left = 70, top = 130, gap_x = 90, gap_y = 85;
+  constexpr double panel_w = 380, panel_h = 250, left = 70, gap_x = 90, gap_y = 85;
   const std::size_t panels = e.how.tasks.size(), columns = std::min<std::size_t>(panels, 2);
   const std::size_t rows = (panels + 1) / 2;
   const double width =
       std::max(940.0, left + static_cast<double>(columns) * (panel_w + gap_x) - gap_x + 30);
+  const detail::legend_places places(left, width - 20, 94);
+  svg unseen(1, 1);  // the legend's height, before there is a page of that height
+  const double top = detail::draw_quality_legend(unseen, e, places) + 36;
   svg page(width, top + static_cast<double>(rows) * (panel_h + gap_y) - 20);
   page.text(left, 30, "Quality against the KV bytes that are left", anchor::start, 17, colour::ink,
             true);
   page.text(left, 50, protocol_line(e.how) + "; bars: 95% intervals", anchor::start, 11,
             colour::faint);
   page.text(left, 66, selectors_line(e.how), anchor::start, 11, colour::faint);
-  detail::draw_quality_legend(page, e, left, 94);
+  detail::draw_quality_legend(page, e, places);
   for (std::size_t i = 0; i < panels; ++i) {
     const std::size_t column = i % 2, row = i / 2;
     const double x = left + static_cast<double>(column) * (panel_w + gap_x);

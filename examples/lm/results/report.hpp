@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -105,6 +107,13 @@ struct goal_cell {
   ordered_json rivals;
 };
 
+/// What lies behind the third digit of a p-value is noise, and differs between compilers.
+inline double three_digits(double p) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%.3g", p);
+  return std::strtod(text, nullptr);
+}
+
 /// The share of dense accuracy that the goal asks for; 0: none.
 inline double wanted_share(synth::task kind, double budget) {
   if (budget == 0.375) return kind == synth::task::choice ? 0.999 : 0.98;
@@ -137,7 +146,7 @@ inline goal_cell judge(const evaluation& e, synth::task kind, double budget) {
                            {"score", eval::detail::number(score(rival))},
                            {"difference", eval::detail::number(difference.value)},
                            {"ci95", eval::detail::range_of(difference)},
-                           {"mcnemar_p", eval::mcnemar_exact(hits)}});
+                           {"mcnemar_p", three_digits(eval::mcnemar_exact(hits))}});
     if (score(rival) > cell.best_rival_score) {
       cell.best_rival = name;
       cell.best_rival_score = score(rival);
