@@ -5,7 +5,8 @@ set -eu
 program=$1 model=$2
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-prompt='The code of Rosa is 4711. The rain came to Greenvale and the shop stayed shut. The code of'
+text='The rain came to Greenvale and the shop stayed shut.'
+prompt="The code of Rosa is 4711. $text $text $text $text $text $text The code of"
 
 "$program" --model "$model" --prompt "$prompt" --kv-budget 0.8 --max-new-tokens 20 \
   --save-cache "$folder/cache" >"$folder/first" 2>/dev/null
