@@ -82,13 +82,14 @@ void decode_under_a_cap() {
       require(op::reroute_within(cpu, store, parts, p, cap, spare, ws.workspace()), "re-route");
       std::swap(store, spare);
       s = op::append(cpu, store, k.view(), v.view());
-      // evict: end
-      if (++evictions % 20 == 1)
-        std::printf("%5d tokens seen, %4lld kept a head in %lld of %lld bytes\n",
-                    static_cast<int>(store.next_position()),
-                    static_cast<long long>(store.head(0).tokens),
-                    static_cast<long long>(store.bytes()), static_cast<long long>(cap));
     }
+    // evict: end
+    const bool evicted = step > 0 && store.tail_count() == 1;
+    if (evicted && ++evictions % 20 == 1)
+      std::printf("%5d tokens seen, %4lld kept a head in %lld of %lld bytes\n",
+                  static_cast<int>(store.next_position()),
+                  static_cast<long long>(store.head(0).tokens),
+                  static_cast<long long>(store.bytes()), static_cast<long long>(cap));
     require(s, "append");
     most = std::max(most, store.bytes());
     if (step % 100 == 0) attend(store, step);
