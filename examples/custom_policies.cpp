@@ -30,6 +30,16 @@ struct decayed_norm {
 static_assert(rota::token_scorer<decayed_norm>);
 // pointwise: end
 
+// saved: begin
+/// The same, and its stores can be saved: they remember by what they were made.
+struct saved_norm : decayed_norm {
+  static void describe(const params& p, rota::fingerprint& f) {
+    f.add("decayed_norm").add(p.half_life);
+  }
+};
+static_assert(rota::described_policy<saved_norm>);
+// saved: end
+
 // reduced: begin
 /// Needs a reduction: keys unlike the mean direction of all keys (KeyDiff, arXiv 2504.15364).
 struct key_diversity {
@@ -157,7 +167,12 @@ int main() {
   c.groups.budget.factor = 32;
   // compose: end
 
-  const bool good = report<recent>("decayed_norm x keep_ratio", a) &&
+  using kept = attention<tokens<saved_norm, keep_ratio>, store>;
+  kept::params d, e;
+  e.tokens.scorer.half_life = 100;
+  const bool told_apart = kept::fingerprint(d) != kept::fingerprint(e);
+
+  const bool good = told_apart && report<recent>("decayed_norm x keep_ratio", a) &&
                     report<diverse>("key_diversity x root, value_peak", b) &&
                     report<mixed>("key_norm, value_peak x root", c);
   return good ? 0 : 1;

@@ -1,7 +1,6 @@
 // docs/tutorial.md, first part: compress a prefilled context, decode from it, re-route it when its
 // tail is full, take tokens back.
 
-#include <algorithm>
 #include <utility>
 
 #include <rota/cpu/cpu.hpp>
@@ -52,8 +51,8 @@ int main() {
 
   // trim: begin
   const buffer trimmed(store.bytes());
-  std::copy_n(memory.data(), store.bytes(), trimmed.data());
   op::store_type small{trimmed.data(), trimmed.size()};
+  require(rota::copy(store, small), "copy");
   // trim: end
   expect(small.check().ok(), "a copied store is a store");
 
@@ -88,7 +87,7 @@ int main() {
 
   // back: begin
   require(op::append(cpu, store, one_k.view(), one_v.view()), "append");
-  require(rota::cpu::roll_back(cpu, store, 1), "roll_back");
+  require(op::roll_back(cpu, store, 1), "roll_back");
   // back: end
   expect(store.next_position() == n + 64, "taken back");
 

@@ -63,7 +63,9 @@ TEST_CASE("a sample's histogram, overlap and recalled relevance, counted by hand
   CHECK(sums.pair_mass == doctest::Approx(7.0 / 10));
 }
 
-TEST_CASE("diagnose on a micro checkpoint: the oracle overlaps with itself, shares stay in their bounds") {
+TEST_CASE(
+    "diagnose on a micro checkpoint: the oracle overlaps with itself, shares stay in their "
+    "bounds") {
   const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
   const rota_lm_test::temp_folder folder;
   for (const char* name : {"/config.json", "/tokenizer.json", "/model.safetensors"}) {

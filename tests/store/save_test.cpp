@@ -192,6 +192,15 @@ TEST_CASE("what was made by others is refused by name") {
     std::memcpy(changed.data() + at, &word, 4);
     return restored<store_type>(bytes_of(changed)).result;
   };
+  packed_shape shape;
+  REQUIRE(saved_shape(from, shape).ok());
+  CHECK(shape.kv_heads == 2);
+  CHECK(shape.record.d_k == 16);
+  CHECK(shape.record.width == 16);
+  CHECK(shape.element_code == element_traits<bf16>::code);
+  CHECK(shape.tail_capacity == 9);
+  CHECK(saved_shape(from.first(64), shape) == errc::damaged);
+  CHECK(saved_shape(from.subspan(64), shape) == errc::bad_store);
   check(with(8, 2), errc::other_version, "saved");
   check(with(12, 0x04030201), errc::other_version, "saved");
   check(with(0, 0), errc::bad_store, "saved");

@@ -135,6 +135,13 @@ template <class... Ops>
 loaded_layer<Ops...> load_layer(const std::string& where, std::span<const std::byte> saved,
                                 const rota::saved_identity& identity, std::size_t tail,
                                 const packed_cache<Ops...>& cache) {
+  rota::packed_shape shape;
+  require(rota::saved_shape(saved, shape), where);
+  const auto heads = static_cast<rota::index_t>(cache.config().kv_heads);
+  const auto width = static_cast<rota::index_t>(cache.config().head_dim);
+  if (shape.kv_heads != heads || shape.record.d_k != width || shape.record.d_v != width) {
+    fail(where, "not of the model's shape");
+  }
   loaded_layer<Ops...> layer;
   const auto room = static_cast<rota::index_t>(tail);
   rota::index_t bytes = 0;
@@ -143,13 +150,6 @@ loaded_layer<Ops...> load_layer(const std::string& where, std::span<const std::b
   require(
       rota::restore(saved, identity, room, {layer.memory.data(), layer.memory.size()}, layer.store),
       where);
-  const auto heads = static_cast<rota::index_t>(cache.config().kv_heads);
-  const auto width = static_cast<rota::index_t>(cache.config().head_dim);
-  layer.store.visit([&](const auto& s) {
-    if (s.kv_heads() != heads || s.d_k() != width || s.d_v() != width) {
-      fail(where, "not of the model's shape");
-    }
-  });
   return layer;
 }
 

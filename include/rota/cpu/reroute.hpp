@@ -207,11 +207,13 @@ status reroute_within(const backend& b, const packed_store<E, W>& from,
   };
   index_t bytes = 0;
   if (status s = measure(1, bytes); !s) return s;  // the budgets alone, whatever the cap
-  double ratio = 1;
-  const status fit = solve_ratio_for_bytes(cap_bytes, measure, ratio);
-  if (fit == errc::budget_too_small) return {fit.code, "cap_bytes"};
-  if (!fit) return fit;
-  if (status s = measure(ratio, bytes); !s) return s;
+  if (bytes > cap_bytes) {
+    double ratio = 0;
+    const status fit = solve_ratio_for_bytes(cap_bytes, measure, ratio);
+    if (fit == errc::budget_too_small) return {fit.code, "cap_bytes"};
+    if (!fit) return fit;
+    if (status s = measure(ratio, bytes); !s) return s;
+  }
   return detail::pack_heads<Op>(b, from, p, m, to);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rota/policy/concepts.hpp>
+#include <rota/score/mass_pooling.hpp>
 
 namespace rota {
 
@@ -14,10 +15,7 @@ struct attention_mass {
   using policy_kind = group_scorer_tag;
   using form = whole_head;
   using needs = rota::needs<window_queries>;
-  struct params {
-    float scale = 0;          ///< of the logits; 0 means 1 / sqrt(d_k)
-    index_t pool_kernel = 1;  ///< odd; 1 smooths nothing
-  };
+  using params = mass_pooling;
   static void describe(const params& p, fingerprint& f) {
     f.add("attention_mass").add(p.scale).add(p.pool_kernel);
   }

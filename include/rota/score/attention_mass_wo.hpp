@@ -1,6 +1,6 @@
 #pragma once
 
-#include <rota/score/attention_mass.hpp>
+#include <rota/score/mass_pooling.hpp>
 #include <rota/score/output_projection.hpp>
 
 namespace rota {
@@ -10,10 +10,9 @@ struct attention_mass_wo {
   using policy_kind = group_scorer_tag;
   using form = whole_head;
   using needs = rota::needs<window_queries, output_gram>;
-  using params = attention_mass::params;
+  using params = mass_pooling;
   static void describe(const params& p, fingerprint& f) {
-    f.add("behind_output");
-    attention_mass::describe(p, f);
+    f.add("attention_mass_wo").add(p.scale).add(p.pool_kernel);
   }
 };
 

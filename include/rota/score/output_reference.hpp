@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include <rota/score/attention_mass.hpp>
 #include <rota/score/attention_mass_wo.hpp>
 #include <rota/score/critical.hpp>
 #include <rota/score/reference.hpp>
@@ -43,7 +44,7 @@ scores score_groups(wo_norm, const view<const float, 3>& weights, const context<
 
 /// attention_mass_wo: attention_mass with its slice norms exchanged.
 template <element E, class... Parts>
-scores score_groups(attention_mass_wo, const attention_mass::params& p,
+scores score_groups(attention_mass_wo, const attention_mass_wo::params& p,
                     const view<const float, 3>& weights, const context<E, Parts...>& c, int width) {
   scores out = score_groups(attention_mass{}, p, c, width);
   std::size_t at = 0;

@@ -48,6 +48,14 @@ inline constexpr bool is_packed = false;
 template <element E, int W>
 inline constexpr bool is_packed<packed_store<E, W>> = true;
 
+/// 0 for a code that no element has.
+inline index_t bytes_of_element(std::uint8_t code) {
+  if (code == element_traits<f32>::code) return sizeof(f32);
+  if (code == element_traits<bf16>::code) return sizeof(bf16);
+  if (code == element_traits<f16>::code) return sizeof(f16);
+  return 0;
+}
+
 inline std::uint64_t checksum_of(std::span<const std::byte> saved) {
   const std::uint64_t head = crc64(saved.data(), offsetof(saved_header, checksum));
   return crc64(saved.data() + sizeof(saved_header), saved.size() - sizeof(saved_header), head);
@@ -215,6 +223,23 @@ status save(const packed_store<E, W>& store, const saved_identity& identity,
   std::memcpy(memory.data(), &header, sizeof header);
   header.checksum = detail::checksum_of(memory.first(bytes));
   std::memcpy(memory.data(), &header, sizeof header);
+  return {};
+}
+
+/// The shape that a saved store says it has, whatever its type: for whoever knows what to expect,
+/// before memory is taken for it. Errors as restore()'s on `saved`, without checksum and index.
+inline status saved_shape(std::span<const std::byte> saved, packed_shape& shape) {
+  saved_header header;
+  if (status s = detail::read_saved_header(saved, header); !s) return s;
+  packed_header h;
+  std::memcpy(&h, saved.data() + sizeof header, sizeof h);
+  if (std::memcmp(h.magic, packed_magic, sizeof h.magic) != 0 || h.version != packed_version)
+    return {errc::bad_store, "saved"};
+  const index_t element_bytes = detail::bytes_of_element(h.element_code);
+  if (element_bytes == 0) return {errc::bad_store, "saved"};
+  if (!detail::header_holds(h, element_bytes)) return {errc::damaged, "saved"};
+  shape = detail::shape_of(h, element_bytes);
+  shape.tail_capacity = header.tail_capacity;
   return {};
 }
 
