@@ -111,7 +111,7 @@ void run(int argc, char** argv) {
   eval::check_before(o, lm.config());
   const std::optional<fitted_predictor> predictor = eval::find_predictor(o, lm);
   const eval::prepared sample =
-      eval::sample_maker(o, lm.config(), text).make(synth::task::needle, 0);
+      eval::synthetic_task(synth::task::needle, o, lm.config(), text).make(0);
 
   std::vector<std::string> names = {"expected_attention:keep_ratio+value_norm:fixed_k",
                                     "snapkv:keep_ratio+value_norm:fixed_k",

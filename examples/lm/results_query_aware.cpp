@@ -86,13 +86,14 @@ finished_run run(const plan& p, const setting& s, const model& lm, const tokeniz
   eval::evaluation& e = out.result;
   e.how = options_of(p, s);
   eval::check_before(e.how, lm.config());
+  e.tasks = eval::make_tasks(e.how, lm.config(), text);
   const std::optional<fitted_predictor> predictor = eval::find_predictor(e.how, lm);
   for (const eval::row_spec& spec : p.rows) e.rows.emplace_back().spec = spec;
   eval::journal past(
       s.journal + "/" + p.name + "_" + eval::name_of(eval::protocol_names, p.when) + ".jsonl",
       describe(e.how, *predictor));
   eval::counting_memory memory;
-  progress shown("results_query_aware, " + p.name, eval::runner::work(e.how));
+  progress shown("results_query_aware, " + p.name, eval::runner::work(e));
   eval::runner(e.how, lm, text, &*predictor, memory, shown, &past).run(e);
   return out;
 }
@@ -150,7 +151,7 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
             " samples a cell; columns are budgets in percent of the dense bytes.\n\n![Quality "
             "against bytes, question " +
             when + "](query_aware_" + when + ".svg)\n\n";
-    for (const synth::task kind : r.result.how.tasks) page += results::task_table(r.result, kind);
+    for (const eval::task& t : r.result.tasks) page += results::task_table(r.result, t);
     eval::write_file(s.out + "/query_aware_" + when + ".svg",
                      eval::quality_svg(shown_rows(r.result)));
   }

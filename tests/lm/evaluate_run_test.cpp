@@ -55,18 +55,16 @@ struct setting {
   options o = small_options();
   model lm = model::load(long_micro());
   tokenizer text = tokenizer::load(long_micro());
-  sample_maker maker{o, lm.config(), text};
+
+  prepared make(rota_lm::synth::task kind, std::size_t number) const {
+    return synthetic_task(kind, o, lm.config(), text).make(number);
+  }
 };
 
 }  // namespace
 
 TEST_CASE("a budget in bytes is met from below, by every scorer and budget") {
-  const setting s;
-  counting_memory memory;
-  const prepared sample = s.maker.make(rota_lm::synth::task::needle, 0);
-  prefilled prefill(s.lm, sample, s.o, memory);
-  compressor compress = prefill.make_compressor(s.o);
-  const double dense = static_cast<double>(prefill.dense().used_bytes());
+  setting s;
   std::vector<std::string> names = {"token_only", "token_x_subtoken"};
   for (const auto& [scorer, which] : token_scorer_names) {
     if (which == token_scorer::predictor || which == token_scorer::oracle) continue;
@@ -79,11 +77,20 @@ TEST_CASE("a budget in bytes is met from below, by every scorer and budget") {
     names.push_back(std::string("key_norm:keep_ratio+attention_mass:") + rule);
     names.push_back(std::string("attention_mass:") + rule);
   }
+  s.o.methods.clear();
   for (const std::string& name : names) {
-    const method m = parse_method(name, s.o.tokens, s.o.groups, s.o.every_token_groups, "test");
+    s.o.methods.push_back(
+        parse_method(name, s.o.tokens, s.o.groups, s.o.every_token_groups, "test"));
+  }
+  counting_memory memory;
+  const prepared sample = s.make(rota_lm::synth::task::needle, 0);
+  prefilled prefill(s.lm, sample, s.o, memory);
+  compressor compress = prefill.make_compressor(s.o);
+  const double dense = static_cast<double>(prefill.dense().used_bytes());
+  for (const method& m : s.o.methods) {
     // Every token's keys and positions are there where only groups are selected.
     for (const double budget : {m.tokens ? 0.6 : 0.9, 0.75}) {
-      CAPTURE(name);
+      CAPTURE(m.name);
       CAPTURE(budget);
       REQUIRE(compress.fit(m, 0.5, static_cast<std::size_t>(budget * dense)));
       row_cache cache(s.lm.config(), {}, &memory.packed);
@@ -121,25 +128,25 @@ TEST_CASE("a budget that cannot hold the protected tokens is reported, not fatal
 TEST_CASE("everything kept answers as dense does") {
   setting s;
   s.o.tasks = {rota_lm::synth::task::text, rota_lm::synth::task::choice};
-  s.o.methods = {{"whole", {}, group_choice{group_scorer::value_norm, budget::keep_ratio}}};
+  s.o.methods = {{"whole", {}, group_choice{group_scorer::value_norm, budget::keep_ratio}, {}}};
   s.o.every_token_budgets = {1};
   // All groups kept need no index, but a header and positions: let them be paid.
   counting_memory memory;
-  const prepared sample = s.maker.make(rota_lm::synth::task::text, 0);
+  const prepared sample = s.make(rota_lm::synth::task::text, 0);
   prefilled prefill(s.lm, sample, s.o, memory);
   compressor compress = prefill.make_compressor(s.o);
   REQUIRE(compress.try_select(s.o.methods[0], {1, 1}));
   row_cache cache(s.lm.config());
   compress.pack(sample.room(), cache);
-  const outcome dense = answer(s.lm, sample, sample.prompt, prefill.dense());
-  const outcome packed = answer(s.lm, sample, sample.prompt, cache);
+  const outcome dense = answer(s.lm, s.text, sample, sample.prompt, prefill.dense());
+  const outcome packed = answer(s.lm, s.text, sample, sample.prompt, cache);
   CHECK(packed.score == doctest::Approx(dense.score).epsilon(1e-5));
 }
 
 TEST_CASE("answers are scored as greedy decoding would be") {
   const setting s;
   counting_memory memory;
-  prepared sample = s.maker.make(rota_lm::synth::task::needle, 1);
+  prepared sample = s.make(rota_lm::synth::task::needle, 1);
   prefilled prefill(s.lm, sample, s.o, memory);
   const std::size_t length = prefill.dense().next_position();
   // What the model really says is right, with any other token in it wrong.
@@ -150,12 +157,12 @@ TEST_CASE("answers are scored as greedy decoding would be") {
   REQUIRE(said.size() == 4);
   prefill.dense().truncate(length);
   sample.answers = {said};
-  CHECK(answer(s.lm, sample, sample.prompt, prefill.dense()).score == 1);
+  CHECK(answer(s.lm, s.text, sample, sample.prompt, prefill.dense()).score == 1);
   for (std::size_t i = 0; i < said.size(); ++i) {
     prefill.dense().truncate(length);
     sample.answers = {said};
     sample.answers[0][i] = (said[i] + 1) % 300;
-    CHECK(answer(s.lm, sample, sample.prompt, prefill.dense()).score == 0);
+    CHECK(answer(s.lm, s.text, sample, sample.prompt, prefill.dense()).score == 0);
   }
 }
 
@@ -167,17 +174,17 @@ TEST_CASE("the two protocols cut a sample where they say") {
     return p.prefill;
   };
   s.o.when = protocol::seen;
-  const prepared seen = s.maker.make(rota_lm::synth::task::vartrack, 2);
+  const prepared seen = s.make(rota_lm::synth::task::vartrack, 2);
   CHECK(seen.prompt.size() == 1);
   CHECK(seen.question_prefilled == seen.question.size());
   s.o.when = protocol::unseen;
-  const prepared unseen = s.maker.make(rota_lm::synth::task::vartrack, 2);
+  const prepared unseen = s.make(rota_lm::synth::task::vartrack, 2);
   CHECK(unseen.prompt == unseen.question);
   CHECK(unseen.question_prefilled == 0);
   CHECK(joined(seen) == joined(unseen));
   CHECK(unseen.prefill.size() <= s.o.context);
   // A text has no question; its last token runs through the store all the same.
-  const prepared text = s.maker.make(rota_lm::synth::task::text, 0);
+  const prepared text = s.make(rota_lm::synth::task::text, 0);
   CHECK(text.prompt.size() == 1);
   CHECK(text.compressed() + 1 == text.prefill.size());
 }

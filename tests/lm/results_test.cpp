@@ -53,22 +53,22 @@ TEST_CASE("a journal gives back what was written, and a torn last line does not 
   const std::string path = folder.path() + "/j.jsonl";
   {
     journal j(path, "run one");
-    CHECK(j.find("a", synth::task::needle, 0, 2) == nullptr);
-    j.add("a", synth::task::needle, 0, entry_of(0));
-    j.add("a", synth::task::choice, 2, entry_of(1));
+    CHECK(j.find("a", "needle", 0, 2) == nullptr);
+    j.add("a", "needle", 0, entry_of(0));
+    j.add("a", "choice", 2, entry_of(1));
   }
   const std::string whole = read(path);
   std::ofstream(path, std::ios::app) << "{\"row\":\"b\",\"task\":\"nee";
   for (int round = 0; round < 2; ++round) {  // the second finds a mended file
     const journal j(path, "run one");
-    const journal_entry* e = j.find("a", synth::task::needle, 0, 2);
+    const journal_entry* e = j.find("a", "needle", 0, 2);
     REQUIRE(e != nullptr);
     CHECK(e->outcomes[0].score == 0);
     CHECK(e->outcomes[1].score == 1);
     CHECK(e->bytes.worst_ratio == 0.5);
     CHECK(e->bytes.all_groups == 6);
-    CHECK(j.find("a", synth::task::needle, 0, 3) == nullptr);  // other samples
-    CHECK(j.find("b", synth::task::needle, 0, 2) == nullptr);
+    CHECK(j.find("a", "needle", 0, 3) == nullptr);  // other samples
+    CHECK(j.find("b", "needle", 0, 2) == nullptr);
     CHECK(read(path) == whole);
   }
   CHECK(one_line_with(error_of([&] { journal(path, "run two"); }), "another run"));
@@ -103,11 +103,12 @@ TEST_CASE("a run that was stopped gives the same numbers as one that was not") {
     o.samples = samples;
     evaluation e;
     e.how = o;
+    e.tasks = make_tasks(o, lm.config(), text);
     for (const row_spec& spec : list_rows(o.methods, o.budgets, o.every_token_budgets)) {
       e.rows.emplace_back().spec = spec;
     }
     counting_memory memory;
-    progress shown("test", runner::work(o));
+    progress shown("test", runner::work(e));
     runner(o, lm, text, nullptr, memory, shown, past).run(e);
     return results_json(e).dump();
   };
@@ -140,17 +141,18 @@ TEST_CASE("the grid has every method of the requirement, each once") {
 
 TEST_CASE("the goal's cells compare on the same samples and name the best rival") {
   evaluation e;
-  e.how.tasks = {synth::task::choice};
+  task& choice = e.tasks.emplace_back();
+  choice.name = "choice";
+  choice.how = scoring::choice;
   e.how.samples = 4;
   for (const row_spec& spec : results::goal_rows()) {
     row_result& r = e.rows.emplace_back();
     r.spec = spec;
     const bool good = spec.how.name == "dense" || spec.how.name == results::goal_method;
     const bool rival = spec.how.name == "tova:keep_ratio";
-    r.outcomes[synth::task::choice] = {
-        {1, 1}, {good ? 1.0 : 0.0, 1}, {0, 1}, {good || rival ? 1.0 : 0.0, 1}};
+    r.outcomes["choice"] = {{1, 1}, {good ? 1.0 : 0.0, 1}, {0, 1}, {good || rival ? 1.0 : 0.0, 1}};
   }
-  const results::goal_cell cell = results::judge(e, synth::task::choice, 0.375);
+  const results::goal_cell cell = results::judge(e, choice, 0.375);
   CHECK(cell.score == 0.75);
   CHECK(cell.dense == 0.75);
   CHECK(cell.best_rival == "tova:keep_ratio");

@@ -37,7 +37,10 @@ class gatherer {
  public:
   gatherer(const eval::options& o, const model& lm, const tokenizer& text,
            const fitted_predictor* predictor)
-      : options_(o), lm_(lm), maker_(o, lm.config(), text), predictor_(predictor) {
+      : options_(o),
+        lm_(lm),
+        tasks_(eval::make_tasks(o, lm.config(), text)),
+        predictor_(predictor) {
     for (eval::row_spec& row : eval::list_rows(o.methods, o.budgets, o.every_token_budgets)) {
       if (row.packed()) out_.emplace_back().row = std::move(row);
     }
@@ -47,12 +50,13 @@ class gatherer {
   }
 
   std::vector<diagnosis> run() {
-    const std::size_t total = options_.samples * options_.tasks.size();
-    progress shown("diagnose", static_cast<double>(total));
-    for (const synth::task kind : options_.tasks) {
-      for (std::size_t i = 0; i < options_.samples; ++i) {
-        add(maker_.make(kind, i));
-        shown.add(1, eval::name_of(eval::task_names, kind));
+    double total = 0;
+    for (const eval::task& t : tasks_) total += static_cast<double>(t.samples);
+    progress shown("diagnose", total);
+    for (const eval::task& t : tasks_) {
+      for (std::size_t i = 0; i < t.samples; ++i) {
+        add(t.make(i));
+        shown.add(1, t.name);
       }
     }
     return std::move(out_);
@@ -116,7 +120,7 @@ class gatherer {
 
   eval::options options_;
   const model& lm_;
-  eval::sample_maker maker_;
+  std::vector<eval::task> tasks_;
   const fitted_predictor* predictor_;
   std::vector<diagnosis> out_;
 };

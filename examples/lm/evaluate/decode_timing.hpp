@@ -45,8 +45,8 @@ double decode_median(const model& lm, Cache& cache, std::span<const token_id> id
 }
 
 /// A sample that lasts decode_steps tokens: what its prompt says, again and again.
-inline prepared long_sample(const sample_maker& maker, synth::task kind) {
-  prepared p = maker.make(kind, 0);
+inline prepared long_sample(const task& t) {
+  prepared p = t.make(0);
   token_ids ids = p.question;
   while (ids.size() < decode_steps) ids.push_back(ids[ids.size() - p.question.size()]);
   ids.resize(decode_steps);
@@ -59,10 +59,10 @@ inline prepared long_sample(const sample_maker& maker, synth::task kind) {
 /// Fills decode_ms of all rows: medians over rounds that take turns between the packed rows. The
 /// dense cache is gone before they decode, as everywhere. One thread: on a model this small, waking
 /// others costs more than they do.
-inline void time_decoding(const model& lm, const sample_maker& maker, const options& o,
+inline void time_decoding(const model& lm, const task& t, const options& o,
                           const fitted_predictor* predictor, counting_memory& memory,
                           std::vector<row_result>& rows) {
-  const prepared sample = detail::long_sample(maker, o.tasks[0]);
+  const prepared sample = detail::long_sample(t);
   const std::span<const token_id> ids = sample.answers[0];
   std::vector<std::unique_ptr<row_cache>> caches(rows.size());
   {

@@ -40,16 +40,16 @@ class journal {
   }
 
   /// Null where the row has not been run on these samples.
-  const journal_entry* find(const std::string& row, synth::task kind, std::size_t first,
+  const journal_entry* find(const std::string& row, const std::string& task, std::size_t first,
                             std::size_t last) const {
-    const auto found = entries_.find(key(row, kind, first));
+    const auto found = entries_.find(key(row, task, first));
     const bool whole = found != entries_.end() && found->second.outcomes.size() == last - first;
     return whole ? &found->second : nullptr;
   }
 
-  void add(const std::string& row, synth::task kind, std::size_t first,
+  void add(const std::string& row, const std::string& task, std::size_t first,
            const journal_entry& entry) {
-    json line{{"row", row}, {"task", name_of(task_names, kind)}, {"first", first}};
+    json line{{"row", row}, {"task", task}, {"first", first}};
     for (const outcome& o : entry.outcomes) {
       line["scores"].push_back(o.score);
       line["weights"].push_back(o.weight);
@@ -62,9 +62,9 @@ class journal {
   }
 
  private:
-  using entry_key = std::tuple<std::string, synth::task, std::size_t>;
-  static entry_key key(const std::string& row, synth::task kind, std::size_t first) {
-    return {row, kind, first};
+  using entry_key = std::tuple<std::string, std::string, std::size_t>;
+  static entry_key key(const std::string& row, const std::string& task, std::size_t first) {
+    return {row, task, first};
   }
 
   void write_line(const json& line) {
@@ -111,9 +111,8 @@ class journal {
     const auto number = [&](std::size_t i) { return b.at(i).number(0, 1e300); };
     e.bytes = {number(0), number(1), number(2), number(3), number(4), number(5), number(6)};
     if (line.has("failure")) e.failure = line.at("failure").string();
-    const synth::task kind = value_of(task_names, line.at("task").string(), line.where());
-    entries_[key(line.at("row").string(), kind, line.at("first").count(0, SIZE_MAX / 2))] =
-        std::move(e);
+    entries_[key(line.at("row").string(), line.at("task").string(),
+                 line.at("first").count(0, SIZE_MAX / 2))] = std::move(e);
   }
 
   std::string path_;

@@ -26,10 +26,6 @@ inline ordered_json range_of(const estimate& x) {
   return ordered_json::array({number(x.range.low), number(x.range.high)});
 }
 
-inline double chance_of(synth::task kind) {
-  return kind == synth::task::choice ? 0.25 : 0;
-}
-
 /// The keys that say how a row came to be; the same in all rows of a run but for the selectors.
 inline void add_setting(const evaluation& e, const row_result& r, ordered_json& out) {
   const options& o = e.how;
@@ -49,13 +45,12 @@ inline void add_setting(const evaluation& e, const row_result& r, ordered_json& 
 
 inline void add_intervals(const evaluation& e, const row_result& r, ordered_json& out) {
   ordered_json intervals, differences, difference_ranges, chance;
-  for (const synth::task kind : e.how.tasks) {
-    const std::string name = name_of(task_names, kind);
-    intervals[name] = range_of(score_of(r, kind, e.how.seed));
-    const estimate d = difference_to_dense(e, r, kind);
-    differences[name] = number(d.value);
-    difference_ranges[name] = range_of(d);
-    if (kind != synth::task::text) chance[name] = chance_of(kind);
+  for (const task& t : e.tasks) {
+    intervals[t.name] = range_of(score_of(r, t, e.how.seed));
+    const estimate d = difference_to_dense(e, r, t);
+    differences[t.name] = number(d.value);
+    difference_ranges[t.name] = range_of(d);
+    if (!t.is_perplexity()) chance[t.name] = t.chance;
   }
   out["interval_95"] = intervals;
   out["difference_to_dense"] = differences;
@@ -64,6 +59,23 @@ inline void add_intervals(const evaluation& e, const row_result& r, ordered_json
 }
 
 }  // namespace detail
+
+/// A score a task; those that a run leaves out of the synthetic ones are null, so that every run
+/// has the same columns.
+inline void add_scores(const evaluation& e, const row_result& r, ordered_json& out) {
+  for (const auto& [name, kind] : task_names) out[std::string(name)] = nullptr;
+  for (const task& t : e.tasks) {
+    out[t.name] = detail::number(score_of(r, t, e.how.seed).value);
+    if (!t.words.empty()) out["word_perplexity"] = detail::number(word_perplexity(r, t));
+  }
+}
+
+/// Samples of each task; the files of some have fewer than were asked for.
+inline ordered_json sample_counts(const evaluation& e) {
+  ordered_json out;
+  for (const task& t : e.tasks) out[t.name] = t.samples;
+  return out;
+}
 
 inline ordered_json row_json(const evaluation& e, const row_result& r) {
   using detail::number;
@@ -75,10 +87,9 @@ inline ordered_json row_json(const evaluation& e, const row_result& r) {
   out["rho"] = number(packed ? r.bytes.rho() : whole);
   out["kv_budget"] = number(r.spec.kv_budget);
   out["kv_bytes_ratio"] = number(packed ? r.bytes.ratio() : whole);
-  for (const auto& [name, kind] : task_names) {
-    out[std::string(name)] = number(score_of(r, kind, e.how.seed).value);
-  }
+  add_scores(e, r, out);
   out["n"] = e.how.samples;
+  out["samples"] = sample_counts(e);
   out["decode_ms_per_token"] = number(r.decode_ms);
   out["attend_time_ratio"] = number(r.attend_time_ratio);
   if (!r.failure.empty()) out["failure"] = r.failure;

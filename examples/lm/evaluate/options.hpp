@@ -27,9 +27,22 @@ inline constexpr std::array task_names{named<synth::task>{"perplexity", synth::t
                                        named<synth::task>{"vartrack", synth::task::vartrack},
                                        named<synth::task>{"choice", synth::task::choice}};
 
+/// Tasks that lie in files, in the forms that others use; see evaluate/formats.
+struct task_files {
+  std::string text;                ///< raw text; empty: none
+  std::size_t stride = 256;        ///< tokens scored a window
+  std::string mmlu;                ///< folder; empty: none
+  std::size_t shots = 5;           ///< solved examples before a question
+  std::vector<std::string> ruler;  ///< JSON lines
+  std::size_t new_tokens = 64;     ///< written where a sample does not say how many
+
+  bool any() const { return !text.empty() || !mmlu.empty() || !ruler.empty(); }
+};
+
 struct options {
   std::string model;
-  std::vector<synth::task> tasks;
+  std::vector<synth::task> tasks;  ///< synthetic ones
+  task_files files;
   std::vector<method> methods;
   // Chosen on rota-synth: of the stock scorers these lose least at equal bytes, and the best k of
   // each token less than the best pairs of each head. A scorer that knows the question
@@ -64,6 +77,7 @@ struct options {
 
 inline constexpr std::string_view usage =
     "evaluate --model DIR [--tasks perplexity,needle,vartrack,choice]\n"
+    "  [--text FILE [--stride 256]] [--mmlu DIR [--shots 5]] [--ruler FILE,... [--new-tokens 64]]\n"
     "  [--methods "
     "dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET[@RHO]]]\n"
     "  [--token-scorer NAME] [--token-budget NAME] [--group-scorer NAME] [--group-budget NAME]\n"
@@ -125,11 +139,22 @@ inline fallback_choice parse_fallback(const std::string& name) {
   return {*m.tokens, *m.groups};
 }
 
-inline void read_lists(const arguments& given, options& o) {
+/// The synthetic tasks stand in where none is named.
+inline void read_tasks(const arguments& given, options& o) {
+  if (given.has("text")) o.files.text = given.text("text");
+  if (given.has("mmlu")) o.files.mmlu = given.text("mmlu");
+  if (given.has("ruler")) o.files.ruler = split(given.text("ruler"), "--ruler");
+  o.files.stride = given.count("stride", o.files.stride, 1, 1 << 20);
+  o.files.shots = given.count("shots", o.files.shots, 0, 1000);
+  o.files.new_tokens = given.count("new-tokens", o.files.new_tokens, 1, 4096);
+  if (o.files.any() && !given.has("tasks")) return;
   for (const std::string& name :
        split(text_or(given, "tasks", "perplexity,needle,vartrack,choice"), "--tasks")) {
     o.tasks.push_back(value_of(task_names, name, "--tasks"));
   }
+}
+
+inline void read_lists(const arguments& given, options& o) {
   const char* const usual = "dense,token_only,subtoken_only,token_x_subtoken";
   const char* const with_predictor =
       "dense,token_only,subtoken_only,token_x_subtoken,"
@@ -185,7 +210,8 @@ inline options parse_options(int argc, const char* const* argv) {
        "fill",   "group-scorer", "group-budget", "budgets",      "every-token-budgets",
        "rho",    "group-width",  "samples",      "seed",         "context",
        "sinks",  "window",       "protocol",     "threads",      "json",
-       "timing", "out",          "predictor",    "fallback"});
+       "timing", "out",          "predictor",    "fallback",     "text",
+       "stride", "mmlu",         "shots",        "ruler",        "new-tokens"});
   const std::string own = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
   o.model = o.demo && !given.has("model") ? own : given.text("model");
   o.out = detail::text_or(given, "out", o.demo ? "build/demo" : "");
@@ -193,6 +219,7 @@ inline options parse_options(int argc, const char* const* argv) {
   if (given.has("predictor")) o.predictor = given.text("predictor");
   if (o.demo && o.model == own && o.predictor.empty()) o.predictor = own + "/predictor.safetensors";
   detail::read_selectors(given, o);
+  detail::read_tasks(given, o);
   detail::read_lists(given, o);
   detail::read_numbers(given, o);
   return o;

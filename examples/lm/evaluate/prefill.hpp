@@ -11,7 +11,7 @@
 #include "evaluate/compressor.hpp"
 #include "evaluate/counting_memory.hpp"
 #include "evaluate/options.hpp"
-#include "evaluate/tasks.hpp"
+#include "evaluate/sample.hpp"
 
 namespace rota_lm::eval {
 

@@ -22,6 +22,7 @@
 #include "evaluate/retention_chart.hpp"
 #include "evaluate/runner.hpp"
 #include "evaluate/table.hpp"
+#include "evaluate/task_list.hpp"
 
 namespace rota_lm::eval {
 
@@ -70,16 +71,17 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
     row.spec = std::move(spec);
     e.rows.push_back(std::move(row));
   }
+  e.tasks = make_tasks(o, lm.config(), text);
   counting_memory memory;
   // In units of the runner's: what timing took on one machine.
   const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
-  progress shown("evaluate", runner::work(o) + decode_work +
+  progress shown("evaluate", runner::work(e) + decode_work +
                                  attend_work * static_cast<double>(packed_rows(e.rows)));
   const std::optional<fitted_predictor> fitted = find_predictor(o, lm);
   const fitted_predictor* predictor = fitted ? &*fitted : nullptr;
   runner(o, lm, text, predictor, memory, shown).run(e);
   if (o.timing) {
-    time_decoding(lm, sample_maker(o, lm.config(), text), o, predictor, memory, e.rows);
+    time_decoding(lm, e.tasks[0], o, predictor, memory, e.rows);
     shown.add(decode_work, "timing of decode");
     rota::cpu::thread_pool pool(o.threads);
     time_attention(o, attend_shape{}, pool.get_backend(), e.rows,

@@ -43,10 +43,10 @@ struct panel {
 
 class quality_panel {
  public:
-  quality_panel(svg& page, const evaluation& e, synth::task kind, panel at)
-      : page_(page), e_(e), kind_(kind), at_(at), lines_(lines_of(e)) {
+  quality_panel(svg& page, const evaluation& e, const task& t, panel at)
+      : page_(page), e_(e), task_(t), at_(at), lines_(lines_of(e)) {
     across_ = {0, 1.02, at.x, at.x + at.w};
-    const bool is_text = kind == synth::task::text;
+    const bool is_text = t.is_perplexity();
     scale_ = is_text ? 1 : 100;
     up_ = is_text ? perplexity_axis() : axis{0, 104, at.y + at.h, at.y};
   }
@@ -58,7 +58,7 @@ class quality_panel {
   }
 
  private:
-  estimate score(const row_result& r) const { return score_of(r, kind_, e_.how.seed); }
+  estimate score(const row_result& r) const { return score_of(r, task_, e_.how.seed); }
 
   /// From a little below the best to a little above the worst, so that differences can be seen.
   axis perplexity_axis() const {
@@ -85,8 +85,8 @@ class quality_panel {
       page_.text(at_.x - 6, up_(t) + 4, svg::num(t), anchor::end, 11, colour::faint);
     }
     page_.frame(at_.x, at_.y, at_.w, at_.h, colour::faint);
-    const bool is_text = kind_ == synth::task::text;
-    page_.text(at_.x, at_.y - 9, name_of(task_names, kind_), anchor::start, 13, colour::ink, true);
+    const bool is_text = task_.is_perplexity();
+    page_.text(at_.x, at_.y - 9, task_.name, anchor::start, 13, colour::ink, true);
     page_.text(at_.x + at_.w, at_.y - 9, is_text ? "lower is better" : "higher is better",
                anchor::end, 11, colour::faint);
     page_.text(at_.x + at_.w / 2, bottom + 34, "KV bytes / dense KV bytes", anchor::middle, 11);
@@ -136,7 +136,7 @@ class quality_panel {
 
   svg& page_;
   const evaluation& e_;
-  synth::task kind_;
+  const task& task_;
   panel at_;
   std::vector<chart_line> lines_;
   axis across_, up_;
@@ -192,7 +192,7 @@ inline double draw_quality_legend(svg& page, const evaluation& e, legend_places 
 
 inline std::string quality_svg(const evaluation& e) {
   constexpr double panel_w = 380, panel_h = 250, left = 70, gap_x = 90, gap_y = 85;
-  const std::size_t panels = e.how.tasks.size(), columns = std::min<std::size_t>(panels, 2);
+  const std::size_t panels = e.tasks.size(), columns = std::min<std::size_t>(panels, 2);
   const std::size_t rows = (panels + 1) / 2;
   const double width =
       std::max(940.0, left + static_cast<double>(columns) * (panel_w + gap_x) - gap_x + 30);
@@ -210,7 +210,7 @@ inline std::string quality_svg(const evaluation& e) {
     const std::size_t column = i % 2, row = i / 2;
     const double x = left + static_cast<double>(column) * (panel_w + gap_x);
     const double y = top + static_cast<double>(row) * (panel_h + gap_y);
-    detail::quality_panel(page, e, e.how.tasks[i], {x, y, panel_w, panel_h}).draw();
+    detail::quality_panel(page, e, e.tasks[i], {x, y, panel_w, panel_h}).draw();
   }
   return page.document();
 }

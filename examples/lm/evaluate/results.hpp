@@ -13,6 +13,7 @@
 #include "evaluate/method.hpp"
 #include "evaluate/options.hpp"
 #include "evaluate/statistics.hpp"
+#include "evaluate/task.hpp"
 
 namespace rota_lm::eval {
 
@@ -46,7 +47,7 @@ struct byte_sums {
 struct row_result {
   row_spec spec;
   std::string failure;  ///< why there are no numbers; empty where there are
-  std::map<synth::task, std::vector<outcome>> outcomes;  ///< by number of the sample
+  std::map<std::string, std::vector<outcome>> outcomes;  ///< of each task, by number of the sample
   byte_sums bytes;
   double decode_ms = unknown;          ///< per token
   double attend_time_ratio = unknown;  ///< over dense
@@ -71,6 +72,7 @@ struct retention_map {
 
 struct evaluation {
   options how;
+  std::vector<task> tasks;
   std::vector<row_result> rows;
   std::vector<retention_map> retention;  ///< one a method that selects groups
   std::size_t dense_bytes_while_packed_decodes = 0;
@@ -86,25 +88,37 @@ struct evaluation {
 };
 
 /// What a task's outcomes come to: a perplexity, or an accuracy.
-inline estimate score_of(const row_result& r, synth::task kind, std::uint64_t seed) {
-  const auto found = r.outcomes.find(kind);
+inline estimate score_of(const row_result& r, const task& t, std::uint64_t seed) {
+  const auto found = r.outcomes.find(t.name);
   if (found == r.outcomes.end() || !r.failure.empty()) return {};
-  return kind == synth::task::text ? perplexity(found->second, seed) : accuracy(found->second);
+  if (t.is_perplexity()) return perplexity(found->second, seed);
+  return hits_only(found->second) ? accuracy(found->second) : mean_share(found->second, seed);
+}
+
+/// exp of the loss per word, where the words are known. Perplexities of models with different
+/// tokenizers compare by word only.
+inline double word_perplexity(const row_result& r, const task& t) {
+  const auto found = r.outcomes.find(t.name);
+  if (found == r.outcomes.end() || !r.failure.empty() || t.words.empty()) return unknown;
+  double loss = 0, words = 0;
+  for (std::size_t i = 0; i < found->second.size(); ++i) {
+    loss += found->second[i].score;
+    words += t.words[i];
+  }
+  return words > 0 ? std::exp(loss / words) : unknown;
 }
 
 /// The same minus dense's, on the same samples.
-inline estimate difference_to_dense(const evaluation& e, const row_result& r, synth::task kind) {
+inline estimate difference_to_dense(const evaluation& e, const row_result& r, const task& t) {
   const row_result* dense = e.find(row_spec::kind::dense);
-  const auto mine = r.outcomes.find(kind);
+  const auto mine = r.outcomes.find(t.name);
   if (dense == nullptr || mine == r.outcomes.end() || !r.failure.empty()) return {};
-  const std::vector<outcome>& theirs = dense->outcomes.at(kind);
-  if (kind != synth::task::text) return paired_difference(paired_hits(mine->second, theirs));
+  const std::vector<outcome>& theirs = dense->outcomes.at(t.name);
+  if (!t.is_perplexity() && hits_only(mine->second) && hits_only(theirs)) {
+    return paired_difference(paired_hits(mine->second, theirs));
+  }
   return paired_difference(mine->second, theirs, e.how.seed,
-                           [](double mean) { return std::exp(mean); });
-}
-
-inline bool has_task(const options& o, synth::task kind) {
-  return std::find(o.tasks.begin(), o.tasks.end(), kind) != o.tasks.end();
+                           [&](double mean) { return t.is_perplexity() ? std::exp(mean) : mean; });
 }
 
 }  // namespace rota_lm::eval

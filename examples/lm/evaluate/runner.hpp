@@ -14,6 +14,7 @@
 
 #include "engine/parallel.hpp"
 #include "engine/progress.hpp"
+#include "evaluate/answer.hpp"
 #include "evaluate/journal.hpp"
 #include "evaluate/prefill.hpp"
 #include "evaluate/results.hpp"
@@ -32,7 +33,7 @@ class runner {
          journal* past = nullptr)
       : options_(o),
         lm_(lm),
-        maker_(o, lm.config(), text),
+        text_(text),
         predictor_(predictor),
         memory_(memory),
         progress_(shown),
@@ -41,18 +42,20 @@ class runner {
   /// Fills outcomes and bytes of the rows.
   void run(evaluation& e) {
     for (row_result& row : e.rows) {
-      for (const synth::task kind : options_.tasks) row.outcomes[kind].resize(options_.samples);
+      for (const task& t : e.tasks) row.outcomes[t.name].resize(t.samples);
     }
-    for (const synth::task kind : options_.tasks) {
-      for (std::size_t first = 0; first < options_.samples; first += batch_size()) {
-        run_batch(e, {kind, first, std::min(first + batch_size(), options_.samples)});
+    for (const task& t : e.tasks) {
+      for (std::size_t first = 0; first < t.samples; first += batch_size()) {
+        run_batch(e, {t, first, std::min(first + batch_size(), t.samples)});
       }
     }
   }
 
   /// Units of progress that run() adds.
-  static double work(const options& o) {
-    return static_cast<double>(o.samples) * static_cast<double>(o.tasks.size());
+  static double work(const evaluation& e) {
+    double samples = 0;
+    for (const task& t : e.tasks) samples += static_cast<double>(t.samples);
+    return samples;
   }
 
  private:
@@ -66,7 +69,7 @@ class runner {
 
   /// Some consecutive samples of a task.
   struct batch_range {
-    synth::task kind;
+    const task& of;
     std::size_t first, last;
   };
 
@@ -75,18 +78,18 @@ class runner {
   void run_batch(evaluation& e, const batch_range& range) {
     const std::vector<bool> wanted = recall(e, range);
     std::vector<waiting> batch(range.last - range.first);
-    const std::string stage = name_of(task_names, range.kind);
+    const std::string& stage = range.of.name;
     if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) {
       progress_.add(static_cast<double>(batch.size()), stage);
       return;
     }
     in_parallel(options_.threads, batch.size(), [&](std::size_t i) {
-      begin(e, wanted, range.kind, range.first + i, batch[i]);
+      begin(e, wanted, range.of, range.first + i, batch[i]);
       progress_.add(0.5, stage);
     });
     check_accounts(batch);
     in_parallel(options_.threads, batch.size(), [&](std::size_t i) {
-      finish(e, range.first + i, batch[i]);
+      finish(e, range.of.name, range.first + i, batch[i]);
       progress_.add(0.5, stage);
     });
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
@@ -100,13 +103,13 @@ class runner {
     for (std::size_t r = 0; r < e.rows.size() && past_ != nullptr; ++r) {
       row_result& row = e.rows[r];
       const journal_entry* known =
-          past_->find(journal_name(row), range.kind, range.first, range.last);
+          past_->find(journal_name(row), range.of.name, range.first, range.last);
       if (known == nullptr) continue;
       wanted[r] = false;
       row.bytes += known->bytes;
       if (!known->failure.empty()) row.failure = known->failure;
       std::copy(known->outcomes.begin(), known->outcomes.end(),
-                row.outcomes[range.kind].begin() + static_cast<std::ptrdiff_t>(range.first));
+                row.outcomes[range.of.name].begin() + static_cast<std::ptrdiff_t>(range.first));
     }
     return wanted;
   }
@@ -122,10 +125,10 @@ class runner {
     row.bytes += entry.bytes;
     if (!entry.failure.empty()) row.failure = entry.failure;
     if (past_ == nullptr) return;
-    const auto begin = row.outcomes[range.kind].begin();
+    const auto begin = row.outcomes[range.of.name].begin();
     entry.outcomes.assign(begin + static_cast<std::ptrdiff_t>(range.first),
                           begin + static_cast<std::ptrdiff_t>(range.last));
-    past_->add(journal_name(row), range.kind, range.first, entry);
+    past_->add(journal_name(row), range.of.name, range.first, entry);
   }
 
   /// Everything that a row depends on beside the run.
@@ -134,9 +137,9 @@ class runner {
     return row.spec.title() + " = " + describe(m.tokens) + "+" + describe(m.groups);
   }
 
-  void begin(evaluation& e, const std::vector<bool>& wanted, synth::task kind, std::size_t number,
+  void begin(evaluation& e, const std::vector<bool>& wanted, const task& t, std::size_t number,
              waiting& out) {
-    out.sample = maker_.make(kind, number);
+    out.sample = t.make(number);
     out.caches.resize(e.rows.size());
     out.bytes.resize(e.rows.size());
     out.failures.resize(e.rows.size());
@@ -145,7 +148,7 @@ class runner {
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
       if (!wanted[r] || !e.rows[r].spec.packed()) continue;
       compress_row(e.rows[r], r, prefill.dense(), compress, out);
-      if (out.caches[r] && wants_retention(e, r, kind, number)) {
+      if (out.caches[r] && wants_retention(e, r, t, number)) {
         const std::lock_guard lock(guard_);
         e.retention.push_back(look_at(compress, e.rows[r].spec, out.sample));
       }
@@ -154,21 +157,22 @@ class runner {
       row_result& row = e.rows[r];
       if (!wanted[r]) continue;
       if (row.spec.what == row_spec::kind::dense) {
-        row.outcomes[kind][number] = answer(lm_, out.sample, out.sample.prompt, prefill.dense());
+        row.outcomes[t.name][number] =
+            answer(lm_, text_, out.sample, out.sample.prompt, prefill.dense());
       } else if (row.spec.what == row_spec::kind::no_context) {
         dense_cache<element> empty(lm_.config(), out.sample.question.size() + out.sample.room(), {},
                                    &memory_.dense);
-        row.outcomes[kind][number] = answer(lm_, out.sample, out.sample.question, empty);
+        row.outcomes[t.name][number] = answer(lm_, text_, out.sample, out.sample.question, empty);
       }
     }
   }
 
-  void finish(evaluation& e, std::size_t number, waiting& w) {
+  void finish(evaluation& e, const std::string& name, std::size_t number, waiting& w) {
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
       if (!w.caches[r]) continue;
       memory_.packed_row_decodes();
-      e.rows[r].outcomes[w.sample.kind][number] =
-          answer(lm_, w.sample, w.sample.prompt, *w.caches[r]);
+      e.rows[r].outcomes[name][number] =
+          answer(lm_, text_, w.sample, w.sample.prompt, *w.caches[r]);
       memory_.packed_row_decodes();
       w.caches[r].reset();
     }
@@ -213,12 +217,13 @@ class runner {
 
   /// Maps are of the first needle (or whatever comes first): for each method that selects groups,
   /// of its row at the budget nearest to 0.375, or to 0.75 where every token survives.
-  bool wants_retention(const evaluation& e, std::size_t row, synth::task kind,
+  bool wants_retention(const evaluation& e, std::size_t row, const task& t,
                        std::size_t number) const {
-    const synth::task wanted =
-        has_task(options_, synth::task::needle) ? synth::task::needle : options_.tasks[0];
+    const auto needle = std::find_if(e.tasks.begin(), e.tasks.end(),
+                                     [](const task& x) { return x.name == "needle"; });
+    const task& wanted = needle == e.tasks.end() ? e.tasks[0] : *needle;
     const method& mine = e.rows[row].spec.how;
-    if (number != 0 || kind != wanted || !mine.groups) return false;
+    if (number != 0 || t.name != wanted.name || !mine.groups) return false;
     const auto distance = [](const row_spec& s) {
       return std::abs(s.kv_budget - (s.how.tokens ? 0.375 : 0.75));
     };
@@ -256,7 +261,7 @@ class runner {
 
   const options& options_;
   const model& lm_;
-  sample_maker maker_;
+  const tokenizer& text_;
   const fitted_predictor* predictor_;
   counting_memory& memory_;
   progress& progress_;

@@ -28,7 +28,8 @@ struct estimate {
   bool known() const { return !std::isnan(value); }
 };
 
-/// What one sample gives: a hit or none (1 or 0), or a sum of losses over `weight` tokens.
+/// What one sample gives: a hit or none (1 or 0) or a share between, or a sum of losses over
+/// `weight` tokens.
 struct outcome {
   double score = 0;
   double weight = 1;
@@ -86,6 +87,21 @@ inline estimate accuracy(std::span<const outcome> outcomes) {
   const auto n = static_cast<double>(outcomes.size());
   const double p = mean_of(outcomes);
   return {p, wilson(p * n, n)};
+}
+
+/// Whether each sample is a hit or none: then intervals have closed forms.
+inline bool hits_only(std::span<const outcome> outcomes) {
+  return std::all_of(outcomes.begin(), outcomes.end(), [](const outcome& o) {
+    return o.weight == 1 && (o.score == 0 || o.score == 1);
+  });
+}
+
+/// Mean of shares between a miss and a hit.
+inline estimate mean_share(std::span<const outcome> outcomes, std::uint64_t seed) {
+  if (outcomes.empty()) return {};
+  return {mean_of(outcomes),
+          bootstrap(outcomes.size(), seed,
+                    [&](std::span<const std::size_t> drawn) { return mean_of(outcomes, drawn); })};
 }
 
 /// exp of the mean loss per token; samples are resampled whole.

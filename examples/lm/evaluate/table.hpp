@@ -79,22 +79,40 @@ inline void add_row(text_table& t, const evaluation& e, const row_result& r) {
       r.spec.how.name, fixed(packed ? r.bytes.tokens_kept() : r.spec.kv_budget, 3),
       fixed(packed ? r.bytes.rho() : r.spec.kv_budget, 3), fixed(r.spec.kv_budget, 4),
       fixed(packed ? r.bytes.ratio() : r.spec.kv_budget, 4)};
-  for (const synth::task kind : o.tasks) cells.push_back(fixed(score_of(r, kind, o.seed).value, 3));
+  for (const task& asked : e.tasks) {
+    cells.push_back(fixed(score_of(r, asked, o.seed).value, 3));
+    if (!asked.words.empty()) cells.push_back(fixed(word_perplexity(r, asked), 3));
+  }
   cells.push_back(std::to_string(o.samples));
   cells.push_back(fixed(r.decode_ms, 3));
   cells.push_back(fixed(r.attend_time_ratio, 3));
   t.add(std::move(cells));
 }
 
+/// Says which tasks have fewer samples than were asked for; nothing where none has.
+inline std::string fewer_samples(const evaluation& e) {
+  std::string out;
+  for (const task& t : e.tasks) {
+    if (t.samples < e.how.samples) {
+      out += (out.empty() ? "all there are: " : ", ") + t.name + " " + std::to_string(t.samples);
+    }
+  }
+  return out.empty() ? out : out + " samples\n";
+}
+
 /// One line a row: the same as the JSON.
 inline std::string results_table(const evaluation& e) {
   text_table t;
   std::vector<std::string> head{"method", "tokens_kept", "rho", "kv_budget", "kv_bytes_ratio"};
-  for (const synth::task kind : e.how.tasks) head.push_back(name_of(task_names, kind));
+  for (const task& asked : e.tasks) {
+    head.push_back(asked.name);
+    if (!asked.words.empty()) head.push_back("per word");
+  }
   for (const char* name : {"n", "decode_ms_per_token", "attend_time_ratio"}) head.push_back(name);
   t.add(head);
   for (const row_result& r : e.rows) add_row(t, e, r);
-  return protocol_line(e.how) + "\n" + selectors_line(e.how) + "\n\n" + t.text();
+  return protocol_line(e.how) + "\n" + selectors_line(e.how) + "\n" + fewer_samples(e) + "\n" +
+         t.text();
 }
 
 /// 0.935 as "93.5 [89.2, 96.2]" percent, or a perplexity as it is.
@@ -111,17 +129,18 @@ inline std::string with_interval(const estimate& x, bool percent, bool sign) {
 inline std::string difference_table(const evaluation& e) {
   text_table t;
   std::vector<std::string> head{"row"};
-  for (const synth::task kind : e.how.tasks) {
-    head.push_back(name_of(task_names, kind) + (kind == synth::task::text ? "" : " %"));
+  for (const task& asked : e.tasks) {
+    head.push_back(asked.name + (asked.is_perplexity() ? "" : " %"));
   }
   t.add(head);
   for (const row_result& r : e.rows) {
     if (!r.failure.empty()) continue;
     std::vector<std::string> cells{r.spec.title()};
-    for (const synth::task kind : e.how.tasks) {
+    for (const task& asked : e.tasks) {
       const bool is_dense = r.spec.what == row_spec::kind::dense;
-      const estimate x = is_dense ? score_of(r, kind, e.how.seed) : difference_to_dense(e, r, kind);
-      cells.push_back(with_interval(x, kind != synth::task::text, !is_dense));
+      const estimate x =
+          is_dense ? score_of(r, asked, e.how.seed) : difference_to_dense(e, r, asked);
+      cells.push_back(with_interval(x, !asked.is_perplexity(), !is_dense));
     }
     t.add(std::move(cells));
   }

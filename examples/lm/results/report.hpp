@@ -27,12 +27,12 @@ struct finished_run {
 /// One JSON row a task.
 inline void add_rows(ordered_json& rows, const finished_run& run) {
   const evaluation& e = run.result;
-  for (const synth::task kind : e.how.tasks) {
+  for (const eval::task& t : e.tasks) {
     for (const row_result& r : e.rows) {
-      const eval::estimate score = eval::score_of(r, kind, e.how.seed);
-      const eval::estimate lost = eval::difference_to_dense(e, r, kind);
+      const eval::estimate score = eval::score_of(r, t, e.how.seed);
+      const eval::estimate lost = eval::difference_to_dense(e, r, t);
       ordered_json row;
-      row["task"] = eval::name_of(eval::task_names, kind);
+      row["task"] = t.name;
       row["protocol"] = eval::name_of(eval::protocol_names, e.how.when);
       row["method"] = category(r.spec);
       row["token_scorer"] = r.spec.how.tokens ? eval::describe(r.spec.how.tokens) : "-";
@@ -42,7 +42,7 @@ inline void add_rows(ordered_json& rows, const finished_run& run) {
           eval::detail::number(r.spec.packed() ? r.bytes.ratio() : r.spec.kv_budget);
       row["score"] = eval::detail::number(score.value);
       row["ci95"] = eval::detail::range_of(score);
-      row["n"] = e.how.samples;
+      row["n"] = t.samples;
       row["rho"] = eval::detail::number(r.spec.packed() ? r.bytes.rho() : r.spec.kv_budget);
       row["difference_to_dense"] = eval::detail::number(lost.value);
       row["difference_ci95"] = eval::detail::range_of(lost);
@@ -59,14 +59,14 @@ inline std::string percent(double x, int places = 1) {
 }
 
 /// A table of one task: a line a method, a column a budget.
-inline std::string task_table(const evaluation& e, synth::task kind) {
-  const bool is_text = kind == synth::task::text;
+inline std::string task_table(const evaluation& e, const eval::task& t) {
+  const bool is_text = t.is_perplexity();
   std::vector<std::string> names;
   std::vector<double> budgets;
   std::map<std::pair<std::string, double>, std::string> cells;
   std::string references;
   for (const row_result& r : e.rows) {
-    const eval::estimate x = eval::score_of(r, kind, e.how.seed);
+    const eval::estimate x = eval::score_of(r, t, e.how.seed);
     const std::string cell = is_text ? eval::fixed(x.value, 3) : percent(x.value);
     if (!r.spec.packed()) {
       references += (references.empty() ? "" : ", ") + r.spec.how.name + " " + cell;
@@ -81,7 +81,7 @@ inline std::string task_table(const evaluation& e, synth::task kind) {
     cells[{r.spec.how.name, r.spec.kv_budget}] = r.failure.empty() ? cell : "too small";
   }
   std::sort(budgets.rbegin(), budgets.rend());
-  std::string out = "**" + eval::name_of(eval::task_names, kind) + "** (" + references + ")\n\n|";
+  std::string out = "**" + t.name + "** (" + references + ")\n\n|";
   for (const double b : budgets) out += " | " + percent(b, 2);
   out += " |\n|---" + std::string() + "|";
   for (std::size_t i = 0; i < budgets.size(); ++i) out += "---|";
@@ -99,7 +99,7 @@ inline std::string task_table(const evaluation& e, synth::task kind) {
 
 /// A goal cell: the method against dense and against each token-only rival, on the same samples.
 struct goal_cell {
-  synth::task task;
+  std::string task;
   double budget;
   double dense, score, wanted_share;
   std::string best_rival;
@@ -115,9 +115,9 @@ inline double three_digits(double p) {
 }
 
 /// The share of dense accuracy that the goal asks for; 0: none.
-inline double wanted_share(synth::task kind, double budget) {
-  if (budget == 0.375) return kind == synth::task::choice ? 0.999 : 0.98;
-  return kind == synth::task::choice ? 0.99 : 0;
+inline double wanted_share(const std::string& task, double budget) {
+  if (budget == 0.375) return task == "choice" ? 0.999 : 0.98;
+  return task == "choice" ? 0.99 : 0;
 }
 
 inline const row_result& find_row(const evaluation& e, const std::string& name, double budget) {
@@ -127,20 +127,20 @@ inline const row_result& find_row(const evaluation& e, const std::string& name, 
   fail("results", "no row " + name);
 }
 
-inline goal_cell judge(const evaluation& e, synth::task kind, double budget) {
-  const auto score = [&](const row_result& r) { return eval::score_of(r, kind, 1).value; };
+inline goal_cell judge(const evaluation& e, const eval::task& t, double budget) {
+  const auto score = [&](const row_result& r) { return eval::score_of(r, t, 1).value; };
   const row_result& mine = find_row(e, goal_method, budget);
-  goal_cell cell{kind,
+  goal_cell cell{t.name,
                  budget,
                  score(find_row(e, "dense", budget)),
                  score(mine),
-                 wanted_share(kind, budget),
+                 wanted_share(t.name, budget),
                  "",
                  -1,
                  ordered_json::array()};
   for (const std::string& name : goal_rivals) {
     const row_result& rival = find_row(e, name, budget);
-    const eval::paired_hits hits(mine.outcomes.at(kind), rival.outcomes.at(kind));
+    const eval::paired_hits hits(mine.outcomes.at(t.name), rival.outcomes.at(t.name));
     const eval::estimate difference = eval::paired_difference(hits);
     cell.rivals.push_back({{"method", name},
                            {"score", eval::detail::number(score(rival))},
@@ -158,7 +158,7 @@ inline goal_cell judge(const evaluation& e, synth::task kind, double budget) {
 inline std::vector<goal_cell> judge_all(const evaluation& e) {
   std::vector<goal_cell> out;
   for (const double budget : goal_budgets) {
-    for (const synth::task kind : e.how.tasks) out.push_back(judge(e, kind, budget));
+    for (const eval::task& t : e.tasks) out.push_back(judge(e, t, budget));
   }
   return out;
 }
@@ -166,7 +166,7 @@ inline std::vector<goal_cell> judge_all(const evaluation& e) {
 inline ordered_json goal_json(const std::vector<goal_cell>& cells, std::size_t samples) {
   ordered_json out = ordered_json::array();
   for (const goal_cell& c : cells) {
-    out.push_back({{"task", eval::name_of(eval::task_names, c.task)},
+    out.push_back({{"task", c.task},
                    {"kv_budget", c.budget},
                    {"method", goal_method},
                    {"n", samples},
@@ -191,9 +191,8 @@ inline std::string goal_table(const std::vector<goal_cell>& cells) {
     });
     char p[20];
     std::snprintf(p, sizeof p, "%.2g", (*best)["mcnemar_p"].get<double>());
-    out += "| " + percent(c.budget) + "% | " + eval::name_of(eval::task_names, c.task) + " | " +
-           percent(c.dense, 2) + " | " + percent(c.score, 2) + " | " +
-           percent(c.score / c.dense, 2) + "% | " +
+    out += "| " + percent(c.budget) + "% | " + c.task + " | " + percent(c.dense, 2) + " | " +
+           percent(c.score, 2) + " | " + percent(c.score / c.dense, 2) + "% | " +
            (c.wanted_share > 0 ? percent(c.wanted_share) + "%" : "-") + " | `" + c.best_rival +
            "` | " + percent(c.best_rival_score, 2) + " | " +
            percent((*best)["difference"].get<double>(), 2) + " [" +

@@ -54,10 +54,13 @@ inline std::size_t estimate_length(std::string_view text) {
   return count;
 }
 
+inline constexpr double anywhere = -1;
+
 struct request {
   std::uint64_t seed = 0;
   split from = split::eval;
   std::size_t length = 1024;  // of the context, never exceeded; at least 96
+  double depth = anywhere;    // 0..1: where among the sentences the asked item begins
   length_fn count = estimate_length;
 };
 
@@ -72,6 +75,14 @@ struct woven {
   std::string text;
   double depth = 0;
 };
+
+// The key of a first statement at a share of the text. Those that follow it keep their own places,
+// or come right behind it.
+inline std::uint64_t key_at(double depth, std::vector<std::uint64_t>& keys) {
+  const auto key = static_cast<std::uint64_t>(std::clamp(depth, 0.0, 1 - 0x1p-53) * 0x1p64);
+  for (std::size_t k = 1; k < keys.size(); ++k) keys[k] = std::max(keys[k], key);
+  return key;
+}
 
 // Statements of one item keep their order; each takes a uniform place among the filler sentences.
 // `asked` is the item whose first statement (the value itself) gives the depth.
@@ -88,6 +99,7 @@ inline woven weave(prng& random, const request& r, const std::vector<item>& item
     std::vector<std::uint64_t> keys;
     for (std::size_t k = 0; k < items[i].statements.size(); ++k) keys.push_back(random.next());
     std::sort(keys.begin(), keys.end());
+    if (i == asked && r.depth != anywhere) keys[0] = key_at(r.depth, keys);
     for (std::size_t k = 0; k < keys.size(); ++k) {
       used += r.count(items[i].statements[k]);
       parts.push_back({keys[k], items[i].statements[k], i == asked && k == 0});
