@@ -35,12 +35,15 @@ TEST_CASE("the demo is the defaults on our own checkpoint") {
   for (const row_spec& r : list_rows(o.methods, o.budgets, o.every_token_budgets)) {
     titles.push_back(r.title());
   }
-  CHECK(titles == std::vector<std::string>{"no_context", "dense", "token_only at 0.75",
-                                           "token_only at 0.5", "token_only at 0.375",
-                                           "token_only at 0.25", "subtoken_only at 0.75",
-                                           "subtoken_only at 0.5625", "token_x_subtoken at 0.75",
-                                           "token_x_subtoken at 0.5", "token_x_subtoken at 0.375",
-                                           "token_x_subtoken at 0.25"});
+  CHECK(titles ==
+        std::vector<std::string>{
+            "no_context", "dense", "token_only at 0.75", "token_only at 0.5", "token_only at 0.375",
+            "token_only at 0.25", "subtoken_only at 0.75", "subtoken_only at 0.5625",
+            "token_x_subtoken at 0.75", "token_x_subtoken at 0.5", "token_x_subtoken at 0.375",
+            "token_x_subtoken at 0.25", "predictor:keep_ratio+value_norm:fixed_k@0.75 at 0.75",
+            "predictor:keep_ratio+value_norm:fixed_k@0.75 at 0.5",
+            "predictor:keep_ratio+value_norm:fixed_k@0.75 at 0.375",
+            "predictor:keep_ratio+value_norm:fixed_k@0.75 at 0.25"});
   CHECK(parse({"--demo", "--model", "x", "--out", "y", "--samples", "3"}).samples == 3);
 }
 
@@ -58,6 +61,17 @@ TEST_CASE("methods by name") {
   CHECK_FALSE(o.methods[2].tokens);
   CHECK(describe(o.methods[3].tokens) == "window_sink:keep_ratio");
   CHECK(describe(o.methods[3].groups) == "attention_mass:global_top_m");
+}
+
+TEST_CASE("tasks in files take the place of the synthetic ones, or stand beside them") {
+  const options o = parse({"--model", "x", "--mmlu", "folder", "--ruler", "a.jsonl,b.jsonl"});
+  CHECK(o.tasks.empty());
+  CHECK(o.files.mmlu == "folder");
+  CHECK(o.files.shots == 5);
+  CHECK(o.files.ruler == std::vector<std::string>{"a.jsonl", "b.jsonl"});
+  const options both = parse({"--model", "x", "--text", "t", "--stride", "9", "--tasks", "choice"});
+  CHECK(both.tasks.size() == 1);
+  CHECK(both.files.stride == 9);
 }
 
 TEST_CASE("bad options are refused in one line that names them") {
@@ -85,4 +99,7 @@ TEST_CASE("bad options are refused in one line that names them") {
   CHECK(refused({"--model", "x", "--fill", "low_rank"}, "--fill"));
   CHECK(refused({"--model", "x", "--group-width", "12"}, "--group-width"));
   CHECK(refused({"--model", "x", "--threads", "0"}, "--threads"));
+  CHECK(refused({"--model", "x", "--stride", "0"}, "--stride"));
+  CHECK(refused({"--model", "x", "--ruler", "a,a"}, "twice"));
+  CHECK(refused({"--model", "x", "--new-tokens", "5000"}, "--new-tokens"));
 }

@@ -1,8 +1,6 @@
 // evaluate from end to end on a micro checkpoint.
 #include <algorithm>
 #include <cstddef>
-#include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -12,6 +10,7 @@
 #include "engine/generate.hpp"
 #include "engine/sampler.hpp"
 #include "evaluate/program.hpp"
+#include "micro_folder.hpp"
 #include "temp_folder.hpp"
 
 namespace {
@@ -23,26 +22,8 @@ using rota_lm::tokenizer;
 
 const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
 
-std::string read(const std::string& path) {
-  std::ostringstream out;
-  out << std::ifstream(path).rdbuf();
-  return out.str();
-}
-
-/// The micro checkpoint, said to be good for longer contexts: its tokens are single letters.
-const std::string& long_micro() {
-  static const rota_lm_test::temp_folder folder;
-  static const std::string path = [] {
-    for (const char* name : {"/config.json", "/tokenizer.json", "/model.safetensors"}) {
-      std::filesystem::copy_file(micro + name, folder.path() + name);
-    }
-    auto config = rota_lm::json::parse(read(micro + "/config.json"));
-    config["max_position_embeddings"] = 4096;
-    folder.write("config.json", config.dump());
-    return folder.path();
-  }();
-  return path;
-}
+using rota_lm_test::long_micro;
+using rota_lm_test::read_text;
 
 options small_options() {
   const std::string& model = long_micro();
@@ -198,11 +179,11 @@ TEST_CASE("a run writes rows with all the keys, twice the same") {
   o.every_token_budgets = {0.95, 0.8};
   std::ostringstream first, second;
   run(o, first);
-  const std::string rows = read(o.json);
+  const std::string rows = read_text(o.json);
   o.threads = 1;
   run(o, second);
-  CHECK(rows == read(o.json));  // whatever the number of threads
-  CHECK(rows == read(o.out + "/results.json"));
+  CHECK(rows == read_text(o.json));  // whatever the number of threads
+  CHECK(rows == read_text(o.out + "/results.json"));
   CHECK(first.str().find("token_x_subtoken") != std::string::npos);
 
   const auto parsed = rota_lm::json::parse(rows);
@@ -222,7 +203,7 @@ TEST_CASE("a run writes rows with all the keys, twice the same") {
     CHECK(row["memory_checks"] == 3 * 4 * 10 * 2);
   }
   for (const char* picture : {"/quality.svg", "/retention.svg"}) {
-    const std::string text = read(o.out + picture);
+    const std::string text = read_text(o.out + picture);
     CHECK(text.starts_with("<svg "));
     CHECK(text.ends_with("</svg>\n"));
     CHECK(text.find("nan") == std::string::npos);

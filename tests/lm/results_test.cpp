@@ -2,13 +2,13 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "evaluate/program.hpp"
+#include "micro_folder.hpp"
 #include "results/report.hpp"
 #include "temp_folder.hpp"
 
@@ -20,30 +20,13 @@ using rota_lm_test::error_of;
 using rota_lm_test::one_line_with;
 using rota_lm_test::temp_folder;
 
-const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
-
-std::string read(const std::string& path) {
-  std::ostringstream out;
-  out << std::ifstream(path, std::ios::binary).rdbuf();
-  return out.str();
-}
+using rota_lm_test::read_text;
 
 journal_entry entry_of(double score) {
   journal_entry e;
   e.outcomes = {{score, 1}, {1, 1}};
   e.bytes = {1, 2, 0.5, 3, 4, 5, 6};
   return e;
-}
-
-/// The micro checkpoint, said to be good for longer contexts.
-std::string long_micro(const temp_folder& folder) {
-  for (const char* name : {"/config.json", "/tokenizer.json", "/model.safetensors"}) {
-    std::filesystem::copy_file(micro + name, folder.path() + name);
-  }
-  auto config = json::parse(read(micro + "/config.json"));
-  config["max_position_embeddings"] = 4096;
-  folder.write("config.json", config.dump());
-  return folder.path();
 }
 
 }  // namespace
@@ -57,7 +40,7 @@ TEST_CASE("a journal gives back what was written, and a torn last line does not 
     j.add("a", "needle", 0, entry_of(0));
     j.add("a", "choice", 2, entry_of(1));
   }
-  const std::string whole = read(path);
+  const std::string whole = read_text(path);
   std::ofstream(path, std::ios::app) << "{\"row\":\"b\",\"task\":\"nee";
   for (int round = 0; round < 2; ++round) {  // the second finds a mended file
     const journal j(path, "run one");
@@ -69,7 +52,7 @@ TEST_CASE("a journal gives back what was written, and a torn last line does not 
     CHECK(e->bytes.all_groups == 6);
     CHECK(j.find("a", "needle", 0, 3) == nullptr);  // other samples
     CHECK(j.find("b", "needle", 0, 2) == nullptr);
-    CHECK(read(path) == whole);
+    CHECK(read_text(path) == whole);
   }
   CHECK(one_line_with(error_of([&] { journal(path, "run two"); }), "another run"));
   folder.write("bad.jsonl", "{\"run\":\"x\"}\n{\"row\":3}\n");
@@ -78,7 +61,7 @@ TEST_CASE("a journal gives back what was written, and a torn last line does not 
 
 TEST_CASE("a run that was stopped gives the same numbers as one that was not") {
   const temp_folder folder;
-  const std::string path = long_micro(folder);
+  const std::string& path = rota_lm_test::long_micro();
   const char* words[] = {"evaluate",
                          "--model",
                          path.c_str(),
@@ -119,10 +102,10 @@ TEST_CASE("a run that was stopped gives the same numbers as one that was not") {
   }
   journal past(journaled, "r");
   CHECK(run(10, &past) == straight);
-  const std::string all = read(journaled);
+  const std::string all = read_text(journaled);
   journal again(journaled, "r");
   CHECK(run(10, &again) == straight);
-  CHECK(read(journaled) == all);  // nothing was left to run
+  CHECK(read_text(journaled) == all);  // nothing was left to run
 }
 
 TEST_CASE("the grid has every method of the requirement, each once") {

@@ -62,7 +62,8 @@ inline std::optional<fitted_predictor> find_predictor(const options& o, const mo
   return p;
 }
 
-inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text) {
+inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
+                           std::vector<task> tasks) {
   const auto start = std::chrono::steady_clock::now();
   evaluation e;
   e.how = o;
@@ -71,7 +72,7 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
     row.spec = std::move(spec);
     e.rows.push_back(std::move(row));
   }
-  e.tasks = make_tasks(o, lm.config(), text);
+  e.tasks = std::move(tasks);
   counting_memory memory;
   // In units of the runner's: what timing took on one machine.
   const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
@@ -91,6 +92,10 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
   e.memory_checks = memory.checks();
   e.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return e;
+}
+
+inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text) {
+  return evaluate(o, lm, text, make_tasks(o, lm.config(), text));
 }
 
 inline void report(const options& o, const evaluation& e, std::ostream& out) {
