@@ -12,6 +12,7 @@
 #include <rota/attend/attention.hpp>
 #include <rota/attend/fit_ratio.hpp>
 #include <rota/attend/merge.hpp>
+#include <rota/attend/read_select.hpp>
 #include <rota/budget/adaptive_span.hpp>
 #include <rota/budget/at_most.hpp>
 #include <rota/budget/entropy_span.hpp>

@@ -16,6 +16,7 @@ struct fit_options {
   std::string model, out, state;
   std::string text;                ///< file; empty: the generator
   std::vector<synth::task> tasks;  ///< of the generator
+  bool unseen = false;             ///< of the generator: cut before the question
   calibration_setting setting;
   text_lengths lengths;
   std::size_t samples = 1500;
@@ -27,7 +28,8 @@ struct fit_options {
 };
 
 inline constexpr std::string_view fit_usage =
-    "fit_predictor --model DIR --out FILE [--text FILE | --tasks needle,vartrack,choice]\n"
+    "fit_predictor --model DIR --out FILE\n"
+    "  [--text FILE | --tasks needle,vartrack,choice,text --protocol seen|unseen]\n"
     "  [--split 1] [--rank 32, 0: query-blind] [--group-width 16] [--samples 1500]\n"
     "  [--context 1024] [--horizon 8] [--window 16] [--sinks 4] [--steps 4000] [--batch 6]\n"
     "  [--patience 10] [--learning-rate 0.002] [--seed 1] [--threads 2]\n"
@@ -55,10 +57,11 @@ inline std::vector<synth::task> parse_fit_tasks(const std::string& text) {
 }
 
 inline fit_options parse_fit_options(int argc, const char* const* argv) {
-  const arguments given(argc, argv,
-                        {"model", "out", "text", "tasks", "split", "rank", "group-width", "samples",
-                         "context", "horizon", "window", "sinks", "steps", "batch", "patience",
-                         "learning-rate", "seed", "threads", "state"});
+  const arguments given(
+      argc, argv,
+      {"model",    "out",           "text",    "tasks",   "split", "rank",    "group-width",
+       "samples",  "context",       "horizon", "window",  "sinks", "steps",   "batch",
+       "patience", "learning-rate", "seed",    "threads", "state", "protocol"});
   fit_options o;
   o.model = given.text("model");
   o.out = given.text("out");
@@ -66,6 +69,13 @@ inline fit_options parse_fit_options(int argc, const char* const* argv) {
   if (given.has("text") && given.has("tasks")) fail("--text", "or --tasks, not both");
   if (given.has("text")) o.text = given.text("text");
   o.tasks = parse_fit_tasks(given.has("tasks") ? given.text("tasks") : "needle,vartrack,choice");
+  if (given.has("protocol")) {
+    const std::string& when = given.text("protocol");
+    if (when != "seen" && when != "unseen") {
+      fail("--protocol", "\"" + printable(when, 40) + "\" is not seen or unseen");
+    }
+    o.unseen = when == "unseen";
+  }
   o.setting.split = given.count("split", o.setting.split, 0, 100'000);
   o.setting.group_width = given.count("group-width", o.setting.group_width, 8, 256);
   o.setting.window = o.lengths.window = given.count("window", 16, 1, 4096);

@@ -30,9 +30,13 @@ struct calibration_set {
 
 inline calibration_set gather_samples(const fit_options& o, const model& lm, const tokenizer& text,
                                       const calibrator& from) {
-  using source = std::variant<file_texts, generated_texts>;
-  const source texts = o.text.empty() ? source(generated_texts(o.tasks, text, o.lengths, o.seed))
-                                      : source(file_texts(o.text, text, o.lengths, o.seed));
+  using source = std::variant<file_texts, generated_texts, unasked_texts>;
+  const auto open = [&]() -> source {
+    if (!o.text.empty()) return file_texts(o.text, text, o.lengths, o.seed);
+    if (o.unseen) return unasked_texts(o.tasks, text, o.lengths, o.seed);
+    return generated_texts(o.tasks, text, o.lengths, o.seed);
+  };
+  const source texts = open();
   calibration_set out;
   out.owned.resize(o.samples);
   progress shown("fit_predictor", static_cast<double>(o.samples));
@@ -60,8 +64,9 @@ inline std::string describe_run(const fit_options& o, const std::string& identit
   char rate[40];
   std::snprintf(rate, sizeof rate, "%.9g", o.learning_rate);
   const auto number = [](auto x) { return " " + std::to_string(x); };
-  return "model " + identity + " text " + (o.text.empty() ? "generated " + tasks : o.text) +
-         " split" + number(o.setting.split) + " width" + number(o.setting.group_width) + " window" +
+  return "model " + identity + " text " +
+         (o.text.empty() ? (o.unseen ? "unasked " : "generated ") + tasks : o.text) + " split" +
+         number(o.setting.split) + " width" + number(o.setting.group_width) + " window" +
          number(o.setting.window) + " sinks" + number(o.setting.sinks) + " context" +
          number(o.lengths.context) + " horizon" + number(o.lengths.horizon) + " samples" +
          number(o.samples) + " rank" + number(o.rank) + " steps" + number(o.steps) + " batch" +

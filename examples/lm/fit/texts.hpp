@@ -58,8 +58,18 @@ class file_texts {
   std::vector<token_id> ids_;
 };
 
-/// Samples of the generator's tasks in turn, cut after the question; the answer follows. From the
-/// training split, so that no evaluation sample is among them.
+/// From the training split, so that no evaluation sample is among them. Refers to the tokenizer.
+inline synth::request training_request(const tokenizer& text, const text_lengths& l,
+                                       std::uint64_t seed, std::size_t number) {
+  synth::request r;
+  r.seed = seed * 1'000'003 + number;
+  r.from = synth::split::train;
+  r.length = l.context;
+  r.count = [&text](std::string_view part) { return text.encode(part, false).size(); };
+  return r;
+}
+
+/// Samples of the generator's tasks in turn, cut after the question; the answer follows.
 class generated_texts {
  public:
   generated_texts(std::vector<synth::task> tasks, const tokenizer& text, const text_lengths& l,
@@ -68,11 +78,7 @@ class generated_texts {
 
   cut_text make(std::size_t number) const {
     const synth::task kind = tasks_[number % tasks_.size()];
-    synth::request r;
-    r.seed = seed_ * 1'000'003 + number;
-    r.from = synth::split::train;
-    r.length = lengths_.context;
-    r.count = [this](std::string_view part) { return text_.encode(part, false).size(); };
+    const synth::request r = training_request(text_, lengths_, seed_, number);
     const synth::sample s = kind == synth::task::text ? synth::make_text(r, lengths_.horizon)
                                                       : synth::make_sample(kind, r);
     cut_text out;
@@ -88,6 +94,44 @@ class generated_texts {
   void append(std::vector<token_id>& ids, const std::string& part) const {
     const std::vector<token_id> more = text_.encode(part, false);
     ids.insert(ids.end(), more.begin(), more.end());
+  }
+
+  std::vector<synth::task> tasks_;
+  const tokenizer& text_;
+  text_lengths lengths_;
+  std::uint64_t seed_;
+};
+
+/// The same contexts, cut before any question; what follows asks about all there is, as far as the
+/// horizon reaches. What is learned is to rank a context before its question is known.
+class unasked_texts {
+ public:
+  unasked_texts(std::vector<synth::task> tasks, const tokenizer& text, const text_lengths& l,
+                std::uint64_t seed)
+      : tasks_(std::move(tasks)), text_(text), lengths_(l), seed_(seed) {}
+
+  cut_text make(std::size_t number) const {
+    const synth::task kind = tasks_[number % tasks_.size()];
+    const synth::request r = training_request(text_, lengths_, seed_, number);
+    cut_text out;
+    if (kind == synth::task::text) {
+      const synth::sample s = synth::make_text(r, lengths_.horizon);
+      append(text_.encode(s.context), out);
+      append(text_.encode(s.answer, false), out);
+    } else {
+      for (const synth::piece& p : synth::make_all_questions(kind, r, lengths_.horizon)) {
+        append(text_.encode(p.text, out.ids.empty()), out);
+      }
+    }
+    out.ids.resize(std::min(out.ids.size(), out.cut + lengths_.horizon));
+    return out;
+  }
+
+ private:
+  /// The first piece is what is cut off.
+  static void append(const std::vector<token_id>& ids, cut_text& out) {
+    out.ids.insert(out.ids.end(), ids.begin(), ids.end());
+    if (out.cut == 0) out.cut = out.ids.size();
   }
 
   std::vector<synth::task> tasks_;

@@ -156,25 +156,18 @@ inline std::string story_text(const request& r, std::size_t limit, story& tale) 
 
 }  // namespace detail
 
-// One in 64 units of length is a needle: sixteen in a context of 1024, one of them asked for.
-inline sample make_needle(const request& r) {
-  prng random = detail::seeded(r, task::needle);
-  const auto count = std::clamp<std::size_t>(r.length / 64, 2, 24);
-  return detail::finish(random, r, task::needle, make_needles(random, r.from, count));
-}
-
-// Chains of one or two hops; the others are the distractors.
-inline sample make_vartrack(const request& r) {
-  prng random = detail::seeded(r, task::vartrack);
-  const auto count = std::clamp<std::size_t>(r.length / 96, 2, 14);
-  return detail::finish(random, r, task::vartrack, make_chains(random, r.from, count));
-}
-
-// Four fifths of the context are facts, any of which may be asked for.
-inline sample make_choice(const request& r) {
-  prng random = detail::seeded(r, task::choice);
-  const auto count = std::clamp<std::size_t>(r.length / 5, 8, 160);
-  return detail::finish(random, r, task::choice, make_choice_items(random, r.from, count));
+// What a context of a recall task is woven from, one of which is asked for.
+inline std::vector<item> make_items(prng& random, task kind, const request& r) {
+  switch (kind) {
+    case task::needle:  // one in 64 units of length: sixteen in a context of 1024
+      return make_needles(random, r.from, std::clamp<std::size_t>(r.length / 64, 2, 24));
+    case task::vartrack:  // chains of one or two hops; the others are the distractors
+      return make_chains(random, r.from, std::clamp<std::size_t>(r.length / 96, 2, 14));
+    case task::choice:  // four fifths of the context are facts, any of which may be asked for
+      return make_choice_items(random, r.from, std::clamp<std::size_t>(r.length / 5, 8, 160));
+    default:
+      return {};
+  }
 }
 
 // A story cut in two: `context` of r.length, `answer` of up to `continuation` units more.
@@ -188,16 +181,10 @@ inline sample make_text(const request& r, std::size_t continuation) {
 }
 
 inline sample make_sample(task kind, const request& r) {
-  switch (kind) {
-    case task::needle:
-      return make_needle(r);
-    case task::vartrack:
-      return make_vartrack(r);
-    case task::choice:
-      return make_choice(r);
-    default:
-      return make_text(r, r.length / 4);
-  }
+  if (kind == task::text) return make_text(r, r.length / 4);
+  prng random = detail::seeded(r, kind);
+  const std::vector<item> items = make_items(random, kind, r);
+  return detail::finish(random, r, kind, items);
 }
 
 // A piece of a training document; answers are what the loss weighs up.
@@ -205,6 +192,24 @@ struct piece {
   std::string text;
   bool is_answer = false;
 };
+
+// The context of a recall task, then questions about all of its items, with answers, in any order
+// and until `limit` units: what may be asked, where a sample has what is asked.
+inline std::vector<piece> make_all_questions(task kind, const request& r, std::size_t limit) {
+  prng random = detail::seeded(r, kind);
+  std::vector<item> items = make_items(random, kind, r);
+  std::vector<piece> out{{detail::weave(random, r, items, 0).text, false}};
+  random.shuffle(items);
+  std::size_t used = 0;
+  for (const item& it : items) {
+    used += r.count(it.question) + r.count(it.answer) + 1;
+    if (used > limit) break;
+    out.push_back({it.question, false});
+    out.push_back({it.answer, true});
+    out.push_back({".", false});
+  }
+  return out;
+}
 
 // A training document of r.length: a context woven from items of one task or of all, then questions
 // about them until the length is reached, so that most of the document's last part is recall.

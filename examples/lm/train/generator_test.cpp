@@ -161,7 +161,7 @@ TEST_CASE("synth: the depth of what is asked is uniform over the context") {
 
 TEST_CASE("synth: without the context nothing tells the options apart") {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
-    const auto s = synth::make_choice(ask(seed));
+    const auto s = synth::make_sample(synth::task::choice, ask(seed));
     CHECK(s.chance == doctest::Approx(0.25));
     REQUIRE(s.choices.size() == 4);
     CHECK(s.choices[s.correct] == s.answer);
@@ -176,7 +176,7 @@ TEST_CASE("synth: without the context nothing tells the options apart") {
 TEST_CASE("synth: needle answers are spread over all objects") {
   std::set<std::string> answers, words;
   for (std::uint64_t seed = 0; seed < 400; ++seed) {
-    const auto s = synth::make_needle(ask(seed));
+    const auto s = synth::make_sample(synth::task::needle, ask(seed));
     answers.insert(s.answer);
     for (const auto& w : words_of(s.answer)) words.insert(w);
     CHECK(s.chance == 0);

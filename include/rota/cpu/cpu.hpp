@@ -7,6 +7,7 @@
 #include <rota/cpu/backend.hpp>
 #include <rota/cpu/normalize.hpp>
 #include <rota/cpu/pack.hpp>
+#include <rota/cpu/read_select.hpp>
 #include <rota/cpu/reroute.hpp>
 #include <rota/cpu/score.hpp>
 #include <rota/cpu/select.hpp>
