@@ -38,6 +38,7 @@ results-query-aware: ## every method at every budget, 500 to 5,000 samples a cel
 	@cmake --build --preset release --parallel $(JOBS) --target examples_lm_results_query_aware
 	build/release/examples/lm/results_query_aware --model examples/lm/checkpoints/rota-synth \
 	  --predictor examples/lm/checkpoints/rota-synth/predictor.safetensors \
+	  --predictor-unseen examples/lm/checkpoints/rota-synth/predictor_unseen.safetensors \
 	  --journal build/results/query_aware --out docs/results
 
 bench: ## run the benchmarks; writes build/bench/results.json

@@ -15,7 +15,7 @@ using namespace rota_lm;
 void run(const eval::options& o) {
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
-  eval::check_before(o, lm.config());
+  eval::check_before(o, lm.config(), "diagnose.json");
   const std::optional<fitted_predictor> predictor = eval::find_predictor(o, lm);
   const std::vector<diagnose::diagnosis> all =
       diagnose::gatherer(o, lm, text, predictor ? &*predictor : nullptr).run();

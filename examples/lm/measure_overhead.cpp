@@ -108,7 +108,7 @@ void run(int argc, char** argv) {
   if (given.has("predictor")) o.predictor = given.text("predictor");
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
-  eval::check_before(o, lm.config());
+  eval::check_before(o, lm.config(), "");
   const std::optional<fitted_predictor> predictor = eval::find_predictor(o, lm);
   const eval::prepared sample =
       eval::synthetic_task(synth::task::needle, o, lm.config(), text).make(0);

@@ -15,7 +15,7 @@ using namespace rota_lm;
 void run(const needle::setting& s) {
   const model lm = model::load(s.how.model);
   const tokenizer text = tokenizer::load(s.how.model);
-  eval::check_before(s.how, lm.config());
+  eval::check_before(s.how, lm.config(), "needle_grid.json");
   const eval::evaluation e = needle::evaluate(s, lm, text);
   std::cout << needle::tables(s, e) << std::flush;
   if (!std::cout) fail("the table", "cannot be written");

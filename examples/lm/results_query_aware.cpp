@@ -1,5 +1,5 @@
-// results_query_aware --model DIR --predictor FILE --journal DIR --out DIR [--samples 500]
-//   [--goal-samples 5000] [--threads 2]
+// results_query_aware --model DIR --predictor FILE --predictor-unseen FILE --journal DIR --out DIR
+//   [--samples 500] [--goal-samples 5000] [--threads 2]
 // Makes the query-aware results: query_aware.json, query_aware.md and pictures in --out. What has
 // been run is kept in --journal: stopped and begun again, it goes on.
 #include <chrono>
@@ -26,17 +26,19 @@ struct plan {
 };
 
 struct setting {
-  std::string model, predictor, journal, out;
+  std::string model, predictor, predictor_unseen, journal, out;
   std::size_t samples = 500, goal_samples = 5000;
   int threads = 2;
 };
 
 setting parse(int argc, char** argv) {
-  const arguments given(
-      argc, argv, {"model", "predictor", "journal", "out", "samples", "goal-samples", "threads"});
+  const arguments given(argc, argv,
+                        {"model", "predictor", "predictor-unseen", "journal", "out", "samples",
+                         "goal-samples", "threads"});
   setting s;
   s.model = given.text("model");
   s.predictor = given.text("predictor");
+  s.predictor_unseen = given.text("predictor-unseen");
   s.journal = given.text("journal");
   s.out = given.text("out");
   s.samples = given.count("samples", s.samples, 1, 1'000'000);
@@ -50,6 +52,7 @@ std::vector<plan> plans(const setting& s) {
   const std::vector<task> recall = {task::needle, task::vartrack, task::choice};
   const std::vector<task> all = {task::needle, task::vartrack, task::choice, task::text};
   return {{"goal", eval::protocol::seen, recall, results::goal_rows(), s.goal_samples, 3},
+          {"goal", eval::protocol::unseen, recall, results::goal_rows(), s.goal_samples, 3},
           {"grid", eval::protocol::seen, recall, results::grid_rows(), s.samples, 2},
           {"grid", eval::protocol::unseen, all, results::grid_rows(), s.samples, 2}};
 }
@@ -57,7 +60,7 @@ std::vector<plan> plans(const setting& s) {
 eval::options options_of(const plan& p, const setting& s) {
   eval::options o;
   o.model = s.model;
-  o.predictor = s.predictor;
+  o.predictor = p.when == eval::protocol::seen ? s.predictor : s.predictor_unseen;
   o.tasks = p.tasks;
   o.when = p.when;
   o.samples = p.samples;
@@ -67,25 +70,20 @@ eval::options options_of(const plan& p, const setting& s) {
   return o;
 }
 
-/// Everything that an outcome depends on beside its row.
+/// Everything that an outcome depends on beside its row and, where the row has one, the predictor.
 std::string describe(const eval::options& o, const fitted_predictor& predictor) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const std::byte b : std::as_bytes(std::span(predictor.parameters))) {
-    hash = (hash ^ static_cast<std::uint64_t>(b)) * 1099511628211u;
-  }
-  return "model " + predictor.model + " predictor " + std::to_string(hash) + " context " +
-         std::to_string(o.context) + " sinks " + std::to_string(o.sinks) + " window " +
-         std::to_string(o.window) + " rho " + std::to_string(o.rho) + " seed " +
-         std::to_string(o.seed) + " protocol " + eval::name_of(eval::protocol_names, o.when) +
-         " fill " + eval::name_of(eval::fill_names, o.stand_in) + " batch " +
-         std::to_string(4 * o.threads);
+  return "model " + predictor.model + " context " + std::to_string(o.context) + " sinks " +
+         std::to_string(o.sinks) + " window " + std::to_string(o.window) + " rho " +
+         std::to_string(o.rho) + " seed " + std::to_string(o.seed) + " protocol " +
+         eval::name_of(eval::protocol_names, o.when) + " fill " +
+         eval::name_of(eval::fill_names, o.stand_in) + " batch " + std::to_string(4 * o.threads);
 }
 
 finished_run run(const plan& p, const setting& s, const model& lm, const tokenizer& text) {
   finished_run out{p.name, {}};
   eval::evaluation& e = out.result;
   e.how = options_of(p, s);
-  eval::check_before(e.how, lm.config());
+  eval::check_before(e.how, lm.config(), "");
   e.tasks = eval::make_tasks(e.how, lm.config(), text);
   const std::optional<fitted_predictor> predictor = eval::find_predictor(e.how, lm);
   for (const eval::row_spec& spec : p.rows) e.rows.emplace_back().spec = spec;
@@ -125,6 +123,15 @@ std::string today() {
   return text;
 }
 
+std::vector<results::goal_cell> judged(const std::vector<finished_run>& runs) {
+  std::vector<results::goal_cell> out;
+  for (const finished_run& r : runs) {
+    if (r.name != "goal") continue;
+    for (results::goal_cell& c : results::judge_all(r.result)) out.push_back(std::move(c));
+  }
+  return out;
+}
+
 void write(const setting& s, const std::vector<finished_run>& runs) {
   eval::ordered_json document;
   document["command"] = "make results-query-aware";
@@ -132,17 +139,19 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
   document["threads"] = s.threads;
   eval::ordered_json rows = eval::ordered_json::array();
   for (const finished_run& r : runs) results::add_rows(rows, r);
-  const auto cells = results::judge_all(runs[0].result);
+  const auto cells = judged(runs);
   document["goal"] = results::goal_json(cells, s.goal_samples);
   document["rows"] = std::move(rows);
   eval::write_file(s.out + "/query_aware.json", document.dump(1) + "\n");
 
-  std::string page = "# Query-aware results\n\nWritten by `make results-query-aware`, " + today() +
-                     ". What the columns mean and what to think of them: [README](README.md).\n\n"
-                     "## The goal cells\n\n`" +
-                     results::goal_method + "`, question seen, " + std::to_string(s.goal_samples) +
-                     " samples, the same for every row; accuracies in percent.\n\n" +
-                     results::goal_table(cells) + "\n";
+  std::string page =
+      "# Query-aware results\n\nWritten by `make results-query-aware`, " + today() +
+      ". What the columns mean and what to think of them: [README](README.md).\n\n"
+      "## The goal cells\n\n`" +
+      results::goal_method + "`, " + std::to_string(s.goal_samples) +
+      " samples, the same for every row; accuracies in percent. Seen or unseen: whether the "
+      "question is there while the cache is compressed; each has a predictor of its own.\n\n" +
+      results::goal_table(cells) + "\n";
   for (const finished_run& r : runs) {
     if (r.name == "goal") continue;
     const std::string when = eval::name_of(eval::protocol_names, r.result.how.when);
@@ -170,7 +179,7 @@ int main(int argc, char** argv) {
     std::vector<finished_run> runs;
     for (const plan& p : plans(s)) runs.push_back(run(p, s, lm, text));
     write(s, runs);
-    std::cout << results::goal_table(results::judge_all(runs[0].result)) << s.out
+    std::cout << results::goal_table(judged(runs)) << s.out
               << "/query_aware.json, query_aware.md\n";
     return 0;
   } catch (const std::bad_alloc&) {

@@ -106,6 +106,45 @@ TEST_CASE("a budget that cannot hold the protected tokens is reported, not fatal
   CHECK(failed == 3);
 }
 
+TEST_CASE("a row that reads in part keeps everything, reads within its budget, and reports both") {
+  options o = small_options();
+  o.tasks = {rota_lm::synth::task::needle, rota_lm::synth::task::choice};
+  o.methods = {parse_method("quest", o.tokens, o.groups, o.every_token_groups, "test"),
+               parse_method("token_only", o.tokens, o.groups, o.every_token_groups, "test")};
+  o.budgets = {0.6, 0.05};
+  const model lm = model::load(long_micro());
+  const evaluation e = evaluate(o, lm, tokenizer::load(long_micro()));
+  for (const row_result& r : e.rows) {
+    const auto row = row_json(e, r);
+    CAPTURE(row.dump());
+    if (!r.spec.reading()) {
+      CHECK(row["read_bytes_ratio"] == row["kv_bytes_ratio"]);
+    } else if (r.spec.kv_budget < 0.1) {
+      CHECK(r.failure.find("budget_too_small") == 0);
+    } else {
+      CHECK(row["kv_bytes_ratio"] > 1);  // the bounds are there beside all keys and values
+      CHECK(row["kv_bytes_ratio"] < 1.2);
+      CHECK(row["read_bytes_ratio"] <= 0.6);
+      CHECK(row["read_bytes_ratio"] > 0.4);
+      CHECK(row["tokens_kept"] == 1);
+      CHECK(row["needle"].is_number());
+    }
+  }
+}
+
+TEST_CASE("reading everything answers as dense does") {
+  const setting s;
+  counting_memory memory;
+  const prepared sample = s.make(rota_lm::synth::task::text, 0);
+  prefilled prefill(s.lm, sample, s.o, memory);
+  const outcome dense = answer(s.lm, s.text, sample, sample.prompt, prefill.dense());
+  prefill.dense().truncate(sample.compressed());
+  reading_cache<element> reader(prefill.dense(), 1000);
+  const outcome read = answer(s.lm, s.text, sample, sample.prompt, reader);
+  CHECK(read.score == doctest::Approx(dense.score).epsilon(1e-5));
+  CHECK(reader.read_bytes() > reader.dense_bytes());
+}
+
 TEST_CASE("everything kept answers as dense does") {
   setting s;
   s.o.tasks = {rota_lm::synth::task::text, rota_lm::synth::task::choice};

@@ -1,4 +1,5 @@
 // Predictors of relevance: fitted to a micro checkpoint, written, read, refused, used by evaluate.
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include "engine/model_tag.hpp"
 #include "evaluate/program.hpp"
@@ -81,6 +83,16 @@ TEST_CASE("a predictor comes back from its file as it was written") {
   }
 }
 
+TEST_CASE("a predictor's file is for whoever the umask lets read it") {
+  const temp_folder folder;
+  const std::string path = folder.path() + "/p";
+  save_predictor(made_up(model::load(micro), 0), path);
+  using std::filesystem::perms;
+  const ::mode_t mask = ::umask(0);
+  ::umask(mask);
+  CHECK(std::filesystem::status(path).permissions() == perms(0666 & ~mask));
+}
+
 TEST_CASE("a predictor's file is refused where it is not for the model, or not whole") {
   const temp_folder folder;
   const model lm = model::load(micro), other = model::load(goldens + "llama");
@@ -134,6 +146,27 @@ TEST_CASE("fit_predictor fits a checkpoint from a text file, the same on any num
   CHECK(read(first) == read(second));
   const model lm = model::load(micro);
   CHECK(load_predictor(first, lm.config(), model_identity(lm)).shape.rank == 4);
+}
+
+TEST_CASE("texts for the unseen protocol are cut before any question, and ask for all there is") {
+  const tokenizer text =
+      tokenizer::load(std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth");
+  const std::vector<synth::task> recall = {synth::task::needle, synth::task::vartrack,
+                                           synth::task::choice};
+  const text_lengths lengths{512, 300, 16};
+  const generated_texts asked(recall, text, lengths, 1);
+  const unasked_texts unasked(recall, text, lengths, 1);
+  for (std::size_t i = 0; i < 12; ++i) {
+    const cut_text one = asked.make(i), all = unasked.make(i);
+    CHECK(all.cut <= 512);
+    CHECK(all.ids.size() > all.cut + 20);
+    CHECK(all.ids.size() <= all.cut + 300);
+    CHECK(text.decode(std::span(all.ids).first(all.cut)).find('?') == std::string::npos);
+    const std::string questions = text.decode(std::span(all.ids).subspan(all.cut));
+    CHECK(std::count(questions.begin(), questions.end(), '?') > 1);
+    CHECK(one.cut > 0);
+    CHECK(unasked.make(i).ids == all.ids);  // the same number, the same text
+  }
 }
 
 TEST_CASE("a calibration that cannot be is refused in one line") {

@@ -11,24 +11,31 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/error.hpp"
 
 namespace rota_lm {
 
+/// Who may read a file. A cache tells what was in the prompt: its owner alone. A predictor's
+/// weights: whoever the process's umask lets.
+enum class readers { owner, as_usual };
+
 /// Writes a new file beside `path` and puts it in the place of `path` by commit(), in one step of
 /// the file system: whoever opens `path` finds the old file or the new one. Without commit() the
-/// new file is removed. Readable by its owner alone: a cache tells what was in the prompt.
+/// new file is removed.
 class atomic_file {
  public:
   /// Throws when no file can be written there: to be called before the work whose result it takes.
-  explicit atomic_file(std::string path) : path_(std::move(path)), temporary_(path_ + ".XXXXXX") {
+  explicit atomic_file(std::string path, readers who = readers::owner)
+      : path_(std::move(path)), temporary_(path_ + ".XXXXXX") {
     if (std::error_code ignored; std::filesystem::is_directory(path_, ignored)) {
       fail(path_, "cannot be written: is a folder");
     }
     file_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
     if (file_ < 0) refuse();
+    if (who == readers::as_usual) ::fchmod(file_, 0666 & ~usual_mask());
   }
   atomic_file(const atomic_file&) = delete;
   atomic_file& operator=(const atomic_file&) = delete;
@@ -56,6 +63,12 @@ class atomic_file {
   }
 
  private:
+  static ::mode_t usual_mask() {
+    const ::mode_t mask = ::umask(0);
+    ::umask(mask);
+    return mask;
+  }
+
   [[noreturn]] void refuse() const {
     fail(path_, std::string("cannot be written: ") + std::strerror(errno));
   }

@@ -40,11 +40,17 @@ class dense_cache {
   std::size_t next_position() const { return length_; }
   void advance(std::size_t tokens) { length_ += tokens; }
 
+  /// Appends tokens to one layer; advance() once for all layers, as with attend().
+  [[nodiscard]] rota::status append(std::size_t layer, rota::view<const float, 3> k,
+                                    rota::view<const float, 3> v) {
+    return op::append(backend_, stores_.at(layer), k, v);
+  }
+
   void attend(const attention_call& call) {
     const std::string where = "dense cache, layer " + std::to_string(call.layer);
     store_type& store = stores_.at(call.layer);
     const rota_views views(call, config_);
-    require(op::append(backend_, store, views.k, views.v), where);
+    require(append(call.layer, views.k, views.v), where);
     const rota::attend_item<store_type> item{views.q, &store, views.out, {}};
     const rota::attend_params p = attend_params_of(config_, call.layer);
     const rota::workspace ws =

@@ -5,11 +5,13 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <rota/core/fingerprint.hpp>
 #include <rota/train/predictor_weights.hpp>
 
 #include "engine/config.hpp"
@@ -173,6 +175,15 @@ inline fitted_predictor load_predictor(const std::string& path, const model_conf
     if (!std::isfinite(x)) fail(path, "has weights that are not finite");
   }
   return p;
+}
+
+/// A number that tells predictors apart: of all weights, in hexadecimal.
+inline std::string predictor_identity(const fitted_predictor& p) {
+  rota::fingerprint f;
+  for (const float x : p.parameters) f.add(x);
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(f.value()));
+  return text;
 }
 
 }  // namespace rota_lm

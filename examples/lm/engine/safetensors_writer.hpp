@@ -38,7 +38,7 @@ class safetensors_writer {
     std::string text = header.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');  // the data shall be aligned
     const std::uint64_t length = text.size();
-    atomic_file out(path);
+    atomic_file out(path, readers::as_usual);
     out.write(std::as_bytes(std::span(&length, 1)));
     out.write(std::as_bytes(std::span(text)));
     for (const tensor& t : tensors_) out.write(std::as_bytes(t.values));

@@ -75,7 +75,7 @@ inline void time_decoding(const model& lm, const task& t, const options& o,
       } else if (spec.what == row_spec::kind::no_context) {
         dense_cache<element> empty(lm.config(), ids.size(), {}, &memory.dense);
         rows[r].decode_ms = detail::decode_median(lm, empty, ids);
-      } else if (rows[r].failure.empty()) {
+      } else if (spec.packed() && rows[r].failure.empty()) {
         const auto bytes = static_cast<std::size_t>(
             spec.kv_budget * static_cast<double>(prefill.dense().used_bytes()));
         if (!compress.fit(spec.how, o.rho, bytes)) continue;

@@ -56,7 +56,7 @@ class journal {
     }
     const byte_sums& b = entry.bytes;
     line["bytes"] = {b.packed,     b.dense,  b.worst_ratio, b.tokens,
-                     b.all_tokens, b.groups, b.all_groups};
+                     b.all_tokens, b.groups, b.all_groups,  b.read};
     if (!entry.failure.empty()) line["failure"] = entry.failure;
     write_line(line);
   }
@@ -109,7 +109,8 @@ class journal {
     }
     const json_field b = line.at("bytes");
     const auto number = [&](std::size_t i) { return b.at(i).number(0, 1e300); };
-    e.bytes = {number(0), number(1), number(2), number(3), number(4), number(5), number(6)};
+    const double read = number(b.size() > 7 ? 7 : 0);  // older journals know packed rows only
+    e.bytes = {number(0), number(1), number(2), number(3), number(4), number(5), number(6), read};
     if (line.has("failure")) e.failure = line.at("failure").string();
     entries_[key(line.at("row").string(), line.at("task").string(),
                  line.at("first").count(0, SIZE_MAX / 2))] = std::move(e);

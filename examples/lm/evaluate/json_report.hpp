@@ -38,7 +38,7 @@ inline void add_setting(const evaluation& e, const row_result& r, ordered_json& 
   out["window"] = o.window;
   out["seed"] = o.seed;
   out["kv_bytes_ratio_worst_sample"] =
-      number(r.spec.packed() ? r.bytes.worst_ratio : r.spec.kv_budget);
+      number(r.bytes.worst_ratio > 0 ? r.bytes.worst_ratio : r.spec.kv_budget);
   out["dense_bytes_while_packed_decodes"] = e.dense_bytes_while_packed_decodes;
   out["memory_checks"] = e.memory_checks;
 }
@@ -79,14 +79,13 @@ inline ordered_json sample_counts(const evaluation& e) {
 
 inline ordered_json row_json(const evaluation& e, const row_result& r) {
   using detail::number;
-  const bool packed = r.spec.packed();
-  const double whole = r.spec.kv_budget;  // 1 for dense, 0 without context
   ordered_json out;
   out["method"] = r.spec.how.name;
-  out["tokens_kept"] = number(packed ? r.bytes.tokens_kept() : whole);
-  out["rho"] = number(packed ? r.bytes.rho() : whole);
+  out["tokens_kept"] = number(tokens_kept(r));
+  out["rho"] = number(groups_kept(r));
   out["kv_budget"] = number(r.spec.kv_budget);
-  out["kv_bytes_ratio"] = number(packed ? r.bytes.ratio() : whole);
+  out["kv_bytes_ratio"] = number(bytes_ratio(r));
+  out["read_bytes_ratio"] = number(read_bytes_ratio(r));
   add_scores(e, r, out);
   out["n"] = e.how.samples;
   out["samples"] = sample_counts(e);

@@ -26,9 +26,12 @@ struct method {
   std::optional<token_choice> tokens;  ///< none: every token survives
   std::optional<group_choice> groups;  ///< none: survivors stay whole
   /// Kept fraction of the survivors' groups where both levels select; none: the run's.
-  std::optional<double> rho;
+  std::optional<double> rho = std::nullopt;
+  /// Nothing is evicted: each step reads a part, chosen by the bounds of its pages (Quest). Its
+  /// budgets are of bytes read.
+  bool reads_pages = false;
 
-  bool dense() const { return !tokens && !groups; }
+  bool dense() const { return !tokens && !groups && !reads_pages; }
   bool both() const { return tokens && groups; }
   bool uses(token_scorer t, group_scorer g) const {
     return (tokens && tokens->scorer == t) || (groups && groups->scorer == g);
@@ -74,7 +77,7 @@ inline double ratio(const std::string& word, std::string_view where) {
 
 [[noreturn]] inline void refuse_method(const method& m, std::string_view where) {
   fail(where, "\"" + printable(m.name, 80) +
-                  "\" is not dense, token_only, subtoken_only, token_x_subtoken or "
+                  "\" is not dense, token_only, subtoken_only, token_x_subtoken, quest or "
                   "SCORER:BUDGET[+SCORER:BUDGET] of scorers " +
                   list_names(token_scorer_names) + " (tokens), " + list_names(group_scorer_names) +
                   " (groups); - before the + for every token, @RHO behind for a rho of its own");
@@ -103,6 +106,8 @@ inline method parse_method(const std::string& name, const token_choice& tokens,
   if (name == "subtoken_only") return {name, {}, every_token, {}};
   if (name == "token_x_subtoken") return {name, tokens, groups, {}};
   method m{name, {}, {}, {}};
+  m.reads_pages = name == "quest";
+  if (m.reads_pages) return m;
   std::string_view all(name);
   if (const std::size_t at = all.find('@'); at != std::string_view::npos) {
     m.rho = detail::ratio(name.substr(at + 1), where);
@@ -125,15 +130,16 @@ inline method parse_method(const std::string& name, const token_choice& tokens,
 
 /// A row of the table.
 struct row_spec {
-  enum class kind { no_context, dense, packed };
+  enum class kind { no_context, dense, packed, reading };
   kind what = kind::packed;
   method how;
   double kv_budget = 1;
 
   bool packed() const { return what == kind::packed; }
+  bool reading() const { return what == kind::reading; }
   /// "token_only at 0.375".
   std::string title() const {
-    if (!packed()) return how.name;
+    if (!packed() && !reading()) return how.name;
     std::string number = std::to_string(kv_budget);
     number.erase(number.find_last_not_of('0') + 1);
     if (number.back() == '.') number += '0';
@@ -151,8 +157,9 @@ inline std::vector<row_spec> list_rows(const std::vector<method>& methods,
                              {row_spec::kind::dense, {"dense", {}, {}, {}}, 1}};
   for (const method& m : methods) {
     if (m.dense()) continue;
-    for (const double b : m.tokens ? budgets : every_token_budgets) {
-      rows.push_back({row_spec::kind::packed, m, b});
+    const row_spec::kind what = m.reads_pages ? row_spec::kind::reading : row_spec::kind::packed;
+    for (const double b : m.tokens || m.reads_pages ? budgets : every_token_budgets) {
+      rows.push_back({what, m, b});
     }
   }
   return rows;

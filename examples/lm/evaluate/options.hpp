@@ -217,8 +217,12 @@ inline options parse_options(int argc, const char* const* argv) {
   o.out = detail::text_or(given, "out", o.demo ? "build/demo" : "");
   if (given.has("json")) o.json = given.text("json");
   if (given.has("predictor")) o.predictor = given.text("predictor");
-  if (o.demo && o.model == own && o.predictor.empty()) o.predictor = own + "/predictor.safetensors";
   detail::read_selectors(given, o);
+  // Each protocol has a predictor of its own.
+  if (o.demo && o.model == own && o.predictor.empty()) {
+    o.predictor = own + (o.when == protocol::seen ? "/predictor.safetensors"
+                                                  : "/predictor_unseen.safetensors");
+  }
   detail::read_tasks(given, o);
   detail::read_lists(given, o);
   detail::read_numbers(given, o);

@@ -26,8 +26,8 @@
 
 namespace rota_lm::eval {
 
-/// Refuses what would only be found out after minutes.
-inline void check_before(const options& o, const model_config& c) {
+/// Refuses what would only be found out after minutes. `result`: the file that --out will hold.
+inline void check_before(const options& o, const model_config& c, const std::string& result) {
   if (c.max_positions != 0 && o.context > c.max_positions) {
     fail("--context", std::to_string(o.context) + " is more than the model's " +
                           std::to_string(c.max_positions) + " positions");
@@ -42,7 +42,7 @@ inline void check_before(const options& o, const model_config& c) {
   std::error_code problem;
   std::filesystem::create_directories(o.out, problem);
   if (problem) fail("--out", printable(o.out) + ": " + problem.message());
-  check_writable(o.out + "/results.json");
+  check_writable(o.out + "/" + result);
 }
 
 inline std::size_t packed_rows(const std::vector<row_result>& rows) {
@@ -113,7 +113,7 @@ inline void report(const options& o, const evaluation& e, std::ostream& out) {
 inline void run(const options& o, std::ostream& out) {
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
-  check_before(o, lm.config());
+  check_before(o, lm.config(), "results.json");
   report(o, evaluate(o, lm, text), out);
   out.flush();
   if (!out) fail("the table", "cannot be written");

@@ -28,6 +28,7 @@ struct byte_sums {
   double all_tokens = 0;
   double groups = 0;      ///< kept inside the survivors
   double all_groups = 0;  ///< of the survivors
+  double read = 0;        ///< of a step: `packed`, or less where a step reads a part
 
   byte_sums& operator+=(const byte_sums& more) {
     packed += more.packed;
@@ -37,10 +38,12 @@ struct byte_sums {
     all_tokens += more.all_tokens;
     groups += more.groups;
     all_groups += more.all_groups;
+    read += more.read;
     return *this;
   }
   double ratio() const { return dense > 0 ? packed / dense : unknown; }
   double tokens_kept() const { return all_tokens > 0 ? tokens / all_tokens : unknown; }
+  double read_ratio() const { return dense > 0 ? read / dense : unknown; }
   double rho() const { return all_groups > 0 ? groups / all_groups : unknown; }
 };
 
@@ -52,6 +55,22 @@ struct row_result {
   double decode_ms = unknown;          ///< per token
   double attend_time_ratio = unknown;  ///< over dense
 };
+
+// What a row keeps and reads, as shares of dense; the references' are 1 and 0.
+inline double tokens_kept(const row_result& r) {
+  if (r.spec.reading()) return 1;
+  return r.spec.packed() ? r.bytes.tokens_kept() : r.spec.kv_budget;
+}
+inline double groups_kept(const row_result& r) {
+  if (r.spec.reading()) return 1;
+  return r.spec.packed() ? r.bytes.rho() : r.spec.kv_budget;
+}
+inline double bytes_ratio(const row_result& r) {
+  return r.spec.packed() || r.spec.reading() ? r.bytes.ratio() : r.spec.kv_budget;
+}
+inline double read_bytes_ratio(const row_result& r) {
+  return r.spec.packed() || r.spec.reading() ? r.bytes.read_ratio() : r.spec.kv_budget;
+}
 
 /// How many groups each token of one sample keeps: the paper's diagnostic.
 struct retention_map {

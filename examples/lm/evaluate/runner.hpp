@@ -17,6 +17,7 @@
 #include "evaluate/answer.hpp"
 #include "evaluate/journal.hpp"
 #include "evaluate/prefill.hpp"
+#include "evaluate/reading_cache.hpp"
 #include "evaluate/results.hpp"
 
 namespace rota_lm::eval {
@@ -132,9 +133,11 @@ class runner {
   }
 
   /// Everything that a row depends on beside the run.
-  static std::string journal_name(const row_result& row) {
+  std::string journal_name(const row_result& row) const {
     const method& m = row.spec.how;
-    return row.spec.title() + " = " + describe(m.tokens) + "+" + describe(m.groups);
+    const std::string name =
+        row.spec.title() + " = " + describe(m.tokens) + "+" + describe(m.groups);
+    return m.uses_predictor() ? name + " by predictor " + predictor_identity(*predictor_) : name;
   }
 
   void begin(evaluation& e, const std::vector<bool>& wanted, const task& t, std::size_t number,
@@ -156,9 +159,11 @@ class runner {
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
       row_result& row = e.rows[r];
       if (!wanted[r]) continue;
+      if (row.spec.reading()) read_row(row, r, t.name, number, prefill.dense(), out);
       if (row.spec.what == row_spec::kind::dense) {
         row.outcomes[t.name][number] =
             answer(lm_, text_, out.sample, out.sample.prompt, prefill.dense());
+        prefill.dense().truncate(out.sample.compressed());
       } else if (row.spec.what == row_spec::kind::no_context) {
         dense_cache<element> empty(lm_.config(), out.sample.question.size() + out.sample.room(), {},
                                    &memory_.dense);
@@ -176,6 +181,26 @@ class runner {
       memory_.packed_row_decodes();
       w.caches[r].reset();
     }
+  }
+
+  /// Answers over the dense cache, of which each step reads a part, and leaves it as it was.
+  void read_row(row_result& row, std::size_t r, const std::string& name, std::size_t number,
+                dense_cache<element>& dense, waiting& out) const {
+    using reader_type = reading_cache<element>;
+    dense.truncate(out.sample.compressed());
+    const auto pages = reader_type::pages_for(dense.store(0), row.spec.kv_budget);
+    if (!pages) {
+      out.failures[r] = "budget_too_small: the bounds of the pages and one page are more";
+      return;
+    }
+    reader_type reader(dense, *pages);
+    byte_sums& b = out.bytes[r];
+    b.dense = static_cast<double>(dense.used_bytes());
+    row.outcomes[name][number] = answer(lm_, text_, out.sample, out.sample.prompt, reader);
+    b.read = b.dense * reader.read_bytes() / reader.dense_bytes();
+    b.packed = b.dense + reader.index_bytes();
+    reader.truncate(out.sample.compressed());
+    b.worst_ratio = b.packed / b.dense;
   }
 
   /// The row's packed cache; none, and a failure, when its budget is too small.
@@ -196,6 +221,7 @@ class runner {
     byte_sums& b = out.bytes[r];
     b.packed = static_cast<double>(measured_bytes(*out.caches[r]));
     b.dense = dense_bytes;
+    b.read = b.packed;
     b.worst_ratio = b.packed / dense_bytes;
     b.tokens = static_cast<double>(kept.tokens);
     b.all_tokens = static_cast<double>(kept.all_tokens);

@@ -68,17 +68,22 @@ inline std::string selectors_line(const options& o) {
          name_of(fill_names, o.stand_in);
 }
 
+/// Whether a row reads less than it keeps.
+inline bool reads_in_part(const evaluation& e) {
+  return std::any_of(e.rows.begin(), e.rows.end(),
+                     [](const row_result& r) { return r.spec.reading(); });
+}
+
 inline void add_row(text_table& t, const evaluation& e, const row_result& r) {
   const options& o = e.how;
-  const bool packed = r.spec.packed();
   if (!r.failure.empty()) {
     t.add_note(r.spec.title() + ": " + r.failure);
     return;
   }
-  std::vector<std::string> cells{
-      r.spec.how.name, fixed(packed ? r.bytes.tokens_kept() : r.spec.kv_budget, 3),
-      fixed(packed ? r.bytes.rho() : r.spec.kv_budget, 3), fixed(r.spec.kv_budget, 4),
-      fixed(packed ? r.bytes.ratio() : r.spec.kv_budget, 4)};
+  std::vector<std::string> cells{r.spec.how.name, fixed(tokens_kept(r), 3),
+                                 fixed(groups_kept(r), 3), fixed(r.spec.kv_budget, 4),
+                                 fixed(bytes_ratio(r), 4)};
+  if (reads_in_part(e)) cells.push_back(fixed(read_bytes_ratio(r), 4));
   for (const task& asked : e.tasks) {
     cells.push_back(fixed(score_of(r, asked, o.seed).value, 3));
     if (!asked.words.empty()) cells.push_back(fixed(word_perplexity(r, asked), 3));
@@ -104,6 +109,7 @@ inline std::string fewer_samples(const evaluation& e) {
 inline std::string results_table(const evaluation& e) {
   text_table t;
   std::vector<std::string> head{"method", "tokens_kept", "rho", "kv_budget", "kv_bytes_ratio"};
+  if (reads_in_part(e)) head.push_back("read_bytes_ratio");
   for (const task& asked : e.tasks) {
     head.push_back(asked.name);
     if (!asked.words.empty()) head.push_back("per word");

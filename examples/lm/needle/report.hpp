@@ -69,8 +69,7 @@ inline eval::ordered_json rows_json(const setting& s, const eval::evaluation& e)
         row["method"] = r.spec.how.name;
         row["protocol"] = eval::name_of(eval::protocol_names, s.how.when);
         row["kv_budget"] = r.spec.kv_budget;
-        row["kv_bytes_ratio"] =
-            eval::detail::number(r.spec.packed() ? r.bytes.ratio() : r.spec.kv_budget);
+        row["kv_bytes_ratio"] = eval::detail::number(eval::bytes_ratio(r));
         row["length"] = s.lengths[i];
         row["depth"] = s.depths[k];
         row["score"] = eval::detail::number(score.value);

@@ -58,6 +58,9 @@ inline std::vector<row_spec> grid_rows() {
     add_rows(rows, std::string(other) + ":keep_ratio", some_budgets);
   }
   add_rows(rows, "key_diff:keep_ratio+value_norm:fixed_k@0.75", some_budgets);
+  for (const double b : some_budgets) {
+    rows.push_back({row_spec::kind::reading, named_method("quest"), b});
+  }
   for (const char* groups :
        {"value_norm:keep_ratio", "predictor:global_top_m", "oracle:global_top_m"}) {
     add_rows(rows, std::string("-+") + groups, whole_key_budgets);

@@ -38,12 +38,12 @@ inline void add_rows(ordered_json& rows, const finished_run& run) {
       row["token_scorer"] = r.spec.how.tokens ? eval::describe(r.spec.how.tokens) : "-";
       row["group_scorer"] = r.spec.how.groups ? eval::describe(r.spec.how.groups) : "-";
       row["kv_budget"] = r.spec.kv_budget;
-      row["kv_bytes_ratio"] =
-          eval::detail::number(r.spec.packed() ? r.bytes.ratio() : r.spec.kv_budget);
+      row["kv_bytes_ratio"] = eval::detail::number(eval::bytes_ratio(r));
+      row["read_bytes_ratio"] = eval::detail::number(eval::read_bytes_ratio(r));
       row["score"] = eval::detail::number(score.value);
       row["ci95"] = eval::detail::range_of(score);
       row["n"] = t.samples;
-      row["rho"] = eval::detail::number(r.spec.packed() ? r.bytes.rho() : r.spec.kv_budget);
+      row["rho"] = eval::detail::number(eval::groups_kept(r));
       row["difference_to_dense"] = eval::detail::number(lost.value);
       row["difference_ci95"] = eval::detail::range_of(lost);
       row["run"] = run.name;
@@ -68,7 +68,7 @@ inline std::string task_table(const evaluation& e, const eval::task& t) {
   for (const row_result& r : e.rows) {
     const eval::estimate x = eval::score_of(r, t, e.how.seed);
     const std::string cell = is_text ? eval::fixed(x.value, 3) : percent(x.value);
-    if (!r.spec.packed()) {
+    if (!r.spec.packed() && !r.spec.reading()) {
       references += (references.empty() ? "" : ", ") + r.spec.how.name + " " + cell;
       continue;
     }
@@ -99,6 +99,7 @@ inline std::string task_table(const evaluation& e, const eval::task& t) {
 
 /// A goal cell: the method against dense and against each token-only rival, on the same samples.
 struct goal_cell {
+  std::string protocol;
   std::string task;
   double budget;
   double dense, score, wanted_share;
@@ -130,7 +131,8 @@ inline const row_result& find_row(const evaluation& e, const std::string& name, 
 inline goal_cell judge(const evaluation& e, const eval::task& t, double budget) {
   const auto score = [&](const row_result& r) { return eval::score_of(r, t, 1).value; };
   const row_result& mine = find_row(e, goal_method, budget);
-  goal_cell cell{t.name,
+  goal_cell cell{eval::name_of(eval::protocol_names, e.how.when),
+                 t.name,
                  budget,
                  score(find_row(e, "dense", budget)),
                  score(mine),
@@ -166,7 +168,8 @@ inline std::vector<goal_cell> judge_all(const evaluation& e) {
 inline ordered_json goal_json(const std::vector<goal_cell>& cells, std::size_t samples) {
   ordered_json out = ordered_json::array();
   for (const goal_cell& c : cells) {
-    out.push_back({{"task", c.task},
+    out.push_back({{"protocol", c.protocol},
+                   {"task", c.task},
                    {"kv_budget", c.budget},
                    {"method", goal_method},
                    {"n", samples},
@@ -182,17 +185,19 @@ inline ordered_json goal_json(const std::vector<goal_cell>& cells, std::size_t s
 
 inline std::string goal_table(const std::vector<goal_cell>& cells) {
   std::string out =
-      "| KV bytes | task | dense | method | share of dense | wanted | best token-only | its score "
+      "| question | KV bytes | task | dense | method | share of dense | wanted | best token-only | "
+      "its score "
       "| "
-      "difference, 95% interval | McNemar p |\n|---|---|---|---|---|---|---|---|---|---|\n";
+      "difference, 95% interval | McNemar p |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
   for (const goal_cell& c : cells) {
     const auto best = std::find_if(c.rivals.begin(), c.rivals.end(), [&](const ordered_json& r) {
       return r["method"] == c.best_rival;
     });
     char p[20];
     std::snprintf(p, sizeof p, "%.2g", (*best)["mcnemar_p"].get<double>());
-    out += "| " + percent(c.budget) + "% | " + c.task + " | " + percent(c.dense, 2) + " | " +
-           percent(c.score, 2) + " | " + percent(c.score / c.dense, 2) + "% | " +
+    out += "| " + c.protocol + " | " + percent(c.budget) + "% | " + c.task + " | " +
+           percent(c.dense, 2) + " | " + percent(c.score, 2) + " | " +
+           percent(c.score / c.dense, 2) + "% | " +
            (c.wanted_share > 0 ? percent(c.wanted_share) + "%" : "-") + " | `" + c.best_rival +
            "` | " + percent(c.best_rival_score, 2) + " | " +
            percent((*best)["difference"].get<double>(), 2) + " [" +
