@@ -16,9 +16,9 @@ void run(const eval::options& o) {
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
   eval::check_before(o, lm.config(), "diagnose.json");
-  const std::optional<fitted_predictor> predictor = eval::find_predictor(o, lm);
+  const eval::run_extras extras = eval::find_extras(o, lm);
   const std::vector<diagnose::diagnosis> all =
-      diagnose::gatherer(o, lm, text, predictor ? &*predictor : nullptr).run();
+      diagnose::gatherer(o, lm, text, extras.shared()).run();
   eval::ordered_json document = eval::ordered_json::array();
   std::cout << eval::protocol_line(o) << "\n\n";
   for (const diagnose::diagnosis& d : all) {

@@ -44,7 +44,7 @@ struct round_times {
 };
 
 round_times measure(const model& lm, const eval::prepared& sample, const eval::options& o,
-                    const fitted_predictor* predictor, const eval::method& how) {
+                    eval::shared_extras shared, const eval::method& how) {
   round_times t{};
   reset_peak();
   {
@@ -57,7 +57,7 @@ round_times measure(const model& lm, const eval::prepared& sample, const eval::o
   reset_peak();
   eval::counting_memory memory;
   auto start = clock_type::now();
-  eval::prefilled prefill(lm, sample, o, memory, predictor);
+  eval::prefilled prefill(lm, sample, o, memory, shared);
   t.observed = seconds_since(start);
   eval::compressor compress = prefill.make_compressor(o);
   const eval::fractions half{0.48, 0.5};
@@ -109,14 +109,14 @@ void run(int argc, char** argv) {
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
   eval::check_before(o, lm.config(), "");
-  const std::optional<fitted_predictor> predictor = eval::find_predictor(o, lm);
+  const eval::run_extras extras = eval::find_extras(o, lm);
   const eval::prepared sample =
       eval::synthetic_task(synth::task::needle, o, lm.config(), text).make(0);
 
   std::vector<std::string> names = {"expected_attention:keep_ratio+value_norm:fixed_k",
                                     "snapkv:keep_ratio+value_norm:fixed_k",
                                     "key_diff:keep_ratio+value_norm:fixed_k"};
-  if (predictor) {
+  if (extras.predictor) {
     names.push_back("predictor:keep_ratio+value_norm:fixed_k");
     names.push_back("predictor:keep_ratio+predictor:global_top_m");
   }
@@ -129,7 +129,7 @@ void run(int argc, char** argv) {
     o.methods = {eval::parse_method(name, {}, {}, {}, "method")};
     std::vector<round_times> all;
     for (std::size_t i = 0; i < rounds; ++i) {
-      all.push_back(measure(lm, sample, o, predictor ? &*predictor : nullptr, o.methods[0]));
+      all.push_back(measure(lm, sample, o, extras.shared(), o.methods[0]));
     }
     show(name, all);
   }

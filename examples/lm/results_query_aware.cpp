@@ -85,14 +85,14 @@ finished_run run(const plan& p, const setting& s, const model& lm, const tokeniz
   e.how = options_of(p, s);
   eval::check_before(e.how, lm.config(), "");
   e.tasks = eval::make_tasks(e.how, lm.config(), text);
-  const std::optional<fitted_predictor> predictor = eval::find_predictor(e.how, lm);
+  const eval::run_extras extras = eval::find_extras(e.how, lm);
   for (const eval::row_spec& spec : p.rows) e.rows.emplace_back().spec = spec;
   eval::journal past(
       s.journal + "/" + p.name + "_" + eval::name_of(eval::protocol_names, p.when) + ".jsonl",
-      describe(e.how, *predictor));
+      describe(e.how, *extras.predictor));
   eval::counting_memory memory;
   progress shown("results_query_aware, " + p.name, eval::runner::work(e));
-  eval::runner(e.how, lm, text, &*predictor, memory, shown, &past).run(e);
+  eval::runner(e.how, lm, text, extras.shared(), memory, shown, &past).run(e);
   return out;
 }
 

@@ -86,7 +86,7 @@ TEST_CASE(
         when,        "--methods", "oracle:keep_ratio+oracle:keep_ratio,key_norm:keep_ratio@1"};
     const eval::options o = eval::parse_options(static_cast<int>(std::size(words)), words);
     const model lm = model::load(path);
-    const auto all = gatherer(o, lm, tokenizer::load(path), nullptr).run();
+    const auto all = gatherer(o, lm, tokenizer::load(path), {}).run();
     REQUIRE(all.size() == 4);
     for (const diagnosis& d : all) {
       CAPTURE(d.row.title());

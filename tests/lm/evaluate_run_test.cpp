@@ -57,6 +57,8 @@ TEST_CASE("a budget in bytes is met from below, by every scorer and budget") {
   for (const char* rule : {"keep_ratio", "global_top_m", "adaptive_span"}) {
     names.push_back(std::string("key_norm:keep_ratio+attention_mass:") + rule);
     names.push_back(std::string("attention_mass:") + rule);
+    names.push_back(std::string("key_norm:keep_ratio+wo_norm:") + rule);
+    names.push_back(std::string("key_norm:keep_ratio+attention_mass_wo:") + rule);
   }
   s.o.methods.clear();
   for (const std::string& name : names) {
@@ -65,7 +67,9 @@ TEST_CASE("a budget in bytes is met from below, by every scorer and budget") {
   }
   counting_memory memory;
   const prepared sample = s.make(rota_lm::synth::task::needle, 0);
-  prefilled prefill(s.lm, sample, s.o, memory);
+  const run_extras extras = find_extras(s.o, s.lm);
+  REQUIRE(extras.outputs);
+  prefilled prefill(s.lm, sample, s.o, memory, extras.shared());
   compressor compress = prefill.make_compressor(s.o);
   const double dense = static_cast<double>(prefill.dense().used_bytes());
   for (const method& m : s.o.methods) {

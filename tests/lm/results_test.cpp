@@ -92,7 +92,7 @@ TEST_CASE("a run that was stopped gives the same numbers as one that was not") {
     }
     counting_memory memory;
     progress shown("test", runner::work(e));
-    runner(o, lm, text, nullptr, memory, shown, past).run(e);
+    runner(o, lm, text, {}, memory, shown, past).run(e);
     return results_json(e).dump();
   };
   const std::string straight = run(10, nullptr), journaled = folder.path() + "/j";

@@ -36,11 +36,8 @@ inline eval::method with_oracle(eval::method m) {
 class gatherer {
  public:
   gatherer(const eval::options& o, const model& lm, const tokenizer& text,
-           const fitted_predictor* predictor)
-      : options_(o),
-        lm_(lm),
-        tasks_(eval::make_tasks(o, lm.config(), text)),
-        predictor_(predictor) {
+           eval::shared_extras shared)
+      : options_(o), lm_(lm), tasks_(eval::make_tasks(o, lm.config(), text)), shared_(shared) {
     for (eval::row_spec& row : eval::list_rows(o.methods, o.budgets, o.every_token_budgets)) {
       if (row.packed()) out_.emplace_back().row = std::move(row);
     }
@@ -65,7 +62,7 @@ class gatherer {
  private:
   void add(const eval::prepared& sample) {
     eval::counting_memory memory;
-    eval::prefilled prefill(lm_, sample, options_, memory, predictor_);
+    eval::prefilled prefill(lm_, sample, options_, memory, shared_);
     eval::compressor compress = prefill.make_compressor(options_);
     for (diagnosis& d : out_) {
       const auto bytes = static_cast<std::size_t>(
@@ -121,7 +118,7 @@ class gatherer {
   eval::options options_;
   const model& lm_;
   std::vector<eval::task> tasks_;
-  const fitted_predictor* predictor_;
+  eval::shared_extras shared_;
   std::vector<diagnosis> out_;
 };
 

@@ -59,14 +59,13 @@ inline prepared long_sample(const task& t) {
 /// Fills decode_ms of all rows: medians over rounds that take turns between the packed rows. The
 /// dense cache is gone before they decode, as everywhere. One thread: on a model this small, waking
 /// others costs more than they do.
-inline void time_decoding(const model& lm, const task& t, const options& o,
-                          const fitted_predictor* predictor, counting_memory& memory,
-                          std::vector<row_result>& rows) {
+inline void time_decoding(const model& lm, const task& t, const options& o, shared_extras shared,
+                          counting_memory& memory, std::vector<row_result>& rows) {
   const prepared sample = detail::long_sample(t);
   const std::span<const token_id> ids = sample.answers[0];
   std::vector<std::unique_ptr<row_cache>> caches(rows.size());
   {
-    prefilled prefill(lm, sample, o, memory, predictor);
+    prefilled prefill(lm, sample, o, memory, shared);
     compressor compress = prefill.make_compressor(o);
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const row_spec& spec = rows[r].spec;

@@ -37,6 +37,11 @@ struct method {
     return (tokens && tokens->scorer == t) || (groups && groups->scorer == g);
   }
   bool uses_predictor() const { return uses(token_scorer::predictor, group_scorer::predictor); }
+  /// Whether a scorer looks behind the output projection.
+  bool uses_outputs() const {
+    return uses(token_scorer::critical, group_scorer::wo_norm) ||
+           (groups && groups->scorer == group_scorer::attention_mass_wo);
+  }
   bool uses_oracle() const { return uses(token_scorer::oracle, group_scorer::oracle); }
 };
 
@@ -44,6 +49,8 @@ struct method {
 struct fallback_choice {
   token_choice tokens;
   group_choice groups;
+
+  bool uses_outputs() const { return method{"fallback", tokens, groups}.uses_outputs(); }
 };
 
 inline method without_predictor(method m, const fallback_choice& f) {

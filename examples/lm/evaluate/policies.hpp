@@ -23,10 +23,19 @@ enum class token_scorer {
   tova,
   observed_attention,
   lag_kv,
+  critical,
   predictor,
   oracle
 };
-enum class group_scorer { value_norm, attention_mass, pooled_attention_mass, predictor, oracle };
+enum class group_scorer {
+  value_norm,
+  wo_norm,
+  attention_mass,
+  attention_mass_wo,
+  pooled_attention_mass,
+  predictor,
+  oracle
+};
 enum class budget { keep_ratio, fixed_k, global_top_m, adaptive_span };
 enum class fill { zero, mean };
 
@@ -42,11 +51,14 @@ inline constexpr std::array token_scorer_names{
     named<token_scorer>{"tova", token_scorer::tova},
     named<token_scorer>{"observed_attention", token_scorer::observed_attention},
     named<token_scorer>{"lag_kv", token_scorer::lag_kv},
+    named<token_scorer>{"critical", token_scorer::critical},
     named<token_scorer>{"predictor", token_scorer::predictor},
     named<token_scorer>{"oracle", token_scorer::oracle}};
 inline constexpr std::array group_scorer_names{
     named<group_scorer>{"value_norm", group_scorer::value_norm},
+    named<group_scorer>{"wo_norm", group_scorer::wo_norm},
     named<group_scorer>{"attention_mass", group_scorer::attention_mass},
+    named<group_scorer>{"attention_mass_wo", group_scorer::attention_mass_wo},
     named<group_scorer>{"pooled_attention_mass", group_scorer::pooled_attention_mass},
     named<group_scorer>{"predictor", group_scorer::predictor},
     named<group_scorer>{"oracle", group_scorer::oracle}};
@@ -113,6 +125,8 @@ decltype(auto) with_token_scorer(token_scorer s, F&& f) {
       return f.template operator()<rota::observed_attention>();
     case token_scorer::lag_kv:
       return f.template operator()<rota::lag_kv>();
+    case token_scorer::critical:
+      return f.template operator()<rota::critical<rota::expected_attention>>();
     default:
       return f.template operator()<rota::expected_attention>();
   }
@@ -120,8 +134,16 @@ decltype(auto) with_token_scorer(token_scorer s, F&& f) {
 
 template <class F>
 decltype(auto) with_group_scorer(group_scorer s, F&& f) {
-  if (s == group_scorer::value_norm) return f.template operator()<rota::value_norm>();
-  return f.template operator()<rota::attention_mass>();
+  switch (s) {
+    case group_scorer::value_norm:
+      return f.template operator()<rota::value_norm>();
+    case group_scorer::wo_norm:
+      return f.template operator()<rota::wo_norm>();
+    case group_scorer::attention_mass_wo:
+      return f.template operator()<rota::attention_mass_wo>();
+    default:
+      return f.template operator()<rota::attention_mass>();
+  }
 }
 
 template <class F>

@@ -28,11 +28,11 @@ inline int group_width_of(const options& o, std::size_t head_dim) {
 class prefilled {
  public:
   prefilled(const model& lm, const prepared& sample, const options& o, counting_memory& memory,
-            const fitted_predictor* predictor = nullptr, rota::cpu::backend backend = {})
+            shared_extras shared = {}, rota::cpu::backend backend = {})
       : dense_(lm.config(), sample.prefill.size() + sample.room(), backend, &memory.dense),
         window_(std::max(o.window, sample.question_prefilled)),
         record_(lm, queries_kept(o, sample), o.sinks),
-        predictor_(predictor),
+        shared_(shared),
         states_(lm.config(), split_layer()) {
     observers both(record_, states_);
     lm.forward(sample.prefill, dense_, 0, both);
@@ -89,8 +89,8 @@ class prefilled {
   }
 
   std::vector<std::size_t> split_layer() const {
-    if (predictor_ == nullptr) return {};
-    return {predictor_->split};
+    if (shared_.predictor == nullptr) return {};
+    return {shared_.predictor->split};
   }
 
   /// The query of a predictor is the end of the prefill, a token that was taken back included.
@@ -102,10 +102,10 @@ class prefilled {
       e.oracle.emplace_back(s.view.extent[0], s.view.extent[1], s.view.extent[2]);
       e.oracle.back().memory.assign(s.memory.begin(), s.memory.end());
     }
-    if (predictor_ == nullptr) return e;
-    e.predictor = predictor_;
-    e.states = states_.of(predictor_->split);
-    e.query = e.states.last(std::min(e.states.size(), predictor_->window * states_.width()));
+    e.shared = shared_;
+    if (shared_.predictor == nullptr) return e;
+    e.states = states_.of(shared_.predictor->split);
+    e.query = e.states.last(std::min(e.states.size(), shared_.predictor->window * states_.width()));
     return e;
   }
 
@@ -140,7 +140,7 @@ class prefilled {
   std::size_t window_;
   std::size_t taken_back_ = 0;
   prefill_record record_;
-  const fitted_predictor* predictor_;
+  shared_extras shared_;
   hidden_states states_;
   std::vector<scoring_context<element>> scoring_;
   std::vector<scored<3>> oracle_;

@@ -62,6 +62,27 @@ inline std::optional<fitted_predictor> find_predictor(const options& o, const mo
   return p;
 }
 
+/// What the methods of a run ask for beside a sample.
+struct run_extras {
+  std::optional<fitted_predictor> predictor;
+  std::optional<model_outputs> outputs;
+
+  /// Refers to this.
+  shared_extras shared() const {
+    return {predictor ? &*predictor : nullptr, outputs ? &*outputs : nullptr};
+  }
+};
+
+inline run_extras find_extras(const options& o, const model& lm) {
+  run_extras out;
+  out.predictor = find_predictor(o, lm);
+  const auto asks = [](const method& m) { return m.uses_outputs(); };
+  if (std::any_of(o.methods.begin(), o.methods.end(), asks) || o.fallback.uses_outputs()) {
+    out.outputs.emplace(lm, group_width_of(o, lm.config().head_dim));
+  }
+  return out;
+}
+
 inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
                            std::vector<task> tasks) {
   const auto start = std::chrono::steady_clock::now();
@@ -78,11 +99,10 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
   const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
   progress shown("evaluate", runner::work(e) + decode_work +
                                  attend_work * static_cast<double>(packed_rows(e.rows)));
-  const std::optional<fitted_predictor> fitted = find_predictor(o, lm);
-  const fitted_predictor* predictor = fitted ? &*fitted : nullptr;
-  runner(o, lm, text, predictor, memory, shown).run(e);
+  const run_extras extras = find_extras(o, lm);
+  runner(o, lm, text, extras.shared(), memory, shown).run(e);
   if (o.timing) {
-    time_decoding(lm, e.tasks[0], o, predictor, memory, e.rows);
+    time_decoding(lm, e.tasks[0], o, extras.shared(), memory, e.rows);
     shown.add(decode_work, "timing of decode");
     rota::cpu::thread_pool pool(o.threads);
     time_attention(o, attend_shape{}, pool.get_backend(), e.rows,

@@ -27,15 +27,14 @@ namespace rota_lm::eval {
 /// compressed rows decode. So no dense cache of any thread is alive while a packed row decodes.
 class runner {
  public:
-  /// `predictor`: null where no method asks for one. `past`: what need not be run again and what is
+  /// `shared`: what the methods ask for. `past`: what need not be run again and what is
   /// added to; may be null.
-  runner(const options& o, const model& lm, const tokenizer& text,
-         const fitted_predictor* predictor, counting_memory& memory, progress& shown,
-         journal* past = nullptr)
+  runner(const options& o, const model& lm, const tokenizer& text, shared_extras shared,
+         counting_memory& memory, progress& shown, journal* past = nullptr)
       : options_(o),
         lm_(lm),
         text_(text),
-        predictor_(predictor),
+        shared_(shared),
         memory_(memory),
         progress_(shown),
         past_(past) {}
@@ -137,7 +136,8 @@ class runner {
     const method& m = row.spec.how;
     const std::string name =
         row.spec.title() + " = " + describe(m.tokens) + "+" + describe(m.groups);
-    return m.uses_predictor() ? name + " by predictor " + predictor_identity(*predictor_) : name;
+    return m.uses_predictor() ? name + " by predictor " + predictor_identity(*shared_.predictor)
+                              : name;
   }
 
   void begin(evaluation& e, const std::vector<bool>& wanted, const task& t, std::size_t number,
@@ -146,7 +146,7 @@ class runner {
     out.caches.resize(e.rows.size());
     out.bytes.resize(e.rows.size());
     out.failures.resize(e.rows.size());
-    prefilled prefill(lm_, out.sample, options_, memory_, predictor_);
+    prefilled prefill(lm_, out.sample, options_, memory_, shared_);
     compressor compress = prefill.make_compressor(options_);
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
       if (!wanted[r] || !e.rows[r].spec.packed()) continue;
@@ -288,7 +288,7 @@ class runner {
   const options& options_;
   const model& lm_;
   const tokenizer& text_;
-  const fitted_predictor* predictor_;
+  shared_extras shared_;
   counting_memory& memory_;
   progress& progress_;
   journal* past_;

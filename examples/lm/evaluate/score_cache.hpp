@@ -39,7 +39,7 @@ class score_cache {
 
   /// The first layer that the method's own scorers rank; those before have the fallback's.
   std::size_t split_of(const method& m) const {
-    return m.uses_predictor() ? extras_.predictor->split : 0;
+    return m.uses_predictor() ? extras_.shared.predictor->split : 0;
   }
   const fallback_choice& fallback() const { return extras_.fallback; }
 
@@ -47,6 +47,9 @@ class score_cache {
   /// A layer's context with what a predictor reads.
   using predicted_context = rota::context<element, rota::split_states, rota::linear_relevance,
                                           rota::query_states, rota::bilinear_relevance>;
+  using outputs_context =
+      rota::context<element, rota::window_queries, rota::query_moments, rota::rope_frequencies,
+                    rota::output_projection, rota::output_gram>;
   static std::string where(std::size_t layer) { return "scores of layer " + std::to_string(layer); }
 
   const std::vector<scored<2>>& tokens(token_scorer which,
@@ -58,13 +61,13 @@ class score_cache {
       if (which == token_scorer::oracle) {
         add_groups(extras_.oracle.at(i).view, out[i].view);
       } else if (which == token_scorer::predictor) {
-        if (i < extras_.predictor->split) continue;
+        if (i < extras_.shared.predictor->split) continue;
         with_form([&]<class Form>() {
           score_tokens<rota::token_predictor<Form>>(predicted(c, i), i, out[i].view);
         });
       } else {
         with_token_scorer(which, [&]<class Scorer>() {
-          score_tokens<Scorer>(last_queries(c, c.tokens()), i, out[i].view);
+          score_tokens<Scorer>(with_outputs(last_queries(c, c.tokens()), i), i, out[i].view);
         });
       }
     }
@@ -79,14 +82,15 @@ class score_cache {
       const layer_context& c = contexts[i];
       out.emplace_back(c.kv_heads(), c.tokens(), c.d_v() / group_width_);
       if (which == group_scorer::predictor) {
-        if (i < extras_.predictor->split) continue;
+        if (i < extras_.shared.predictor->split) continue;
         with_form([&]<class Form>() {
           score_groups<rota::predictor<Form>>(predicted(c, i), i, out[i].view);
         });
       } else {
         const rota::index_t kernel = which == group_scorer::pooled_attention_mass ? 5 : 1;
         with_group_scorer(which, [&]<class Scorer>() {
-          score_groups<Scorer>(last_queries(c, extras_.window), i, out[i].view, kernel);
+          score_groups<Scorer>(with_outputs(last_queries(c, extras_.window), i), i, out[i].view,
+                               kernel);
         });
       }
     }
@@ -97,6 +101,10 @@ class score_cache {
   void score_tokens(const Context& c, std::size_t layer, const rota::view<float, 2>& out) {
     typename Scorer::params p;
     if constexpr (requires { p.sinks; }) p.sinks = sinks_;
+    if constexpr (requires { p.base.use_value_norm; }) {
+      p.base.sinks = sinks_;
+      p.base.use_value_norm = false;  // W_O v stands in its place
+    }
     const rota::workspace ws =
         scratch_.at_least(rota::cpu::score_tokens_workspace_bytes(backend_, Scorer{}, p, c));
     require(rota::cpu::score_tokens(backend_, Scorer{}, p, c, out, ws), where(layer));
@@ -120,9 +128,23 @@ class score_cache {
     return c;
   }
 
+  /// The context with what it takes to look behind the output projection, where a method does.
+  outputs_context with_outputs(const layer_context& c, std::size_t layer) const {
+    outputs_context out;
+    static_cast<rota::window_queries&>(out) = c;
+    static_cast<rota::query_moments&>(out) = c;
+    static_cast<rota::rope_frequencies&>(out) = c;
+    out.keys = c.keys;
+    out.values = c.values;
+    if (extras_.shared.outputs == nullptr) return out;
+    static_cast<rota::output_projection&>(out) = extras_.shared.outputs->projection(layer);
+    static_cast<rota::output_gram&>(out) = extras_.shared.outputs->gram(layer);
+    return out;
+  }
+
   template <class F>
   void with_form(F&& f) const {
-    if (extras_.predictor->conditioned()) {
+    if (extras_.shared.predictor->conditioned()) {
       f.template operator()<rota::query_conditioned>();
     } else {
       f.template operator()<rota::query_blind>();
@@ -130,8 +152,8 @@ class score_cache {
   }
 
   predicted_context predicted(const layer_context& c, std::size_t layer) const {
-    const rota::train::predictor_weights<const float> w = extras_.predictor->layer(layer);
-    const rota::index_t width = extras_.predictor->shape.hidden;
+    const rota::train::predictor_weights<const float> w = extras_.shared.predictor->layer(layer);
+    const rota::index_t width = extras_.shared.predictor->shape.hidden;
     predicted_context out;
     out.keys = c.keys;
     out.values = c.values;

@@ -7,6 +7,7 @@
 
 #include "engine/predictor_file.hpp"
 #include "evaluate/method.hpp"
+#include "evaluate/model_outputs.hpp"
 
 namespace rota_lm::eval {
 
@@ -25,10 +26,16 @@ struct scored {
   scored(const scored&) = delete;
 };
 
+/// What is the same for all sequences; null where no method asks for it.
+struct shared_extras {
+  const fitted_predictor* predictor = nullptr;
+  const model_outputs* outputs = nullptr;
+};
+
 /// Refers to memory that must outlive it.
 struct sequence_extras {
-  rota::index_t window = 0;                     ///< queries that attention_mass sums over
-  const fitted_predictor* predictor = nullptr;  ///< null: no method asks for it
+  rota::index_t window = 0;  ///< queries that attention_mass sums over
+  shared_extras shared;
   fallback_choice fallback;
   std::span<const float> states;  ///< [tokens or more, hidden] at the predictor's split
   std::span<const float> query;   ///< [query tokens, hidden]

@@ -98,7 +98,7 @@ inline eval::evaluation evaluate(const setting& s, const model& lm, const tokeni
       eval::task t;
       t.name = cell_name(length, depth);
       t.samples = s.how.samples;
-      t.make = [&source, length, depth](std::size_t number) {
+      t.make = [source, length, depth](std::size_t number) {
         return source.make(synth::task::needle, length, number, depth);
       };
       cells.push_back(std::move(t));

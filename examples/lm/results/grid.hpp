@@ -43,8 +43,8 @@ inline std::vector<row_spec> grid_rows() {
   const std::string tokens = "expected_attention:keep_ratio";
   add_rows(rows, tokens, every_budget);
   for (const char* groups :
-       {"value_norm:fixed_k", "attention_mass:keep_ratio", "pooled_attention_mass:keep_ratio",
-        "predictor:global_top_m", "oracle:global_top_m"}) {
+       {"value_norm:fixed_k", "wo_norm:fixed_k", "attention_mass:keep_ratio",
+        "pooled_attention_mass:keep_ratio", "predictor:global_top_m", "oracle:global_top_m"}) {
     add_rows(rows, tokens + "+" + groups, every_budget);
   }
   for (const char* both : {"predictor:keep_ratio", "predictor:keep_ratio+predictor:global_top_m",
@@ -54,7 +54,7 @@ inline std::vector<row_spec> grid_rows() {
   add_rows(rows, goal_method, every_budget);
   add_rows(rows, "oracle:keep_ratio+oracle:global_top_m", every_budget);
   for (const char* other : {"window_sink", "key_norm", "key_diff", "snapkv", "tova",
-                            "observed_attention", "lag_kv", "oracle"}) {
+                            "observed_attention", "lag_kv", "critical", "oracle"}) {
     add_rows(rows, std::string(other) + ":keep_ratio", some_budgets);
   }
   add_rows(rows, "key_diff:keep_ratio+value_norm:fixed_k@0.75", some_budgets);
