@@ -1,12 +1,11 @@
 // diagnose --model DIR --methods ... --budgets ... [--predictor FILE] [--samples N] [--json FILE]
 //   [--out DIR]: what methods keep, layer by layer and head by head, beside an oracle's choice.
 // Takes the arguments of evaluate; docs/diagnostics.md says what the numbers mean.
-#include <exception>
 #include <filesystem>
 #include <iostream>
-#include <string_view>
 
 #include "diagnose/report.hpp"
+#include "engine/run_program.hpp"
 
 namespace {
 
@@ -39,17 +38,6 @@ void run(const eval::options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::string_view(argv[1]) == "--help") {
-    std::cout << "the arguments of evaluate:\n" << eval::usage;
-    return 0;
-  }
-  try {
-    run(eval::parse_options(argc, argv));
-    return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "diagnose: out of memory\n";
-  } catch (const std::exception& problem) {
-    std::cerr << "diagnose: " << problem.what() << '\n';
-  }
-  return 1;
+  return run_program("diagnose", std::string("the arguments of evaluate:\n").append(eval::usage),
+                     argc, argv, [&] { run(eval::parse_options(argc, argv)); });
 }

@@ -1,18 +1,8 @@
-// generate_text --model DIR --prompt TEXT [--max-new-tokens N] [--temperature T] [--top-k K]
-//               [--top-p P] [--seed S] [--kv-budget B] [--rho R] [--threads N]
-//               [--save-cache FILE | --load-cache FILE]
-//
-// Continues a text with a checkpoint in the Hugging Face format, printing as it goes. Temperature
-// 0, the default, is greedy. With --kv-budget the prompt's KV cache is compressed after the prefill
-// to that share of its dense bytes, a share --rho of the value groups kept in the tokens that
-// survive, and the generation goes on from the packed store alone. --save-cache writes that store
-// to a file; a process that is given the file by --load-cache, with the same model, --kv-budget and
-// --rho, goes on from it at once. Its --prompt, which may be left out, follows the saved one.
+// generate_text --model DIR --prompt TEXT [...]: continues a text with a checkpoint in the Hugging
+// Face format, through a compressed cache if asked. generate_text --help prints the arguments.
 #include <cstddef>
-#include <exception>
 #include <iostream>
 #include <memory>
-#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,11 +23,25 @@
 #include "engine/model.hpp"
 #include "engine/model_tag.hpp"
 #include "engine/packed_cache.hpp"
+#include "engine/run_program.hpp"
 #include "engine/sampler.hpp"
 #include "engine/scoring_context.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
 
 namespace {
+
+constexpr std::string_view usage =
+    "generate_text --model DIR --prompt TEXT [--max-new-tokens N] [--temperature T] [--top-k K]\n"
+    "  [--top-p P] [--seed S] [--kv-budget B] [--rho R] [--threads N]\n"
+    "  [--save-cache FILE | --load-cache FILE]\n"
+    "\n"
+    "Continues a text, printing as it goes. Temperature 0, the default, is greedy. With\n"
+    "--kv-budget the prompt's KV cache is compressed after the prefill to that share of its\n"
+    "dense bytes, a share --rho of the value groups kept in the tokens that survive, and the\n"
+    "generation goes on from the packed store alone. --save-cache writes that store to a\n"
+    "file; a process that is given the file by --load-cache, with the same model, --kv-budget\n"
+    "and --rho, goes on from it at once. Its --prompt, which may be left out, follows the\n"
+    "saved one.\n";
 
 using rota_lm::matrix;
 using rota_lm::model;
@@ -194,15 +198,9 @@ void run(const rota_lm::arguments& given) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return rota_lm::run_program("generate_text", usage, argc, argv, [&] {
     run(rota_lm::arguments(argc, argv,
                            {"model", "prompt", "max-new-tokens", "temperature", "top-k", "top-p",
                             "seed", "kv-budget", "rho", "threads", "save-cache", "load-cache"}));
-    return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "generate_text: out of memory\n";
-  } catch (const std::exception& problem) {
-    std::cerr << "generate_text: " << problem.what() << '\n';
-  }
-  return 1;
+  });
 }

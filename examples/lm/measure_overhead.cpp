@@ -1,21 +1,25 @@
-// measure_overhead --model DIR [--predictor FILE] [--context 1024] [--rounds 9]
-// What compression costs beside the prefill it follows: time of scoring, selection and packing,
-// what the observers add to the prefill itself, and peak memory of the process.
+// measure_overhead --model DIR [...]: what compression costs beside the prefill it follows. Time of
+// scoring, selection and packing, what the observers add to the prefill itself, and peak memory of
+// the process. measure_overhead --help prints the arguments.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "engine/run_program.hpp"
 #include "evaluate/program.hpp"
 
 namespace {
 
 using namespace rota_lm;
 using clock_type = std::chrono::steady_clock;
+
+constexpr std::string_view usage =
+    "measure_overhead --model DIR [--predictor FILE] [--context 1024] [--rounds 9] [--json FILE]\n";
 
 double seconds_since(clock_type::time_point start) {
   return std::chrono::duration<double>(clock_type::now() - start).count();
@@ -58,7 +62,7 @@ round_times measure(const model& lm, const eval::prepared& sample, const eval::o
   eval::counting_memory memory;
   auto start = clock_type::now();
   eval::prefilled prefill(lm, sample, o, memory, shared);
-  t.observed = seconds_since(start);
+  t.observed = seconds_since(start) - prefill.predicted().seconds();
   eval::compressor compress = prefill.make_compressor(o);
   const eval::fractions half{0.48, 0.5};
   start = clock_type::now();
@@ -67,7 +71,7 @@ round_times measure(const model& lm, const eval::prepared& sample, const eval::o
   start = clock_type::now();
   compress.try_select(how, half);
   t.select = seconds_since(start);
-  t.score = std::max(0.0, both - t.select);
+  t.score = std::max(0.0, both - t.select) + prefill.predicted().seconds();
   start = clock_type::now();
   eval::row_cache cache(lm.config(), {}, &memory.packed);
   compress.pack(sample.room(), cache);
@@ -76,35 +80,52 @@ round_times measure(const model& lm, const eval::prepared& sample, const eval::o
   return t;
 }
 
-template <class Field>
-double median_of(const std::vector<round_times>& rounds, Field field) {
+/// The median over the rounds of f(round).
+template <class F>
+double median_of(const std::vector<round_times>& rounds, F&& f) {
   std::vector<double> values;
-  for (const round_times& r : rounds) values.push_back(r.*field);
+  for (const round_times& r : rounds) values.push_back(f(r));
   return eval::median(std::move(values));
 }
 
-void show(const std::string& name, const std::vector<round_times>& rounds) {
-  const double plain = median_of(rounds, &round_times::plain);
-  const auto share = [&](double seconds) { return 100 * seconds / plain; };
-  const double watching = median_of(rounds, &round_times::observed) - plain;
-  const double score = median_of(rounds, &round_times::score);
-  const double select = median_of(rounds, &round_times::select);
-  const double pack = median_of(rounds, &round_times::pack);
-  const double memory = median_of(rounds, &round_times::compress_peak) /
-                        median_of(rounds, &round_times::prefill_peak);
-  std::printf("%-48s %9.1f %8.2f%% %8.2f%% %8.2f%% %8.2f%% %8.2f%% %10.3f\n", name.c_str(),
-              1000 * plain, share(watching), share(score), share(select), share(pack),
-              share(score + select + pack), memory);
+/// A method's row. Shares are of the plain prefill of the same round.
+eval::ordered_json row_of(const std::string& name, const std::vector<round_times>& rounds) {
+  const auto share = [&](auto&& seconds) {
+    return median_of(rounds, [&](const round_times& r) { return seconds(r) / r.plain; });
+  };
+  using r = const round_times&;
+  eval::ordered_json row;
+  row["method"] = name;
+  row["prefill_ms"] = 1000 * median_of(rounds, [](r t) { return t.plain; });
+  row["observing"] = share([](r t) { return t.observed - t.plain; });
+  row["score"] = share([](r t) { return t.score; });
+  row["select"] = share([](r t) { return t.select; });
+  row["pack"] = share([](r t) { return t.pack; });
+  row["the_three"] = share([](r t) { return t.score + t.select + t.pack; });
+  row["peak_memory_ratio"] =
+      median_of(rounds, [](r t) { return t.compress_peak / t.prefill_peak; });
+  return row;
+}
+
+void show(const eval::ordered_json& row) {
+  const auto number = [&](const char* key) { return row.at(key).get<double>(); };
+  std::printf("%-48s %9.1f", row.at("method").get<std::string>().c_str(), number("prefill_ms"));
+  for (const char* key : {"observing", "score", "select", "pack", "the_three"}) {
+    std::printf(" %8.2f%%", 100 * number(key));
+  }
+  std::printf(" %10.3f\n", number("peak_memory_ratio"));
+  std::fflush(stdout);
 }
 
 void run(int argc, char** argv) {
-  const arguments given(argc, argv, {"model", "predictor", "context", "rounds"});
+  const arguments given(argc, argv, {"model", "predictor", "context", "rounds", "json"});
   eval::options o;
   o.model = given.text("model");
   o.tasks = {synth::task::needle};
   o.when = eval::protocol::seen;
   o.context = given.count("context", o.context, 128, 1 << 20);
   const auto rounds = given.count("rounds", 9, 1, 1000);
+  if (given.has("json")) o.json = given.text("json");
   if (given.has("predictor")) o.predictor = given.text("predictor");
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
@@ -125,24 +146,23 @@ void run(int argc, char** argv) {
   std::printf("%-48s %9s %9s %9s %9s %9s %9s %10s\n", "method", "prefill", "observing", "score",
               "select", "pack", "the three", "memory");
   std::printf("%-48s %9s %9s %9s %9s %9s %9s %10s\n", "", "ms", "", "", "", "", "", "peak ratio");
+  eval::ordered_json document;
+  document["tokens"] = sample.compressed();
+  document["rounds"] = rounds;
   for (const std::string& name : names) {
     o.methods = {eval::parse_method(name, {}, {}, {}, "method")};
     std::vector<round_times> all;
     for (std::size_t i = 0; i < rounds; ++i) {
       all.push_back(measure(lm, sample, o, extras.shared(), o.methods[0]));
     }
-    show(name, all);
+    document["rows"].push_back(row_of(name, all));
+    show(document["rows"].back());
   }
+  if (!o.json.empty()) eval::write_file(o.json, document.dump(1) + "\n");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    run(argc, argv);
-    return 0;
-  } catch (const std::exception& problem) {
-    std::cerr << "measure_overhead: " << problem.what() << '\n';
-  }
-  return 1;
+  return run_program("measure_overhead", usage, argc, argv, [&] { run(argc, argv); });
 }

@@ -1,10 +1,9 @@
 // needle_grid --model DIR [--lengths 256,512,1024] [--depths 0,0.25,0.5,0.75,1] [...]: the needle
 // asked for at every depth of contexts of every length, drawn as the usual heat map. Takes the
 // other arguments of evaluate but for tasks and context.
-#include <exception>
 #include <iostream>
-#include <string_view>
 
+#include "engine/run_program.hpp"
 #include "needle/grid.hpp"
 #include "needle/report.hpp"
 
@@ -29,17 +28,6 @@ void run(const needle::setting& s) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::string_view(argv[1]) == "--help") {
-    std::cout << needle::usage;
-    return 0;
-  }
-  try {
-    run(needle::parse(argc, argv));
-    return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "needle_grid: out of memory\n";
-  } catch (const std::exception& problem) {
-    std::cerr << "needle_grid: " << problem.what() << '\n';
-  }
-  return 1;
+  return run_program("needle_grid", needle::usage, argc, argv,
+                     [&] { run(needle::parse(argc, argv)); });
 }

@@ -1,13 +1,13 @@
-// results_query_aware --model DIR --predictor FILE --predictor-unseen FILE --journal DIR --out DIR
-//   [--samples 500] [--goal-samples 5000] [--threads 2]
-// Makes the query-aware results: query_aware.json, query_aware.md and pictures in --out. What has
-// been run is kept in --journal: stopped and begun again, it goes on.
+// results_query_aware --model DIR --journal DIR --out DIR [...]; --help prints the arguments. Makes
+// the query-aware results: query_aware.json, query_aware.md and pictures in --out. What has been
+// run is kept in --journal: stopped and begun again, it goes on.
 #include <chrono>
 #include <ctime>
-#include <exception>
 #include <filesystem>
 #include <iostream>
+#include <string_view>
 
+#include "engine/run_program.hpp"
 #include "evaluate/program.hpp"
 #include "results/report.hpp"
 
@@ -15,6 +15,11 @@ namespace {
 
 using namespace rota_lm;
 using results::finished_run;
+
+constexpr std::string_view usage =
+    "results_query_aware --model DIR --predictor FILE --predictor-unseen FILE --journal DIR --out "
+    "DIR\n"
+    "  [--samples 500] [--goal-samples 5000] [--threads 2]\n";
 
 struct plan {
   std::string name;
@@ -167,25 +172,19 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
   eval::write_file(s.out + "/query_aware.md", page);
 }
 
+void run(const setting& s) {
+  std::filesystem::create_directories(s.journal);
+  std::filesystem::create_directories(s.out);
+  const model lm = model::load(s.model);
+  const tokenizer text = tokenizer::load(s.model);
+  std::vector<finished_run> runs;
+  for (const plan& p : plans(s)) runs.push_back(run(p, s, lm, text));
+  write(s, runs);
+  std::cout << results::goal_table(judged(runs)) << s.out << "/query_aware.json, query_aware.md\n";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const setting s = parse(argc, argv);
-    std::filesystem::create_directories(s.journal);
-    std::filesystem::create_directories(s.out);
-    const model lm = model::load(s.model);
-    const tokenizer text = tokenizer::load(s.model);
-    std::vector<finished_run> runs;
-    for (const plan& p : plans(s)) runs.push_back(run(p, s, lm, text));
-    write(s, runs);
-    std::cout << results::goal_table(judged(runs)) << s.out
-              << "/query_aware.json, query_aware.md\n";
-    return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "results_query_aware: out of memory\n";
-  } catch (const std::exception& problem) {
-    std::cerr << "results_query_aware: " << problem.what() << '\n';
-  }
-  return 1;
+  return run_program("results_query_aware", usage, argc, argv, [&] { run(parse(argc, argv)); });
 }

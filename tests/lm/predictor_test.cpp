@@ -11,6 +11,9 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <rota/score/predictor_reference.hpp>
+
+#include "engine/collectors.hpp"
 #include "engine/model_tag.hpp"
 #include "evaluate/program.hpp"
 #include "fit/program.hpp"
@@ -148,6 +151,54 @@ TEST_CASE("fit_predictor fits a checkpoint from a text file, the same on any num
   CHECK(load_predictor(first, lm.config(), model_identity(lm)).shape.rank == 4);
 }
 
+TEST_CASE("a target behind the output projection differs by what the projection makes of a slice") {
+  const model lm = model::load(micro);
+  const tokenizer text = tokenizer::load(micro);
+  cut_text t{text.encode(some_text()), 60};
+  t.ids.resize(70);
+  calibration_setting plain;
+  plain.group_width = 8;
+  calibration_setting projected = plain;
+  projected.worth = slice_worth::wo_norm;
+  const owned_calibration a = calibrator(lm, plain).gather(t),
+                          b = calibrator(lm, projected).gather(t);
+
+  dense_cache<rota::bf16> cache(lm.config(), t.ids.size());
+  prefill_record record(lm);
+  lm.forward(t.ids, cache, 0, record);
+  const model_outputs outputs(lm, 8);
+  scratch_memory scratch;
+  std::size_t at = 0;
+  for (std::size_t layer = plain.split; layer < lm.config().layers; ++layer) {
+    const scoring_context<rota::bf16> scoring(cache, record, layer);
+    rota::context<rota::bf16, rota::output_gram> c;
+    c.keys = scoring.get().keys;
+    c.values = scoring.get().values;
+    static_cast<rota::output_gram&>(c) = outputs.gram(layer);
+    const rota::index_t groups = c.d_v() / 8;
+    const eval::scored<3> stored(c.kv_heads(), c.tokens(), groups),
+        behind(c.kv_heads(), c.tokens(), groups);
+    const auto score = [&](auto scorer, const auto& out) {
+      const auto ws =
+          scratch.at_least(rota::cpu::score_groups_workspace_bytes({}, scorer, {}, c, 8));
+      require(rota::cpu::score_groups({}, scorer, {}, c, 8, out, ws), "scores");
+    };
+    score(rota::value_norm{}, stored.view);
+    score(rota::wo_norm{}, behind.view);
+    for (auto j = static_cast<rota::index_t>(plain.sinks); j < 60 - 16; ++j) {
+      for (rota::index_t h = 0; h < c.kv_heads(); ++h) {
+        for (rota::index_t s = 0; s < groups; ++s, ++at) {
+          const double changed = double{behind.view(h, j, s)} / double{stored.view(h, j, s)};
+          const double expected = static_cast<double>(static_cast<float>(a.target[at])) * changed;
+          CHECK(static_cast<double>(static_cast<float>(b.target[at])) ==
+                doctest::Approx(expected).epsilon(0.01));
+        }
+      }
+    }
+  }
+  CHECK(at == b.target.size());
+}
+
 TEST_CASE("texts for the unseen protocol are cut before any question, and ask for all there is") {
   const tokenizer text =
       tokenizer::load(std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth");
@@ -183,6 +234,7 @@ TEST_CASE("a calibration that cannot be is refused in one line") {
   CHECK(one_line_with(refused({"--text", text, "--context", "100000"}), "--context"));
   CHECK(one_line_with(refused({"--text", text, "--split", "2"}), "--split"));
   CHECK(one_line_with(refused({"--tasks", "poetry"}), "poetry"));
+  CHECK(one_line_with(refused({"--text", text, "--target", "rank"}), "rank"));
   CHECK(one_line_with(refused({"--text", text, "--tasks", "needle"}), "not both"));
   CHECK_FALSE(std::filesystem::exists(out));
 }
@@ -211,6 +263,71 @@ TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   CHECK(one_line_with(error_of([&] { load_fit_state(path, "this run", 4); }), "shape"));
   CHECK(one_line_with(error_of([&] { load_fit_state(micro + "/model.safetensors", "x", 3); }),
                       "is not the state of a fit"));
+}
+
+TEST_CASE("scores made at the split are those of states that were kept") {
+  const model lm = model::load(micro);
+  std::vector<token_id> ids;
+  for (int i = 0; i < 40; ++i) ids.push_back(i * 37 % static_cast<int>(lm.config().vocab_size));
+  for (const rota::index_t rank : {0, 4}) {
+    const fitted_predictor p = made_up(lm, rank);
+    const std::size_t rows = 39;  // the last token judges, but is not ranked
+    eval::split_scores at_split(&p, {.tokens = true, .groups = true}, rows, {});
+    const std::size_t layers[] = {p.split};
+    hidden_states kept(lm.config(), layers);
+    observers both(at_split, kept);
+    dense_cache<rota::bf16> cache(lm.config(), ids.size());
+    lm.forward(ids, cache, 0, both);
+    const auto hidden = kept.of(p.split);
+    const auto width = static_cast<rota::index_t>(kept.width());
+    REQUIRE(at_split.tokens().size() == lm.config().layers);
+    for (std::size_t layer = p.split; layer < lm.config().layers; ++layer) {
+      rota::context<rota::bf16, rota::split_states, rota::linear_relevance, rota::query_states,
+                    rota::bilinear_relevance>
+          c;
+      const auto turned = [&](const rota::view<rota::bf16, 3>& x) {
+        return rota::view<const rota::bf16, 3>(
+            x.data, {static_cast<rota::index_t>(rows), x.extent[0], x.extent[2]},
+            {x.stride[1], x.stride[0], x.stride[2]});
+      };
+      c.keys = turned(cache.store(layer).keys);
+      c.values = turned(cache.store(layer).values);
+      c.hidden = rota::view<const float, 2>(hidden.data(), rows, width);
+      c.query_hidden = rota::view<const float, 2>(hidden.last(16 * kept.width()).data(), 16, width);
+      const auto w = p.layer(layer);
+      c.linear = w.linear;
+      c.bias = w.bias;
+      c.token_factor = w.token_factor;
+      c.query_factor = w.query_factor;
+      c.mix = w.mix;
+      const auto compare = [&](auto form) {
+        using F = decltype(form);
+        const auto tokens = rota::reference::score_tokens(rota::token_predictor<F>{}, {}, c);
+        const auto groups = rota::reference::score_groups(rota::predictor<F>{}, {}, c, 8);
+        const std::vector<float>& t = at_split.tokens()[layer].memory;
+        const std::vector<float>& g = at_split.groups()[layer].memory;
+        REQUIRE(t.size() == tokens.size());
+        REQUIRE(g.size() == groups.size());
+        for (std::size_t i = 0; i < t.size(); ++i) {
+          CHECK(double{t[i]} == doctest::Approx(tokens[i]).epsilon(1e-4));
+        }
+        for (std::size_t i = 0; i < g.size(); ++i) {
+          CHECK(double{g[i]} == doctest::Approx(groups[i]).epsilon(1e-4));
+        }
+      };
+      rank == 0 ? compare(rota::query_blind{}) : compare(rota::query_conditioned{});
+    }
+    CHECK(at_split.seconds() > 0);
+  }
+}
+
+TEST_CASE("scores at the split need the whole prefill at once") {
+  const model lm = model::load(micro);
+  const fitted_predictor p = made_up(lm, 4);
+  eval::split_scores at_split(&p, {.tokens = true}, 20, {});
+  dense_cache<rota::bf16> cache(lm.config(), 20);
+  const std::vector<token_id> half(10, 5);
+  CHECK(one_line_with(error_of([&] { lm.forward(half, cache, 0, at_split); }), "one forward pass"));
 }
 
 TEST_CASE("evaluate selects by a predictor and by the oracle") {

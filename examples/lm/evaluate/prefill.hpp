@@ -12,6 +12,7 @@
 #include "evaluate/counting_memory.hpp"
 #include "evaluate/options.hpp"
 #include "evaluate/sample.hpp"
+#include "evaluate/split_scores.hpp"
 
 namespace rota_lm::eval {
 
@@ -23,7 +24,7 @@ inline int group_width_of(const options& o, std::size_t head_dim) {
 }
 
 /// A sample's dense cache, and the compressor that reads it. Neither copies nor moves. With a
-/// predictor, the hidden states at its split are kept; with `oracle`, the queries of the answer,
+/// predictor, its scores are made on the way; with `oracle`, the queries of the answer,
 /// which no method could know, judge the context beforehand.
 class prefilled {
  public:
@@ -33,8 +34,8 @@ class prefilled {
         window_(std::max(o.window, sample.question_prefilled)),
         record_(lm, queries_kept(o, sample), o.sinks),
         shared_(shared),
-        states_(lm.config(), split_layer()) {
-    observers both(record_, states_);
+        predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend) {
+    observers both(record_, predicted_);
     lm.forward(sample.prefill, dense_, 0, both);
     for (std::size_t i = 0; i < dense_.layers(); ++i) scoring_.emplace_back(dense_, record_, i);
     taken_back_ = sample.taken_back;
@@ -74,6 +75,7 @@ class prefilled {
   }
 
   dense_cache<element>& dense() { return dense_; }
+  const split_scores& predicted() const { return predicted_; }
 
  private:
   /// The queries that the methods ask for: the window's, or more.
@@ -88,12 +90,15 @@ class prefilled {
     return std::min(most, sample.prefill.size());
   }
 
-  std::vector<std::size_t> split_layer() const {
-    if (shared_.predictor == nullptr) return {};
-    return {shared_.predictor->split};
+  static split_scores::wanted of_predictor(const options& o) {
+    split_scores::wanted out;
+    for (const method& m : o.methods) {
+      if (m.tokens && m.tokens->scorer == token_scorer::predictor) out.tokens = true;
+      if (m.groups && m.groups->scorer == group_scorer::predictor) out.groups = true;
+    }
+    return out;
   }
 
-  /// The query of a predictor is the end of the prefill, a token that was taken back included.
   sequence_extras extras(const options& o) const {
     sequence_extras e;
     e.window = static_cast<rota::index_t>(window_);
@@ -103,9 +108,7 @@ class prefilled {
       e.oracle.back().memory.assign(s.memory.begin(), s.memory.end());
     }
     e.shared = shared_;
-    if (shared_.predictor == nullptr) return e;
-    e.states = states_.of(shared_.predictor->split);
-    e.query = e.states.last(std::min(e.states.size(), shared_.predictor->window * states_.width()));
+    e.predicted = &predicted_;
     return e;
   }
 
@@ -141,7 +144,7 @@ class prefilled {
   std::size_t taken_back_ = 0;
   prefill_record record_;
   shared_extras shared_;
-  hidden_states states_;
+  split_scores predicted_;
   std::vector<scoring_context<element>> scoring_;
   std::vector<scored<3>> oracle_;
 };

@@ -50,12 +50,16 @@ inline std::size_t packed_rows(const std::vector<row_result>& rows) {
       std::count_if(rows.begin(), rows.end(), [](const row_result& r) { return r.spec.packed(); }));
 }
 
-/// The predictor that the options name, if any; it must be for this model and group width.
+/// The predictor that the options name, if any. It must be for this model and, where it ranks
+/// groups, for groups of this width; tokens it ranks for any.
 inline std::optional<fitted_predictor> find_predictor(const options& o, const model& lm) {
   if (o.predictor.empty()) return {};
   fitted_predictor p = load_predictor(o.predictor, lm.config(), model_identity(lm));
   const int width = group_width_of(o, lm.config().head_dim);
-  if (p.group_width != static_cast<std::size_t>(width)) {
+  const bool ranks_groups = std::any_of(o.methods.begin(), o.methods.end(), [](const method& m) {
+    return m.groups && m.groups->scorer == group_scorer::predictor;
+  });
+  if (ranks_groups && p.group_width != static_cast<std::size_t>(width)) {
     fail(o.predictor, "was fitted for groups of " + std::to_string(p.group_width) + ", not of " +
                           std::to_string(width));
   }

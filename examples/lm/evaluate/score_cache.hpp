@@ -12,6 +12,7 @@
 #include "engine/scoring_context.hpp"
 #include "evaluate/method.hpp"
 #include "evaluate/sequence.hpp"
+#include "evaluate/split_scores.hpp"
 
 namespace rota_lm::eval {
 
@@ -44,9 +45,6 @@ class score_cache {
   const fallback_choice& fallback() const { return extras_.fallback; }
 
  private:
-  /// A layer's context with what a predictor reads.
-  using predicted_context = rota::context<element, rota::split_states, rota::linear_relevance,
-                                          rota::query_states, rota::bilinear_relevance>;
   using outputs_context =
       rota::context<element, rota::window_queries, rota::query_moments, rota::rope_frequencies,
                     rota::output_projection, rota::output_gram>;
@@ -54,17 +52,13 @@ class score_cache {
 
   const std::vector<scored<2>>& tokens(token_scorer which,
                                        const std::vector<layer_context>& contexts) {
+    if (which == token_scorer::predictor) return extras_.predicted->tokens();
     std::vector<scored<2>>& out = tokens_[which];
     for (std::size_t i = out.size(); i < contexts.size(); ++i) {
       const layer_context& c = contexts[i];
       out.emplace_back(c.kv_heads(), c.tokens());
       if (which == token_scorer::oracle) {
         add_groups(extras_.oracle.at(i).view, out[i].view);
-      } else if (which == token_scorer::predictor) {
-        if (i < extras_.shared.predictor->split) continue;
-        with_form([&]<class Form>() {
-          score_tokens<rota::token_predictor<Form>>(predicted(c, i), i, out[i].view);
-        });
       } else {
         with_token_scorer(which, [&]<class Scorer>() {
           score_tokens<Scorer>(with_outputs(last_queries(c, c.tokens()), i), i, out[i].view);
@@ -77,22 +71,16 @@ class score_cache {
   const std::vector<scored<3>>& groups(group_scorer which,
                                        const std::vector<layer_context>& contexts) {
     if (which == group_scorer::oracle) return extras_.oracle;
+    if (which == group_scorer::predictor) return extras_.predicted->groups();
     std::vector<scored<3>>& out = groups_[which];
     for (std::size_t i = out.size(); i < contexts.size(); ++i) {
       const layer_context& c = contexts[i];
       out.emplace_back(c.kv_heads(), c.tokens(), c.d_v() / group_width_);
-      if (which == group_scorer::predictor) {
-        if (i < extras_.shared.predictor->split) continue;
-        with_form([&]<class Form>() {
-          score_groups<rota::predictor<Form>>(predicted(c, i), i, out[i].view);
-        });
-      } else {
-        const rota::index_t kernel = which == group_scorer::pooled_attention_mass ? 5 : 1;
-        with_group_scorer(which, [&]<class Scorer>() {
-          score_groups<Scorer>(with_outputs(last_queries(c, extras_.window), i), i, out[i].view,
-                               kernel);
-        });
-      }
+      const rota::index_t kernel = which == group_scorer::pooled_attention_mass ? 5 : 1;
+      with_group_scorer(which, [&]<class Scorer>() {
+        score_groups<Scorer>(with_outputs(last_queries(c, extras_.window), i), i, out[i].view,
+                             kernel);
+      });
     }
     return out;
   }
@@ -139,32 +127,6 @@ class score_cache {
     if (extras_.shared.outputs == nullptr) return out;
     static_cast<rota::output_projection&>(out) = extras_.shared.outputs->projection(layer);
     static_cast<rota::output_gram&>(out) = extras_.shared.outputs->gram(layer);
-    return out;
-  }
-
-  template <class F>
-  void with_form(F&& f) const {
-    if (extras_.shared.predictor->conditioned()) {
-      f.template operator()<rota::query_conditioned>();
-    } else {
-      f.template operator()<rota::query_blind>();
-    }
-  }
-
-  predicted_context predicted(const layer_context& c, std::size_t layer) const {
-    const rota::train::predictor_weights<const float> w = extras_.shared.predictor->layer(layer);
-    const rota::index_t width = extras_.shared.predictor->shape.hidden;
-    predicted_context out;
-    out.keys = c.keys;
-    out.values = c.values;
-    out.hidden = rota::view<const float, 2>(extras_.states.data(), c.tokens(), width);
-    out.query_hidden = rota::view<const float, 2>(
-        extras_.query.data(), static_cast<rota::index_t>(extras_.query.size()) / width, width);
-    out.linear = w.linear;
-    out.bias = w.bias;
-    out.token_factor = w.token_factor;
-    out.query_factor = w.query_factor;
-    out.mix = w.mix;
     return out;
   }
 

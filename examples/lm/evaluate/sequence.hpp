@@ -2,12 +2,11 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
 #include <vector>
 
+#include "engine/model_outputs.hpp"
 #include "engine/predictor_file.hpp"
 #include "evaluate/method.hpp"
-#include "evaluate/model_outputs.hpp"
 
 namespace rota_lm::eval {
 
@@ -32,13 +31,14 @@ struct shared_extras {
   const model_outputs* outputs = nullptr;
 };
 
+class split_scores;
+
 /// Refers to memory that must outlive it.
 struct sequence_extras {
   rota::index_t window = 0;  ///< queries that attention_mass sums over
   shared_extras shared;
   fallback_choice fallback;
-  std::span<const float> states;  ///< [tokens or more, hidden] at the predictor's split
-  std::span<const float> query;   ///< [query tokens, hidden]
+  const split_scores* predicted = nullptr;  ///< by the predictor; null without one
   /// [layers]: attention mass times slice norm by the queries that are still to come: what a
   /// predictor would say if it knew. Empty: no method asks for it.
   std::vector<scored<3>> oracle;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "engine/collectors.hpp"
 #include "engine/dense_cache.hpp"
 #include "engine/model.hpp"
+#include "engine/model_outputs.hpp"
 #include "engine/scoring_context.hpp"
 
 namespace rota_lm {
@@ -25,8 +27,13 @@ struct cut_text {
   std::size_t cut = 0;
 };
 
+/// What a group is worth to a query that looks at its token: the norm of the slice as it is stored,
+/// or of what the output projection makes of it.
+enum class slice_worth { value_norm, wo_norm };
+
 /// How a text becomes a sample.
 struct calibration_setting {
+  slice_worth worth = slice_worth::value_norm;
   std::size_t split = 1;
   std::size_t sinks = 4;
   std::size_t window = 16;
@@ -44,8 +51,8 @@ struct owned_calibration {
 };
 
 /// Runs the model over a text and gathers the sample: hidden states that enter the split layer, and
-/// for each later layer attention mass times slice norm (rota::attention_mass), the queries being
-/// the window's and those of all tokens after the cut.
+/// for each later layer attention mass times slice norm (rota::attention_mass or
+/// attention_mass_wo), the queries being the window's and those of all tokens after the cut.
 class calibrator {
  public:
   using element = rota::bf16;
@@ -60,6 +67,7 @@ class calibrator {
     shape_.kv_heads = static_cast<rota::index_t>(c.kv_heads);
     shape_.groups = static_cast<rota::index_t>(c.head_dim / s.group_width);
     shape_.hidden = static_cast<rota::index_t>(c.hidden_size);
+    if (s.worth == slice_worth::wo_norm) outputs_.emplace(lm, static_cast<int>(s.group_width));
   }
 
   /// Of the samples that come; rank 0.
@@ -81,7 +89,13 @@ class calibrator {
     out.hidden = rounded(states.subspan(first * width, (last - first) * width));
     out.query = rounded(states.subspan(last * width, setting_.window * width));
     for (std::size_t l = setting_.split; l < lm_.config().layers; ++l) {
-      add_targets(scoring_context<element>(cache, record, l).get(), first, last, out.target);
+      const scoring_context<element> context(cache, record, l);
+      if (outputs_) {
+        add_targets(rota::attention_mass_wo{}, behind_outputs(context.get(), l), first, last,
+                    out.target);
+      } else {
+        add_targets(rota::attention_mass{}, context.get(), first, last, out.target);
+      }
     }
     out.view.tokens = static_cast<rota::index_t>(last - first);
     out.view.queries = static_cast<rota::index_t>(setting_.window);
@@ -99,13 +113,24 @@ class calibrator {
     return out;
   }
 
+  using outputs_context = rota::context<element, rota::window_queries, rota::output_gram>;
+
   template <class Context>
-  void add_targets(const Context& c, std::size_t first, std::size_t last,
+  outputs_context behind_outputs(const Context& c, std::size_t layer) const {
+    outputs_context out;
+    out.keys = c.keys;
+    out.values = c.values;
+    out.queries = c.queries;
+    static_cast<rota::output_gram&>(out) = outputs_->gram(layer);
+    return out;
+  }
+
+  template <class Scorer, class Context>
+  void add_targets(Scorer scorer, const Context& c, std::size_t first, std::size_t last,
                    std::vector<rota::bf16>& out) const {
     const int width = static_cast<int>(setting_.group_width);
     std::vector<float> scores(static_cast<std::size_t>(c.tokens() * c.kv_heads() * shape_.groups));
     const rota::view<float, 3> mass(scores.data(), c.kv_heads(), c.tokens(), shape_.groups);
-    const rota::attention_mass scorer;
     scratch_memory scratch;
     const rota::workspace ws =
         scratch.at_least(rota::cpu::score_groups_workspace_bytes({}, scorer, {}, c, width));
@@ -120,6 +145,7 @@ class calibrator {
   const model& lm_;
   calibration_setting setting_;
   rota::train::predictor_shape shape_;
+  std::optional<model_outputs> outputs_;
 };
 
 }  // namespace rota_lm

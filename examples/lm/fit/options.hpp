@@ -30,6 +30,7 @@ struct fit_options {
 inline constexpr std::string_view fit_usage =
     "fit_predictor --model DIR --out FILE\n"
     "  [--text FILE | --tasks needle,vartrack,choice,text --protocol seen|unseen]\n"
+    "  [--target value_norm|wo_norm: slices as stored, or behind the output projection]\n"
     "  [--split 1] [--rank 32, 0: query-blind] [--group-width 16] [--samples 1500]\n"
     "  [--context 1024] [--horizon 8] [--window 16] [--sinks 4] [--steps 4000] [--batch 6]\n"
     "  [--patience 10] [--learning-rate 0.002] [--seed 1] [--threads 2]\n"
@@ -59,9 +60,9 @@ inline std::vector<synth::task> parse_fit_tasks(const std::string& text) {
 inline fit_options parse_fit_options(int argc, const char* const* argv) {
   const arguments given(
       argc, argv,
-      {"model",    "out",           "text",    "tasks",   "split", "rank",    "group-width",
-       "samples",  "context",       "horizon", "window",  "sinks", "steps",   "batch",
-       "patience", "learning-rate", "seed",    "threads", "state", "protocol"});
+      {"model",    "out",           "text",    "tasks",   "split", "rank",     "group-width",
+       "samples",  "context",       "horizon", "window",  "sinks", "steps",    "batch",
+       "patience", "learning-rate", "seed",    "threads", "state", "protocol", "target"});
   fit_options o;
   o.model = given.text("model");
   o.out = given.text("out");
@@ -75,6 +76,13 @@ inline fit_options parse_fit_options(int argc, const char* const* argv) {
       fail("--protocol", "\"" + printable(when, 40) + "\" is not seen or unseen");
     }
     o.unseen = when == "unseen";
+  }
+  if (given.has("target")) {
+    const std::string& worth = given.text("target");
+    if (worth != "value_norm" && worth != "wo_norm") {
+      fail("--target", "\"" + printable(worth, 40) + "\" is not value_norm or wo_norm");
+    }
+    if (worth == "wo_norm") o.setting.worth = slice_worth::wo_norm;
   }
   o.setting.split = given.count("split", o.setting.split, 0, 100'000);
   o.setting.group_width = given.count("group-width", o.setting.group_width, 8, 256);

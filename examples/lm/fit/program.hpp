@@ -69,8 +69,9 @@ inline std::string describe_run(const fit_options& o, const std::string& identit
          number(o.setting.split) + " width" + number(o.setting.group_width) + " window" +
          number(o.setting.window) + " sinks" + number(o.setting.sinks) + " context" +
          number(o.lengths.context) + " horizon" + number(o.lengths.horizon) + " samples" +
-         number(o.samples) + " rank" + number(o.rank) + " steps" + number(o.steps) + " batch" +
-         number(o.batch) + " rate " + rate + " seed" + number(o.seed);
+         number(o.samples) + (o.setting.worth == slice_worth::wo_norm ? " target wo_norm" : "") +
+         " rank" + number(o.rank) + " steps" + number(o.steps) + " batch" + number(o.batch) +
+         " rate " + rate + " seed" + number(o.seed);
 }
 
 inline rota::cpu::predictor_fit_options fitter_options(const fit_options& o) {

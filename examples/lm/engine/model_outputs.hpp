@@ -10,7 +10,7 @@
 #include "engine/model.hpp"
 #include "engine/rota_call.hpp"
 
-namespace rota_lm::eval {
+namespace rota_lm {
 
 /// Refers to the model.
 class model_outputs {
@@ -41,4 +41,4 @@ class model_outputs {
   std::vector<rota::output_gram> grams_;
 };
 
-}  // namespace rota_lm::eval
+}  // namespace rota_lm
