@@ -1,5 +1,6 @@
 // evaluate from end to end on a micro checkpoint.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <sstream>
 #include <string>
@@ -250,6 +251,32 @@ TEST_CASE("a run writes rows with all the keys, twice the same") {
     CHECK(text.starts_with("<svg "));
     CHECK(text.ends_with("</svg>\n"));
     CHECK(text.find("nan") == std::string::npos);
+  }
+}
+
+TEST_CASE("attention over random data is timed for every scorer, also those that read a model") {
+  std::vector<row_result> rows(2);
+  rows[0].spec = {row_spec::kind::no_context, {"no_context", {}, {}}, 0};
+  rows[1].spec = {row_spec::kind::dense, {"dense", {}, {}}, 1};
+  const auto add = [&](const std::string& name) {
+    rows.emplace_back().spec = {row_spec::kind::packed, parse_method(name, {}, {}, {}, "test"),
+                                0.7};
+  };
+  for (const auto& [name, scorer] : token_scorer_names) add(std::string(name) + ":keep_ratio");
+  for (const auto& [name, scorer] : group_scorer_names) {
+    add("key_norm:keep_ratio+" + std::string(name) + ":fixed_k");
+  }
+  options o = small_options();
+  o.group_width = 8;
+  const attend_shape shape{.tokens = 256, .kv_heads = 2, .q_heads = 4, .d = 32};
+  std::size_t done = 0;
+  time_attention(o, shape, {}, rows, [&](const row_result&) { ++done; });
+  CHECK(done == rows.size() - 2);
+  CHECK(std::isnan(rows[0].attend_time_ratio));
+  CHECK(rows[1].attend_time_ratio == 1);
+  for (std::size_t r = 2; r < rows.size(); ++r) {
+    CAPTURE(rows[r].spec.title());
+    CHECK(rows[r].attend_time_ratio > 0);
   }
 }
 

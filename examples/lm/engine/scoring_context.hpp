@@ -1,7 +1,9 @@
 // What the scorers of Rota are told of a prefill.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -23,12 +25,14 @@ namespace rota_lm {
 class prefill_record {
  public:
   /// `window`: how many of the last queries to keep; `skip`: how many of the first to leave out of
-  /// the moments.
-  explicit prefill_record(const model& lm, std::size_t window = 16, std::size_t skip = 4)
+  /// the moments; `moment_layers`: how many of the first layers to take moments of. They cost a
+  /// few hundredths of a prefill.
+  explicit prefill_record(const model& lm, std::size_t window = 16, std::size_t skip = 4,
+                          std::size_t moment_layers = SIZE_MAX)
       : config_(lm.config()),
         frequencies_(lm.rotary().frequencies().begin(), lm.rotary().frequencies().end()),
         rope_scale_(lm.rotary().amplitude()),
-        statistics_(config_.layers),
+        statistics_(std::min(config_.layers, moment_layers)),
         window_(config_, window) {
     const auto heads = static_cast<rota::index_t>(config_.q_heads);
     const auto d = static_cast<rota::index_t>(config_.head_dim);
@@ -41,15 +45,19 @@ class prefill_record {
   }
 
   void on_layer(const layer_trace& t) {
-    const rota::view<const float, 3> queries(
-        t.q_pre_rope.data(), static_cast<rota::index_t>(t.tokens),
-        static_cast<rota::index_t>(config_.q_heads), static_cast<rota::index_t>(config_.head_dim));
-    require(statistics_.at(t.layer).update(queries), "query statistics");
+    if (has_moments(t.layer)) {
+      const rota::view<const float, 3> queries(t.q_pre_rope.data(),
+                                               static_cast<rota::index_t>(t.tokens),
+                                               static_cast<rota::index_t>(config_.q_heads),
+                                               static_cast<rota::index_t>(config_.head_dim));
+      require(statistics_[t.layer].update(queries), "query statistics");
+    }
     window_.on_layer(t);
     tokens_ = t.first_position + t.tokens;
   }
 
   const model_config& config() const { return config_; }
+  bool has_moments(std::size_t layer) const { return layer < statistics_.size(); }
   const rota::query_statistics& statistics(std::size_t layer) const {
     return statistics_.at(layer);
   }
@@ -83,7 +91,7 @@ class scoring_context {
     }
     set_keys_and_values(cache.store(layer));
     set_window(record, layer);
-    set_moments(record, layer);
+    if (record.has_moments(layer)) set_moments(record, layer);
     context_.inverse_frequencies = rota::view<const float, 1>(
         record.frequencies().data(), static_cast<rota::index_t>(record.frequencies().size()));
     context_.scale = record.rope_scale();

@@ -162,8 +162,20 @@ double time_ratio(const rota::cpu::backend& backend, const random_layer& layer,
 
 }  // namespace detail
 
-/// Fills attend_time_ratio of all rows; each row's own selectors choose at the row's budget. Calls
-/// done(row) after each.
+/// The method with stock scorers in place of those that ask for more than random_layer has: a
+/// model, an answer, or a query of every token. What is timed is a store of these bytes, cut by
+/// these budgets.
+inline method on_random_data(method m) {
+  const bool every_query = m.tokens && m.tokens->scorer == token_scorer::observed_attention;
+  if (m.uses_predictor() || m.uses_oracle() || m.uses_outputs() || every_query) {
+    if (m.tokens) m.tokens->scorer = token_scorer::expected_attention;
+    if (m.groups) m.groups->scorer = group_scorer::value_norm;
+  }
+  return m;
+}
+
+/// Fills attend_time_ratio of the dense and the packed rows; each row's selectors, but for
+/// on_random_data(), choose at the row's budget. Calls done(row) after each packed one.
 template <class Done>
 void time_attention(const options& o, const attend_shape& shape, const rota::cpu::backend& backend,
                     std::vector<row_result>& rows, Done&& done) {
@@ -177,10 +189,9 @@ void time_attention(const options& o, const attend_shape& shape, const rota::cpu
   one_layer.layers = 1;
   for (row_result& row : rows) {
     if (row.spec.what == row_spec::kind::dense) row.attend_time_ratio = 1;
-    if (row.spec.what == row_spec::kind::no_context) row.attend_time_ratio = 0;
     if (!row.spec.packed()) continue;
     const auto bytes = static_cast<std::size_t>(row.spec.kv_budget * dense_bytes);
-    if (compress.fit(row.spec.how, o.rho, bytes)) {
+    if (compress.fit(on_random_data(row.spec.how), o.rho, bytes)) {
       row_cache cache(one_layer, backend);
       compress.pack(0, cache);
       row.attend_time_ratio = cache.store(0).visit(

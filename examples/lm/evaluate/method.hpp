@@ -42,6 +42,11 @@ struct method {
     return uses(token_scorer::critical, group_scorer::wo_norm) ||
            (groups && groups->scorer == group_scorer::attention_mass_wo);
   }
+  /// Whether a scorer reads moments of the queries.
+  bool uses_moments() const {
+    return tokens && (tokens->scorer == token_scorer::expected_attention ||
+                      tokens->scorer == token_scorer::critical);
+  }
   bool uses_oracle() const { return uses(token_scorer::oracle, group_scorer::oracle); }
 };
 
@@ -51,6 +56,7 @@ struct fallback_choice {
   group_choice groups;
 
   bool uses_outputs() const { return method{"fallback", tokens, groups}.uses_outputs(); }
+  bool uses_moments() const { return method{"fallback", tokens, groups}.uses_moments(); }
 };
 
 inline method without_predictor(method m, const fallback_choice& f) {

@@ -32,7 +32,7 @@ class prefilled {
             shared_extras shared = {}, rota::cpu::backend backend = {})
       : dense_(lm.config(), sample.prefill.size() + sample.room(), backend, &memory.dense),
         window_(std::max(o.window, sample.question_prefilled)),
-        record_(lm, queries_kept(o, sample), o.sinks),
+        record_(lm, queries_kept(o, sample), o.sinks, moment_layers(o, lm.config(), shared)),
         shared_(shared),
         predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend) {
     observers both(record_, predicted_);
@@ -90,6 +90,16 @@ class prefilled {
     return std::min(most, sample.prefill.size());
   }
 
+  /// Moments of the queries are taken of the layers whose scorers read them.
+  static std::size_t moment_layers(const options& o, const model_config& c, shared_extras shared) {
+    const auto asks = [](const method& m) { return m.uses_moments(); };
+    if (std::any_of(o.methods.begin(), o.methods.end(), asks)) return c.layers;
+    const auto falls_back = [](const method& m) { return m.uses_predictor(); };
+    const bool fallback = shared.predictor != nullptr && o.fallback.uses_moments() &&
+                          std::any_of(o.methods.begin(), o.methods.end(), falls_back);
+    return fallback ? shared.predictor->split : 0;
+  }
+
   static split_scores::wanted of_predictor(const options& o) {
     split_scores::wanted out;
     for (const method& m : o.methods) {
@@ -118,7 +128,7 @@ class prefilled {
     token_ids ids = sample.prompt;
     const token_ids& answer = sample.answers.at(sample.answers.size() > 1 ? sample.correct : 0);
     ids.insert(ids.end(), answer.begin(), answer.end());
-    prefill_record record(lm, ids.size());
+    prefill_record record(lm, ids.size(), 0, 0);
     lm.forward(ids, dense_, 0, record);
     for (std::size_t i = 0; i < dense_.layers(); ++i) {
       const scoring_context<element> context(dense_, record, i);

@@ -32,8 +32,8 @@ class score_cache {
     const method early = without_predictor(m, extras_.fallback);
     for (std::size_t i = 0; i < contexts.size(); ++i) {
       const method& mine = i < split_of(m) ? early : m;
-      if (mine.tokens) out[i].tokens = tokens(mine.tokens->scorer, contexts).at(i).view;
-      if (mine.groups) out[i].groups = groups(mine.groups->scorer, contexts).at(i).view;
+      if (mine.tokens) out[i].tokens = tokens(mine.tokens->scorer, contexts[i], i).view;
+      if (mine.groups) out[i].groups = groups(mine.groups->scorer, contexts[i], i).view;
     }
     return out;
   }
@@ -50,38 +50,34 @@ class score_cache {
                     rota::output_projection, rota::output_gram>;
   static std::string where(std::size_t layer) { return "scores of layer " + std::to_string(layer); }
 
-  const std::vector<scored<2>>& tokens(token_scorer which,
-                                       const std::vector<layer_context>& contexts) {
-    if (which == token_scorer::predictor) return extras_.predicted->tokens();
-    std::vector<scored<2>>& out = tokens_[which];
-    for (std::size_t i = out.size(); i < contexts.size(); ++i) {
-      const layer_context& c = contexts[i];
-      out.emplace_back(c.kv_heads(), c.tokens());
-      if (which == token_scorer::oracle) {
-        add_groups(extras_.oracle.at(i).view, out[i].view);
-      } else {
-        with_token_scorer(which, [&]<class Scorer>() {
-          score_tokens<Scorer>(with_outputs(last_queries(c, c.tokens()), i), i, out[i].view);
-        });
-      }
+  const scored<2>& tokens(token_scorer which, const layer_context& c, std::size_t layer) {
+    if (which == token_scorer::predictor) return extras_.predicted->tokens().at(layer);
+    const auto [found, fresh] =
+        tokens_.try_emplace(std::pair(which, layer), c.kv_heads(), c.tokens());
+    const scored<2>& out = found->second;
+    if (!fresh) return out;
+    if (which == token_scorer::oracle) {
+      add_groups(extras_.oracle.at(layer).view, out.view);
+    } else {
+      with_token_scorer(which, [&]<class Scorer>() {
+        score_tokens<Scorer>(with_outputs(last_queries(c, c.tokens()), layer), layer, out.view);
+      });
     }
     return out;
   }
 
-  const std::vector<scored<3>>& groups(group_scorer which,
-                                       const std::vector<layer_context>& contexts) {
-    if (which == group_scorer::oracle) return extras_.oracle;
-    if (which == group_scorer::predictor) return extras_.predicted->groups();
-    std::vector<scored<3>>& out = groups_[which];
-    for (std::size_t i = out.size(); i < contexts.size(); ++i) {
-      const layer_context& c = contexts[i];
-      out.emplace_back(c.kv_heads(), c.tokens(), c.d_v() / group_width_);
-      const rota::index_t kernel = which == group_scorer::pooled_attention_mass ? 5 : 1;
-      with_group_scorer(which, [&]<class Scorer>() {
-        score_groups<Scorer>(with_outputs(last_queries(c, extras_.window), i), i, out[i].view,
-                             kernel);
-      });
-    }
+  const scored<3>& groups(group_scorer which, const layer_context& c, std::size_t layer) {
+    if (which == group_scorer::oracle) return extras_.oracle.at(layer);
+    if (which == group_scorer::predictor) return extras_.predicted->groups().at(layer);
+    const auto [found, fresh] = groups_.try_emplace(std::pair(which, layer), c.kv_heads(),
+                                                    c.tokens(), c.d_v() / group_width_);
+    const scored<3>& out = found->second;
+    if (!fresh) return out;
+    const rota::index_t kernel = which == group_scorer::pooled_attention_mass ? 5 : 1;
+    with_group_scorer(which, [&]<class Scorer>() {
+      score_groups<Scorer>(with_outputs(last_queries(c, extras_.window), layer), layer, out.view,
+                           kernel);
+    });
     return out;
   }
 
@@ -143,8 +139,8 @@ class score_cache {
   rota::index_t sinks_;
   rota::cpu::backend backend_;
   sequence_extras extras_;
-  std::map<token_scorer, std::vector<scored<2>>> tokens_;
-  std::map<group_scorer, std::vector<scored<3>>> groups_;
+  std::map<std::pair<token_scorer, std::size_t>, scored<2>> tokens_;  ///< by scorer and layer
+  std::map<std::pair<group_scorer, std::size_t>, scored<3>> groups_;
   scratch_memory scratch_;
 };
 

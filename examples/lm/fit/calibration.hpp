@@ -76,7 +76,7 @@ class calibrator {
   owned_calibration gather(const cut_text& text) const {
     const std::size_t after = text.ids.size() - text.cut;
     dense_cache<element> cache(lm_.config(), text.ids.size());
-    prefill_record record(lm_, setting_.window + after);
+    prefill_record record(lm_, setting_.window + after, 0, 0);
     const std::size_t wanted[] = {setting_.split};
     hidden_states hidden(lm_.config(), wanted);
     observers both(record, hidden);

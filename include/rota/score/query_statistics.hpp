@@ -75,7 +75,7 @@ class query_statistics {
     for (index_t h = 0; h < scatter_.extent[0]; ++h)
       for (index_t i = 0; i < scatter_.extent[1]; ++i)
         for (index_t j = 0; j < scatter_.extent[2]; ++j)
-          covariance(h, i, j) = scatter_(h, i, j) / divisor;
+          covariance(h, i, j) = scatter_(h, std::min(i, j), std::max(i, j)) / divisor;
     out.mean = mean_;
     out.covariance = covariance;
     return {};
@@ -116,6 +116,7 @@ class query_statistics {
     const index_t d = mean_.extent[1], rows = std::min(tile_rows, d - first_row);
     for (index_t first = 0; first < d; first += tile_columns) {
       const index_t width = std::min(tile_columns, d - first);
+      if (first + width <= first_row) continue;  // finish() mirrors what lies above the diagonal
       float sum[tile_rows][tile_columns] = {};
       if (rows == tile_rows && width == tile_columns)
         sum_tile(n, first_row, first, tile_rows, tile_columns, sum);
@@ -143,7 +144,7 @@ class query_statistics {
   static constexpr index_t tile_rows = 8, tile_columns = 16;
 
   view<float, 2> mean_;
-  view<float, 3> scatter_;  ///< sums of products of deviations from the mean
+  view<float, 3> scatter_;  ///< sums of products of deviations from the mean; upper triangles
   float* rows_ = nullptr;   ///< [block, d]
   float* shift_ = nullptr;  ///< [d]
   index_t count_ = 0;
