@@ -160,6 +160,28 @@ void compress(benchmark::State& state, int threads) {
   state.counters["share_of_prefill"] = (scoring + selecting + packing) / prefill;
 }
 
+/// What Expected Attention asks of the prefill itself: the moments of the layer's queries.
+void gather_moments(benchmark::State& state) {
+  const std::size_t bytes = rota::query_statistics::memory_bytes(q_heads, d);
+  const big_memory memory(bytes + 64);
+  const matrix queries = random_matrix(tokens, q_heads * d, 14);
+  std::vector<float> covariance(q_heads * d * d);
+  double seconds = 0;
+  for (auto _ : state) {
+    const double start = now();
+    rota::query_statistics s;
+    rota::query_moments out;
+    must(s.start(q_heads, d, {memory.data(), memory.size()}));
+    must(s.update(rota::view<const float, 3>(queries.data(), tokens, q_heads, d)));
+    must(s.finish(rota::view<float, 3>(covariance.data(), q_heads, d, d), out));
+    const double took = now() - start;
+    seconds += took;
+    state.SetIterationTime(took);
+  }
+  state.counters["share_of_prefill"] =
+      seconds / (prefill_on(1) * static_cast<double>(state.iterations()));
+}
+
 template <class Tokens, class Groups>
 void add_lines(const char* name) {
   for (const int threads : {1, 2}) {
@@ -179,6 +201,10 @@ void add_lines(const char* name) {
   add_lines<rota::key_diff, rota::value_norm>("key_diff+value_norm");
   add_lines<rota::token_predictor<>, rota::value_norm>("predictor+value_norm");
   add_lines<rota::token_predictor<>, rota::predictor<>>("predictor+predictor");
+  benchmark::RegisterBenchmark("compression/query_moments/threads:1", gather_moments)
+      ->UseManualTime()
+      ->Iterations(5)
+      ->Unit(benchmark::kMillisecond);
   return true;
 }();
 

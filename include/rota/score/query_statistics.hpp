@@ -133,15 +133,17 @@ class query_statistics {
   /// Sums of products of columns of the centred block. Inlined where rows and width are constants,
   /// so that the sums of a full tile stay in registers.
   [[gnu::always_inline]] void sum_tile(index_t n, index_t first_row, index_t first, index_t rows,
-                                       index_t width, float (*sum)[16]) const {
+                                       index_t width, float (*sum)[32]) const {
     for (index_t t = 0; t < n; ++t) {
       const float* const row = rows_ + t * mean_.extent[1];
+      float columns[tile_columns];  // a copy: compilers then see that nothing else changes them
+      for (index_t l = 0; l < width; ++l) columns[l] = row[first + l];
       for (index_t r = 0; r < rows; ++r)
-        for (index_t l = 0; l < width; ++l) sum[r][l] += row[first_row + r] * row[first + l];
+        for (index_t l = 0; l < width; ++l) sum[r][l] += row[first_row + r] * columns[l];
     }
   }
 
-  static constexpr index_t tile_rows = 8, tile_columns = 16;
+  static constexpr index_t tile_rows = 8, tile_columns = 32;
 
   view<float, 2> mean_;
   view<float, 3> scatter_;  ///< sums of products of deviations from the mean; upper triangles
