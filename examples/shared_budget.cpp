@@ -58,6 +58,7 @@ int main() {
   p.groups.budget.ratio = 0.75;
 
   std::vector<layer> model;
+  model.reserve(layers);
   for (int l = 0; l < layers; ++l) model.emplace_back(l);
 
   // span: begin

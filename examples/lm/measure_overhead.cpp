@@ -84,6 +84,7 @@ round_times measure(const model& lm, const eval::prepared& sample, const eval::o
 template <class F>
 double median_of(const std::vector<round_times>& rounds, F&& f) {
   std::vector<double> values;
+  values.reserve(rounds.size());
   for (const round_times& r : rounds) values.push_back(f(r));
   return eval::median(std::move(values));
 }

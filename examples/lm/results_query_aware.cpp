@@ -160,14 +160,14 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
   for (const finished_run& r : runs) {
     if (r.name == "goal") continue;
     const std::string when = eval::name_of(eval::protocol_names, r.result.how.when);
-    page += "## Question " + when + " while compressing\n\n" +
-            std::to_string(r.result.how.samples) +
-            " samples a cell; columns are budgets in percent of the dense bytes.\n\n![Quality "
-            "against bytes, question " +
-            when + "](query_aware_" + when + ".svg)\n\n";
+    const std::string picture = "query_aware_" + when + ".svg";
+    page.append("## Question ").append(when).append(" while compressing\n\n");
+    page.append(std::to_string(r.result.how.samples));
+    page.append(" samples a cell; columns are budgets in percent of the dense bytes.\n\n");
+    page.append("![Quality against bytes, question ").append(when);
+    page.append("](").append(picture).append(")\n\n");
     for (const eval::task& t : r.result.tasks) page += results::task_table(r.result, t);
-    eval::write_file(s.out + "/query_aware_" + when + ".svg",
-                     eval::quality_svg(shown_rows(r.result)));
+    eval::write_file(s.out + "/" + picture, eval::quality_svg(shown_rows(r.result)));
   }
   eval::write_file(s.out + "/query_aware.md", page);
 }

@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <rota/core/fingerprint.hpp>
@@ -118,10 +117,10 @@ inline void save_predictor(const fitted_predictor& p, const std::string& path) {
   say("window", p.window);
   for (rota::index_t l = 0; l < p.shape.layers; ++l) {
     const std::size_t layer = p.split + static_cast<std::size_t>(l);
-    detail::for_each_tensor(p.layer(layer), layer, [&](std::string name, const auto& v) {
+    detail::for_each_tensor(p.layer(layer), layer, [&](const std::string& name, const auto& v) {
       const auto rows = static_cast<std::uint64_t>(v.extent[0]);
       const auto columns = static_cast<std::uint64_t>(v.extent[1]);
-      out.add(std::move(name), {rows, columns}, {v.data, detail::count_of(v)});
+      out.add(name, {rows, columns}, {v.data, detail::count_of(v)});
     });
   }
   out.write(path);

@@ -123,8 +123,8 @@ inline std::string heat_maps(const setting& s, const eval::evaluation& e) {
   const double map_w = std::max(430.0, 80 + static_cast<double>(s.lengths.size()) * cell_w);
   const double map_h = 80 + static_cast<double>(s.depths.size()) * cell_h;
   constexpr double left = 70, top = 112;
-  const double lines = static_cast<double>((e.rows.size() + 1) / 2);
-  eval::svg page(left + 2 * map_w, top + lines * map_h - 20);
+  const std::size_t lines = (e.rows.size() + 1) / 2;
+  eval::svg page(left + 2 * map_w, top + static_cast<double>(lines) * map_h - 20);
   page.text(left - 40, 30, "Needle in a haystack: found, percent", eval::anchor::start, 17,
             eval::colour::ink, true);
   page.text(left - 40, 50,
@@ -135,8 +135,9 @@ inline std::string heat_maps(const setting& s, const eval::evaluation& e) {
             std::to_string(s.how.samples) + " samples a cell, seed " + std::to_string(s.how.seed),
             eval::anchor::start, 11, eval::colour::faint);
   for (std::size_t r = 0; r < e.rows.size(); ++r) {
-    draw_map(page, s, e, e.rows[r], left + static_cast<double>(r % 2) * map_w,
-             top + static_cast<double>(r / 2) * map_h);
+    const std::size_t across = r % 2, down = r / 2;
+    draw_map(page, s, e, e.rows[r], left + static_cast<double>(across) * map_w,
+             top + static_cast<double>(down) * map_h);
   }
   return page.document();
 }

@@ -70,9 +70,12 @@ inline std::vector<mmlu_subject> read_mmlu(const std::string& folder, std::size_
   std::sort(names.begin(), names.end());
   std::vector<mmlu_subject> out;
   for (const std::string& name : names) {
-    mmlu_subject s{name, {}, read_mmlu_file(folder + "/test/" + name + "_test.csv")};
+    const auto file_of = [&](const char* part) {
+      return (fs::path(folder) / part / (name + "_" + part + ".csv")).string();
+    };
+    mmlu_subject s{name, {}, read_mmlu_file(file_of("test"))};
     std::replace(s.name.begin(), s.name.end(), '_', ' ');
-    const std::string solved = folder + "/dev/" + name + "_dev.csv";
+    const std::string solved = file_of("dev");
     if (shots > 0) s.shots = read_mmlu_file(solved);
     if (s.shots.size() < shots) {
       fail(solved, "has " + std::to_string(s.shots.size()) + " questions; " +

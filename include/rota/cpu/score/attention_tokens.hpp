@@ -76,10 +76,10 @@ void finish_mass(const snapkv::params& p, const Context& c, const mass_queries& 
 template <class Context>
 void finish_mass(const observed_attention::params&, const Context& c, const mass_queries& q,
                  const view<float, 2>& out, float*) {
-  const auto group = static_cast<float>(q.queries.extent[1] / c.kv_heads());
+  const index_t group = q.queries.extent[1] / c.kv_heads();
   for (index_t h = 0; h < c.kv_heads(); ++h)
     for (index_t i = 0; i < c.tokens(); ++i)
-      out(h, i) /= group * static_cast<float>(c.tokens() - i);
+      out(h, i) /= static_cast<float>(group) * static_cast<float>(c.tokens() - i);
 }
 
 template <class Scorer>

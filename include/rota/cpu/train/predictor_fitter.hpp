@@ -142,6 +142,7 @@ class predictor_fitter {
       rows += static_cast<double>(s.tokens);
     }
     std::vector<float> out;
+    out.reserve(squares.size());
     for (const double s : squares)
       out.push_back(s > 0 ? static_cast<float>(std::sqrt(s / rows)) : 1.0f);
     return out;
