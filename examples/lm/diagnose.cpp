@@ -6,6 +6,7 @@
 
 #include "diagnose/report.hpp"
 #include "engine/run_program.hpp"
+#include "engine/text_file.hpp"
 
 namespace {
 
@@ -29,10 +30,10 @@ void run(const eval::options& o) {
   }
   std::cout << diagnose::decile_table(all) << std::flush;
   if (!std::cout) fail("the table", "cannot be written");
-  if (!o.json.empty()) eval::write_file(o.json, document.dump(1) + "\n");
+  if (!o.json.empty()) write_file(o.json, document.dump(1) + "\n");
   if (o.out.empty()) return;
-  eval::write_file(o.out + "/diagnose.json", document.dump(1) + "\n");
-  eval::write_file(o.out + "/allocation.svg", diagnose::decile_svg(all));
+  write_file(o.out + "/diagnose.json", document.dump(1) + "\n");
+  write_file(o.out + "/allocation.svg", diagnose::decile_svg(all));
 }
 
 }  // namespace

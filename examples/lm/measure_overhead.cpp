@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/run_program.hpp"
+#include "engine/text_file.hpp"
 #include "evaluate/program.hpp"
 
 namespace {
@@ -159,7 +160,7 @@ void run(int argc, char** argv) {
     document["rows"].push_back(row_of(name, all));
     show(document["rows"].back());
   }
-  if (!o.json.empty()) eval::write_file(o.json, document.dump(1) + "\n");
+  if (!o.json.empty()) write_file(o.json, document.dump(1) + "\n");
 }
 
 }  // namespace

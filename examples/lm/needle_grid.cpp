@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "engine/run_program.hpp"
+#include "engine/text_file.hpp"
 #include "needle/grid.hpp"
 #include "needle/report.hpp"
 
@@ -19,10 +20,10 @@ void run(const needle::setting& s) {
   std::cout << needle::tables(s, e) << std::flush;
   if (!std::cout) fail("the table", "cannot be written");
   const std::string json = needle::rows_json(s, e).dump(1) + "\n";
-  if (!s.how.json.empty()) eval::write_file(s.how.json, json);
+  if (!s.how.json.empty()) write_file(s.how.json, json);
   if (s.how.out.empty()) return;
-  eval::write_file(s.how.out + "/needle_grid.json", json);
-  eval::write_file(s.how.out + "/needle_grid.svg", needle::heat_maps(s, e));
+  write_file(s.how.out + "/needle_grid.json", json);
+  write_file(s.how.out + "/needle_grid.svg", needle::heat_maps(s, e));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "engine/run_program.hpp"
+#include "engine/text_file.hpp"
 #include "evaluate/program.hpp"
 #include "results/report.hpp"
 
@@ -147,7 +148,7 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
   const auto cells = judged(runs);
   document["goal"] = results::goal_json(cells, s.goal_samples);
   document["rows"] = std::move(rows);
-  eval::write_file(s.out + "/query_aware.json", document.dump(1) + "\n");
+  write_file(s.out + "/query_aware.json", document.dump(1) + "\n");
 
   std::string page =
       "# Query-aware results\n\nWritten by `make results-query-aware`, " + today() +
@@ -167,9 +168,9 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
     page.append("![Quality against bytes, question ").append(when);
     page.append("](").append(picture).append(")\n\n");
     for (const eval::task& t : r.result.tasks) page += results::task_table(r.result, t);
-    eval::write_file(s.out + "/" + picture, eval::quality_svg(shown_rows(r.result)));
+    write_file(s.out + "/" + picture, eval::quality_svg(shown_rows(r.result)));
   }
-  eval::write_file(s.out + "/query_aware.md", page);
+  write_file(s.out + "/query_aware.md", page);
 }
 
 void run(const setting& s) {

@@ -1,5 +1,6 @@
 // Predictors of relevance: fitted to a micro checkpoint, written, read, refused, used by evaluate.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -139,14 +140,30 @@ TEST_CASE("fit_predictor fits a checkpoint from a text file, the same on any num
   const auto fit = [&](const std::string& threads) {
     const std::string out = folder.path() + "/fitted" + threads;
     std::ostringstream shown;
-    fit_predictor(parsed({"--out", out, "--text", text, "--context", "96", "--samples", "12",
-                          "--steps", "20", "--rank", "4", "--threads", threads}),
+    fit_predictor(parsed({"--out",       out,         "--text",     text,      "--context",
+                          "96",          "--samples", "12",         "--steps", "120",
+                          "--rank",      "4",         "--threads",  threads,   "--json",
+                          out + ".json", "--svg",     out + ".svg", "--state", out + ".state"}),
                   shown);
     CHECK(shown.str().find("held out") != std::string::npos);
     return out;
   };
   const std::string first = fit("1"), second = fit("2");
   CHECK(read(first) == read(second));
+  CHECK(read(first + ".json") == read(second + ".json"));
+  const auto course = nlohmann::json::parse(read(first + ".json"));
+  REQUIRE(course["looks"].size() == 3);
+  CHECK(course["looks"][0]["training"].is_null());
+  CHECK(course["looks"][1]["step"] == 100);
+  CHECK(course["looks"][2]["step"] == 120);  // the last steps are looked at too
+  CHECK(course["best_step"] == 120);
+  CHECK(course["looks"][2]["held_out"] < course["looks"][0]["held_out"]);
+  const std::string weights = read(first), losses = read(first + ".json");
+  std::filesystem::remove(first);
+  fit("1");  // its state is there: nothing is left to do but to write
+  CHECK(read(first) == weights);
+  CHECK(read(first + ".json") == losses);
+  CHECK(read(first + ".svg").find("</svg>") != std::string::npos);
   const model lm = model::load(micro);
   CHECK(load_predictor(first, lm.config(), model_identity(lm)).shape.rank == 4);
 }
@@ -250,8 +267,9 @@ TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   s.best_loss = 0.1;
   s.step = 300;
   s.looks_since_best = 2;
-  save_fit_state(s, "this run", path);
-  const auto back = load_fit_state(path, "this run", 3);
+  save_fit(s, {{0, std::nanf(""), 9}, {100, 8, 7.5f}}, "this run", path);
+  const saved_fit saved = load_fit(path, "this run", 3);
+  const rota::cpu::predictor_fit_state& back = saved.state;
   CHECK(back.parameters == s.parameters);
   CHECK(back.first_moment == s.first_moment);
   CHECK(back.second_moment == s.second_moment);
@@ -259,9 +277,13 @@ TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   CHECK(back.best_loss == s.best_loss);
   CHECK(back.step == 300);
   CHECK(back.looks_since_best == 2);
-  CHECK(one_line_with(error_of([&] { load_fit_state(path, "another", 3); }), "another fit"));
-  CHECK(one_line_with(error_of([&] { load_fit_state(path, "this run", 4); }), "shape"));
-  CHECK(one_line_with(error_of([&] { load_fit_state(micro + "/model.safetensors", "x", 3); }),
+  REQUIRE(saved.course.size() == 2);
+  CHECK(std::isnan(saved.course[0].training));
+  CHECK(saved.course[1].step == 100);
+  CHECK(saved.course[1].held_out == 7.5f);
+  CHECK(one_line_with(error_of([&] { load_fit(path, "another", 3); }), "another fit"));
+  CHECK(one_line_with(error_of([&] { load_fit(path, "this run", 4); }), "shape"));
+  CHECK(one_line_with(error_of([&] { load_fit(micro + "/model.safetensors", "x", 3); }),
                       "is not the state of a fit"));
 }
 

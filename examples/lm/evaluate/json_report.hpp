@@ -3,10 +3,8 @@
 
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <string>
 
-#include "engine/error.hpp"
 #include "engine/json.hpp"
 #include "evaluate/results.hpp"
 
@@ -102,17 +100,6 @@ inline ordered_json results_json(const evaluation& e) {
   ordered_json rows = ordered_json::array();
   for (const row_result& r : e.rows) rows.push_back(row_json(e, r));
   return rows;
-}
-
-/// Refuses a path that could not be written later. Leaves what is there as it is.
-inline void check_writable(const std::string& path) {
-  if (!std::ofstream(path, std::ios::binary | std::ios::app)) fail(path, "cannot be written");
-}
-
-inline void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text << std::flush;
-  if (!file) fail(path, "cannot be written");
 }
 
 }  // namespace rota_lm::eval

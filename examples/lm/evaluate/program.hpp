@@ -14,6 +14,7 @@
 
 #include "engine/model.hpp"
 #include "engine/model_tag.hpp"
+#include "engine/text_file.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
 #include "evaluate/attend_timing.hpp"
 #include "evaluate/decode_timing.hpp"

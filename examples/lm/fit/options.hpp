@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "engine/arguments.hpp"
+#include "fit/course.hpp"
 #include "fit/texts.hpp"
 
 namespace rota_lm {
 
 struct fit_options {
-  std::string model, out, state;
+  std::string model, out, state, json, svg;
   std::string text;                ///< file; empty: the generator
   std::vector<synth::task> tasks;  ///< of the generator
   bool unseen = false;             ///< of the generator: cut before the question
@@ -34,7 +35,8 @@ inline constexpr std::string_view fit_usage =
     "  [--split 1] [--rank 32, 0: query-blind] [--group-width 16] [--samples 1500]\n"
     "  [--context 1024] [--horizon 8] [--window 16] [--sinks 4] [--steps 4000] [--batch 6]\n"
     "  [--patience 10] [--learning-rate 0.002] [--seed 1] [--threads 2]\n"
-    "  [--state FILE: goes on from there where it exists, and keeps it up to date]\n";
+    "  [--state FILE: goes on from there where it exists, and keeps it up to date]\n"
+    "  [--json FILE] [--svg FILE: the course of the losses]\n";
 
 inline std::vector<synth::task> parse_fit_tasks(const std::string& text) {
   std::vector<synth::task> out;
@@ -59,14 +61,16 @@ inline std::vector<synth::task> parse_fit_tasks(const std::string& text) {
 
 inline fit_options parse_fit_options(int argc, const char* const* argv) {
   const arguments given(
-      argc, argv,
-      {"model",    "out",           "text",    "tasks",   "split", "rank",     "group-width",
-       "samples",  "context",       "horizon", "window",  "sinks", "steps",    "batch",
-       "patience", "learning-rate", "seed",    "threads", "state", "protocol", "target"});
+      argc, argv, {"model",       "out",      "text",     "tasks",         "split",  "rank",
+                   "group-width", "samples",  "context",  "horizon",       "window", "sinks",
+                   "steps",       "batch",    "patience", "learning-rate", "seed",   "threads",
+                   "state",       "protocol", "target",   "json",          "svg"});
   fit_options o;
   o.model = given.text("model");
   o.out = given.text("out");
   if (given.has("state")) o.state = given.text("state");
+  if (given.has("json")) o.json = given.text("json");
+  if (given.has("svg")) o.svg = given.text("svg");
   if (given.has("text") && given.has("tasks")) fail("--text", "or --tasks, not both");
   if (given.has("text")) o.text = given.text("text");
   o.tasks = parse_fit_tasks(given.has("tasks") ? given.text("tasks") : "needle,vartrack,choice");
@@ -92,7 +96,7 @@ inline fit_options parse_fit_options(int argc, const char* const* argv) {
   o.lengths.horizon = given.count("horizon", o.lengths.horizon, 0, 4096);
   o.samples = given.count("samples", o.samples, 10, 10'000'000);
   o.rank = given.count("rank", o.rank, 0, 4096);
-  o.steps = given.count("steps", o.steps, 1, 100'000'000);
+  o.steps = given.count("steps", o.steps, 1, largest_step);
   o.batch = given.count("batch", o.batch, 1, 4096);
   o.patience = given.count("patience", o.patience, 1, 1'000'000);
   o.learning_rate = given.number("learning-rate", o.learning_rate);

@@ -13,10 +13,13 @@
 #include <rota/cpu/thread_pool.hpp>
 #include <rota/cpu/train/predictor_fitter.hpp>
 
+#include "engine/atomic_file.hpp"
 #include "engine/model_tag.hpp"
 #include "engine/parallel.hpp"
 #include "engine/predictor_file.hpp"
 #include "engine/progress.hpp"
+#include "engine/text_file.hpp"
+#include "fit/course.hpp"
 #include "fit/options.hpp"
 #include "fit/state_file.hpp"
 
@@ -84,30 +87,21 @@ inline rota::cpu::predictor_fit_options fitter_options(const fit_options& o) {
   return f;
 }
 
-inline void show_loss(std::ostream& out, rota::index_t step, const std::string& training,
-                      double held_out) {
-  char line[80];
-  std::snprintf(line, sizeof line, "%8lld  %10s  %10.4f\n", static_cast<long long>(step),
-                training.c_str(), held_out);
+inline void show_look(std::ostream& out, const fit_look& look) {
+  char line[80], training[20] = "start";
+  if (!std::isnan(look.training)) {
+    std::snprintf(training, sizeof training, "%.4f", static_cast<double>(look.training));
+  }
+  std::snprintf(line, sizeof line, "%8zu  %10s  %10.4f\n", look.step, training,
+                static_cast<double>(look.held_out));
   out << line << std::flush;
 }
 
-/// Fits until the held-out loss no longer falls; keeps the state file up to date.
-inline void run_fit(const fit_options& o, const std::string& run, rota::cpu::predictor_fitter& f,
-                    std::ostream& out) {
-  out << "    step    training    held out   (listwise cross-entropy)\n";
-  const bool resumes = !o.state.empty() && std::filesystem::exists(o.state);
-  if (resumes) {
-    f.resume(load_fit_state(o.state, run, f.state().parameters.size()));
-    show_loss(out, f.state().step, "resumed", f.state().best_loss);
-  } else {
-    show_loss(out, 0, o.rank > 0 ? "ridge, init" : "ridge", f.start());
-  }
-  progress shown("fit_predictor", static_cast<double>(o.steps));
-  shown.add(static_cast<double>(f.state().step), "fit");
+/// The steps to the next look. Throws at a loss that is not finite.
+inline fit_look run_to_look(rota::cpu::predictor_fitter& f, progress& shown) {
   double sum = 0;
   int count = 0;
-  while (!f.done()) {
+  do {
     const double loss = f.step();
     if (!std::isfinite(loss)) {
       fail("fit", "the loss is not finite at step " + std::to_string(f.state().step + 1) +
@@ -116,19 +110,47 @@ inline void run_fit(const fit_options& o, const std::string& run, rota::cpu::pre
     sum += loss;
     ++count;
     shown.add(1, "fit");
-    if (!f.time_to_look()) continue;
-    const double held_out = f.look();
-    shown.clear();
-    char training[20];
-    std::snprintf(training, sizeof training, "%.4f", sum / count);
-    show_loss(out, f.state().step, training, held_out);
-    if (!o.state.empty()) save_fit_state(f.state(), run, o.state);
-    sum = 0;
-    count = 0;
+  } while (!f.done() && !f.time_to_look());
+  return {static_cast<std::size_t>(f.state().step), static_cast<float>(sum / count),
+          static_cast<float>(f.look())};
+}
+
+/// Fits until the held-out loss no longer falls; keeps the state file up to date.
+inline fit_course run_fit(const fit_options& o, const std::string& run,
+                          rota::cpu::predictor_fitter& f, std::ostream& out) {
+  out << "    step    training    held out   (listwise cross-entropy)\n";
+  fit_course course;
+  if (!o.state.empty() && std::filesystem::exists(o.state)) {
+    saved_fit saved = load_fit(o.state, run, f.state().parameters.size());
+    f.resume(std::move(saved.state));
+    course = std::move(saved.course);
+    for (const fit_look& look : course) show_look(out, look);
+  } else {
+    course.push_back({0, std::nanf(""), static_cast<float>(f.start())});
+    show_look(out, course.back());
   }
+  progress shown("fit_predictor", static_cast<double>(o.steps));
+  shown.add(static_cast<double>(f.state().step), "fit");
+  while (!f.done()) {
+    course.push_back(run_to_look(f, shown));
+    shown.clear();
+    show_look(out, course.back());
+    if (!o.state.empty()) save_fit(f.state(), course, run, o.state);
+  }
+  return course;
+}
+
+/// Places for results, tried before the work whose result they take.
+inline void check_outputs(const fit_options& o) {
+  for (const std::string& path : {o.out, o.state}) {
+    if (!path.empty()) const atomic_file tried(path, readers::as_usual);
+  }
+  if (!o.json.empty()) check_writable(o.json);
+  if (!o.svg.empty()) check_writable(o.svg);
 }
 
 inline void fit_predictor(const fit_options& o, std::ostream& out) {
+  check_outputs(o);
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
   const std::string identity = model_identity(lm);
@@ -144,7 +166,7 @@ inline void fit_predictor(const fit_options& o, std::ostream& out) {
   const std::string run = describe_run(o, identity);
   rota::cpu::predictor_fitter fitter(shape, fitter_options(o), samples.training, samples.held_out,
                                      pool.get_backend());
-  run_fit(o, run, fitter, out);
+  const fit_course course = run_fit(o, run, fitter, out);
 
   fitted_predictor p;
   p.shape = shape;
@@ -157,6 +179,8 @@ inline void fit_predictor(const fit_options& o, std::ostream& out) {
              {"steps", std::to_string(fitter.state().step)},
              {"held_out_loss", std::to_string(fitter.state().best_loss)}};
   save_predictor(p, o.out);
+  if (!o.json.empty()) write_file(o.json, fit_json(course, run).dump(1) + "\n");
+  if (!o.svg.empty()) write_file(o.svg, fit_svg(course));
   out << o.out << ": " << shape.parameters() << " weights, held-out loss "
       << fitter.state().best_loss << '\n';
   if (!out.flush()) fail("the table", "cannot be written");

@@ -12,12 +12,13 @@
 #include "engine/error.hpp"
 #include "engine/safetensors.hpp"
 #include "engine/safetensors_writer.hpp"
+#include "fit/course.hpp"
 
 namespace rota_lm {
 
 namespace detail {
 
-inline constexpr const char* fit_state_format = "rota.predictor_fit.1";
+inline constexpr const char* fit_state_format = "rota.predictor_fit.2";
 
 inline std::uint64_t state_number(const safetensors_file& file, const std::string& key) {
   const auto found = file.metadata().find(key);
@@ -37,11 +38,32 @@ inline const std::string& state_text(const safetensors_file& file, const char* k
   return found->second;
 }
 
+inline fit_course read_course(const safetensors_file& file) {
+  const std::vector<std::uint64_t>& shape = file.info("course").shape;
+  if (shape.size() != 2 || shape[1] != 3) fail(file.path(), "\"course\" is not three columns");
+  file.check_weight("course", shape);
+  std::vector<float> rows(3 * shape[0]);
+  file.read_f32("course", rows);
+  fit_course out;
+  for (std::size_t i = 0; i < rows.size(); i += 3) {
+    if (!(rows[i] >= 0 && rows[i] <= static_cast<float>(largest_step)))
+      fail(file.path(), "\"course\" has no steps");
+    out.push_back({static_cast<std::size_t>(rows[i]), rows[i + 1], rows[i + 2]});
+  }
+  return out;
+}
+
 }  // namespace detail
 
+/// A fit that was interrupted.
+struct saved_fit {
+  rota::cpu::predictor_fit_state state;
+  fit_course course;
+};
+
 /// `run` says in words which fit this is the state of: everything that its course depends on.
-inline void save_fit_state(const rota::cpu::predictor_fit_state& s, const std::string& run,
-                           const std::string& path) {
+inline void save_fit(const rota::cpu::predictor_fit_state& s, const fit_course& course,
+                     const std::string& run, const std::string& path) {
   safetensors_writer out;
   out.describe("format", detail::fit_state_format);
   out.describe("run", run);
@@ -55,13 +77,15 @@ inline void save_fit_state(const rota::cpu::predictor_fit_state& s, const std::s
   add("first_moment", s.first_moment);
   add("second_moment", s.second_moment);
   add("best", s.best);
+  std::vector<float> looks;
+  for (const fit_look& look : course)
+    looks.insert(looks.end(), {static_cast<float>(look.step), look.training, look.held_out});
+  out.add("course", {course.size(), 3}, looks);
   out.write(path);
 }
 
 /// Throws when the file is of another fit.
-inline rota::cpu::predictor_fit_state load_fit_state(const std::string& path,
-                                                     const std::string& run,
-                                                     std::size_t parameters) {
+inline saved_fit load_fit(const std::string& path, const std::string& run, std::size_t parameters) {
   const safetensors_file file(path);
   if (detail::state_text(file, "format") != detail::fit_state_format) {
     fail(path, "is not the state of a fit");
@@ -69,7 +93,8 @@ inline rota::cpu::predictor_fit_state load_fit_state(const std::string& path,
   if (detail::state_text(file, "run") != run) {
     fail(path, "is the state of another fit: " + detail::state_text(file, "run"));
   }
-  rota::cpu::predictor_fit_state s;
+  saved_fit out;
+  rota::cpu::predictor_fit_state& s = out.state;
   s.step = static_cast<rota::index_t>(detail::state_number(file, "step"));
   s.looks_since_best = static_cast<rota::index_t>(detail::state_number(file, "looks_since_best"));
   s.best_loss = std::bit_cast<double>(detail::state_number(file, "best_loss_bits"));
@@ -83,7 +108,8 @@ inline rota::cpu::predictor_fit_state load_fit_state(const std::string& path,
   read("first_moment", s.first_moment);
   read("second_moment", s.second_moment);
   read("best", s.best);
-  return s;
+  out.course = detail::read_course(file);
+  return out;
 }
 
 }  // namespace rota_lm
