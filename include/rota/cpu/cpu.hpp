@@ -5,6 +5,7 @@
 #include <rota/cpu/append.hpp>
 #include <rota/cpu/attend.hpp>
 #include <rota/cpu/backend.hpp>
+#include <rota/cpu/lora.hpp>
 #include <rota/cpu/normalize.hpp>
 #include <rota/cpu/pack.hpp>
 #include <rota/cpu/read_select.hpp>

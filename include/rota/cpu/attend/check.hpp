@@ -1,10 +1,10 @@
 #pragma once
 
-#include <algorithm>
 #include <span>
 
 #include <rota/attend/problem.hpp>
 #include <rota/core/workspace.hpp>
+#include <rota/cpu/memory_use.hpp>
 #include <rota/cpu/simd/isa.hpp>
 #include <rota/store/dense.hpp>
 #include <rota/store/packed.hpp>
@@ -14,24 +14,10 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
-/// Addresses that a call reads or writes; `name` is set where it writes.
-struct memory_use {
-  byte_range range;
-  const char* name = nullptr;
-};
-
-/// Which addresses of a view with holes count: all of them, or none, since another item's view may
-/// lie in the holes rightly (interleaved sequences).
-enum class holes { counted, passed_over };
-
-template <class T, int Rank>
-byte_range range_of(const view<T, Rank>& v, holes h) {
-  const byte_range r = rota::range_of(v);
-  if (h == holes::counted) return r;
-  index_t elements = 1;
-  for (index_t e : v.extent) elements *= e;
-  return r.end - r.begin == elements * static_cast<index_t>(sizeof(T)) ? r : byte_range{};
-}
+using cpu::detail::check_apart;
+using cpu::detail::holes;
+using cpu::detail::memory_use;
+using cpu::detail::range_of;
 
 /// Ranges of a store's memory; two for the stores that this library knows, none for others.
 inline constexpr int ranges_of_store = 2;
@@ -105,23 +91,7 @@ status check_apart(std::span<const attend_item<Store>> batch, memory_use* uses) 
     uses_of(item, holes::passed_over, end);
     end += uses_of_item;
   }
-  end = std::remove_if(uses, end, [](const memory_use& u) { return u.range.begin == u.range.end; });
-  std::sort(uses, end,
-            [](const memory_use& a, const memory_use& b) { return a.range.begin < b.range.begin; });
-  const std::byte* read_end = nullptr;
-  const std::byte* written_end = nullptr;
-  const char* written_name = nullptr;
-  for (const memory_use* u = uses; u != end; ++u) {
-    if (u->range.begin < written_end) return {errc::overlapping_memory, written_name};
-    if (u->name != nullptr && u->range.begin < read_end) return {errc::overlapping_memory, u->name};
-    if (u->name != nullptr) {
-      written_end = u->range.end;
-      written_name = u->name;
-    } else {
-      read_end = std::max(read_end, u->range.end);
-    }
-  }
-  return {};
+  return check_apart(uses, end);
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

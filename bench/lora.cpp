@@ -1,0 +1,185 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <Eigen/Core>
+#include <benchmark/benchmark.h>
+
+#include <rota/cpu/lora.hpp>
+#include <rota/lora/reference.hpp>
+
+#include "fixture.hpp"
+
+// Adapters of one 4096 x 4096 projection, rank 64, for 1 to 512 tokens of a step: what a routed
+// one (8 subspaces, 2 a token, its router included) takes beside a plain one of the same rank. The
+// plain one is the faster of Eigen's two products and our own. Adapters take turns, so that their
+// weights come from memory, as they do when each layer of a model has its own. Lines lora/...:
+// time_ratio is routed over plain; plain_us and eigen_us are of the same rounds.
+
+namespace {
+
+using namespace rota_bench;
+using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using map = Eigen::Map<const matrix>;
+using routed_form = rota::routed_lora<8, 2>;
+
+constexpr index_t hidden = 4096, rank = 64, subspaces = 8;
+
+void must(const rota::status& s) {
+  if (s) return;
+  std::fprintf(stderr, "lora: %s: %s\n", s.argument, s.what());
+  std::abort();
+}
+
+/// As many adapters as keep the uses of one apart.
+class adapters {
+ public:
+  static constexpr index_t each = (2 * rank + subspaces) * hidden;
+
+  adapters()
+      : count_(reuse_distance / (each * index_t{sizeof(float)}) + 1),
+        memory_(static_cast<std::size_t>(count_ * each) * sizeof(float)) {
+    auto* const x = reinterpret_cast<float*>(memory_.data());
+    noise rng(1);
+    for (index_t i = 0; i < count_ * each; ++i) x[i] = rng.value() / 64;
+  }
+  rota::lora_weights<float> turn(index_t i) const {
+    const auto* const at = reinterpret_cast<const float*>(memory_.data()) + i % count_ * each;
+    rota::lora_weights<float> w;
+    w.down = rota::view<const float, 2>(at, rank, hidden);
+    w.up = rota::view<const float, 2>(at + rank * hidden, rank, hidden);
+    w.router = rota::view<const float, 2>(at + 2 * rank * hidden, subspaces, hidden);
+    w.alpha = 16;
+    return w;
+  }
+
+ private:
+  index_t count_;
+  big_memory memory_;
+};
+
+const adapters& all() {
+  static const adapters a;
+  return a;
+}
+
+void add_by_eigen(const rota::lora_item<float>& item) {
+  const index_t n = item.x.extent[0];
+  const auto& w = item.weights;
+  const map x(item.x.data, n, hidden), down(w.down.data, rank, hidden), up(w.up.data, rank, hidden);
+  Eigen::Map<matrix> y(item.y.data, n, hidden);
+  const float scale = rota::lora_scale<rota::plain_lora>(w);
+  if (n == 1) {  // Eigen's matrix-vector kernels
+    const Eigen::VectorXf codes = scale * (down * x.row(0).transpose());
+    y.row(0).transpose().noalias() += up.transpose() * codes;
+  } else {
+    const matrix codes = scale * (x * down.transpose());
+    y.noalias() += codes * up;
+  }
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double off = 0, top = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    off = std::max(off, std::abs(double{a[i]} - double{b[i]}));
+    top = std::max(top, std::abs(double{a[i]}));
+  }
+  return off / top;
+}
+
+class contest {
+ public:
+  explicit contest(index_t tokens)
+      : tokens_(tokens),
+        x_(static_cast<std::size_t>(tokens * hidden)),
+        y_(x_.size()),
+        ws_(std::max(rota::cpu::add_lora_workspace_bytes<routed_form>({}, item(0)),
+                     rota::cpu::add_lora_workspace_bytes<rota::plain_lora>({}, item(0)))) {
+    noise rng(2);
+    for (float& v : x_) v = rng.value();
+    check();
+  }
+
+  template <class Form>
+  double seconds(index_t turn) {
+    const rota::lora_item<float> i = item(turn);
+    const double start = now();
+    must(rota::cpu::add_lora<Form>(rota::cpu::backend{}, i, {ws_.data(), ws_.size()}));
+    return now() - start;
+  }
+  double eigen_seconds(index_t turn) {
+    const rota::lora_item<float> i = item(turn);
+    const double start = now();
+    add_by_eigen(i);
+    return now() - start;
+  }
+
+ private:
+  rota::lora_item<float> item(index_t turn) {
+    return {all().turn(turn),
+            rota::view<const float, 2>(x_.data(), tokens_, hidden),
+            rota::view<float, 2>(y_.data(), tokens_, hidden),
+            {}};
+  }
+
+  std::vector<float> result(auto&& run) {
+    std::fill(y_.begin(), y_.end(), 0.0f);
+    run();
+    return y_;
+  }
+
+  /// Both forms against what they should be, before anything is timed.
+  void check() {
+    const std::vector<float> eigen = result([&] { add_by_eigen(item(0)); });
+    const std::vector<float> plain = result([&] { seconds<rota::plain_lora>(0); });
+    std::vector<float> routed = result([&] { seconds<routed_form>(0); }), expected;
+    routed.resize(hidden);
+    for (const double v : rota::reference::lora_of_token<routed_form>(item(0).weights, x_.data()).y)
+      expected.push_back(static_cast<float>(v));
+    if (distance(eigen, plain) < 1e-4 && distance(expected, routed) < 1e-4) return;
+    std::fprintf(stderr, "lora: wrong results\n");
+    std::abort();
+  }
+
+  index_t tokens_;
+  std::vector<float> x_, y_;
+  big_memory ws_;
+};
+
+double median(std::vector<double> x) {
+  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
+  return x[x.size() / 2];
+}
+
+void forward(benchmark::State& state, index_t tokens) {
+  contest c(tokens);
+  std::vector<double> routed, plain, eigen;
+  index_t turn = 0;
+  for (auto _ : state) {
+    routed.push_back(c.seconds<routed_form>(++turn));
+    plain.push_back(c.seconds<rota::plain_lora>(++turn));
+    eigen.push_back(c.eigen_seconds(++turn));
+    state.SetIterationTime(routed.back());
+  }
+  state.counters["time_ratio"] = median(routed) / std::min(median(plain), median(eigen));
+  state.counters["routed_us"] = 1e6 * median(routed);
+  state.counters["plain_us"] = 1e6 * median(plain);
+  state.counters["eigen_us"] = 1e6 * median(eigen);
+}
+
+[[maybe_unused]] const bool registered = [] {
+  for (const index_t tokens : {1, 4, 16, 64, 512}) {
+    const std::string line = "lora/forward/tokens:" + std::to_string(tokens) + "/threads:1";
+    benchmark::RegisterBenchmark(line.c_str(),
+                                 [=](benchmark::State& state) { forward(state, tokens); })
+        ->UseManualTime()
+        ->Iterations(tokens < 100 ? 200 : 40)
+        ->Unit(benchmark::kMicrosecond);
+  }
+  return true;
+}();
+
+}  // namespace
