@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include <rota/core/view.hpp>
 
@@ -27,7 +28,17 @@ byte_range range_of(const view<T, Rank>& v, holes h) {
   return r.end - r.begin == elements * static_cast<index_t>(sizeof(T)) ? r : byte_range{};
 }
 
-/// Whether anything that is written overlaps anything else. Changes the order of the uses.
+/// Whether anything that is written overlaps anything else: for the few uses of one item.
+template <std::size_t N>
+status check_apart(const memory_use (&uses)[N]) {
+  for (const memory_use& a : uses)
+    for (const memory_use& b : uses)
+      if (&a != &b && a.name != nullptr && overlaps(a.range, b.range))
+        return {errc::overlapping_memory, a.name};
+  return {};
+}
+
+/// The same for the many of a batch. Changes their order.
 inline status check_apart(memory_use* uses, memory_use* end) {
   end = std::remove_if(uses, end, [](const memory_use& u) { return u.range.begin == u.range.end; });
   std::sort(uses, end,

@@ -59,11 +59,7 @@ status check_one(const attend_item<Store>& item) {
   if (item.q.extent[0] > INT32_MAX) return {errc::bad_shape, "q"};
   memory_use uses[uses_of_item];
   uses_of(item, holes::counted, uses);
-  for (const memory_use& a : uses)
-    for (const memory_use& b : uses)
-      if (&a != &b && a.name != nullptr && overlaps(a.range, b.range))
-        return {errc::overlapping_memory, a.name};
-  return {};
+  return check_apart(uses);
 }
 
 /// Whether the workspace holds `bytes` aligned bytes and none of any item's memory.

@@ -49,7 +49,7 @@ status check_memory(std::span<const lora_item<E>> batch, cpu::detail::memory_use
     uses_of(item, holes::counted, own);
     for (const memory_use& u : own)
       if (overlaps(u.range, scratch)) return {errc::overlapping_memory, "ws"};
-    if (status s = check_apart(own, own + uses_of_item); !s) return s;
+    if (status s = check_apart(own); !s) return s;
     uses_of(item, holes::passed_over, end);
     end += uses_of_item;
   }
