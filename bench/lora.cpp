@@ -8,7 +8,7 @@
 #include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
-#include <rota/cpu/lora.hpp>
+#include <rota/cpu/project.hpp>
 #include <rota/lora/reference.hpp>
 
 #include "fixture.hpp"
@@ -16,8 +16,9 @@
 // Adapters of one 4096 x 4096 projection, rank 64, for 1 to 512 tokens of a step: what a routed
 // one (8 subspaces, 2 a token, its router included) takes beside a plain one of the same rank. The
 // plain one is the faster of Eigen's two products and our own. Adapters take turns, so that their
-// weights come from memory, as they do when each layer of a model has its own. Lines lora/...:
-// time_ratio is routed over plain; plain_us and eigen_us are of the same rounds.
+// weights come from memory, as they do when each layer of a model has its own. Lines
+// lora/forward/...: time_ratio is routed over plain; plain_us and eigen_us are of the same rounds.
+// Lines lora/project/...: the dense product alone, time_ratio is ours over Eigen's.
 
 namespace {
 
@@ -154,6 +155,42 @@ double median(std::vector<double> x) {
   return x[x.size() / 2];
 }
 
+/// The dense part of a projection beside Eigen's product: W is 64 MB, from memory each time.
+void project(benchmark::State& state, index_t tokens) {
+  const auto random = [](index_t rows, index_t columns) {
+    matrix m(rows, columns);
+    noise rng(3);
+    for (index_t i = 0; i < m.size(); ++i) m.data()[i] = rng.value() / 64;
+    return m;
+  };
+  const matrix w = random(hidden, hidden), x = random(tokens, hidden);
+  matrix y(tokens, hidden), eigen(tokens, hidden);
+  rota::projection_item<float> item;
+  item.dense.weight = rota::view<const float, 2>(w.data(), hidden, hidden);
+  item.part.x = rota::view<const float, 2>(x.data(), tokens, hidden);
+  item.part.y = rota::view<float, 2>(y.data(), tokens, hidden);
+  const std::span<const rota::projection_item<float>> batch(&item, 1);
+  const rota::cpu::backend b;
+  const big_memory ws(rota::cpu::project_workspace_bytes<rota::no_adapter>(b, batch) + 64);
+  std::vector<double> ours, theirs;
+  for (auto _ : state) {
+    const double start = now();
+    must(rota::cpu::project<rota::no_adapter>(b, batch, {ws.data(), ws.size()}));
+    const double middle = now();
+    if (tokens == 1)
+      eigen.row(0).transpose().noalias() = w * x.row(0).transpose();
+    else
+      eigen.noalias() = x * w.transpose();
+    theirs.push_back(now() - middle);
+    ours.push_back(middle - start);
+    state.SetIterationTime(ours.back());
+    if ((y - eigen).cwiseAbs().maxCoeff() > 1e-4f * eigen.cwiseAbs().maxCoeff())
+      must({rota::errc::damaged, "y"});
+  }
+  state.counters["time_ratio"] = median(ours) / median(theirs);
+  state.counters["eigen_us"] = 1e6 * median(theirs);
+}
+
 void forward(benchmark::State& state, index_t tokens) {
   contest c(tokens);
   std::vector<double> routed, plain, eigen;
@@ -177,6 +214,14 @@ void forward(benchmark::State& state, index_t tokens) {
                                  [=](benchmark::State& state) { forward(state, tokens); })
         ->UseManualTime()
         ->Iterations(tokens < 100 ? 200 : 40)
+        ->Unit(benchmark::kMicrosecond);
+  }
+  for (const index_t tokens : {1, 64, 512}) {
+    const std::string line = "lora/project/tokens:" + std::to_string(tokens) + "/threads:1";
+    benchmark::RegisterBenchmark(line.c_str(),
+                                 [=](benchmark::State& state) { project(state, tokens); })
+        ->UseManualTime()
+        ->Iterations(tokens < 100 ? 10 : 3)
         ->Unit(benchmark::kMicrosecond);
   }
   return true;

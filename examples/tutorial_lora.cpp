@@ -61,6 +61,22 @@ int main() {
   for (index_t j = 0; j < out; ++j)
     expect(step[static_cast<std::size_t>(j)] == projected[static_cast<std::size_t>(j)],
            "a token's result depends on itself alone");
+  const tutorial::rows<float> w(out, 1, in, 6);
+  std::vector<float> whole(prompt * out);
+  // project: begin
+  using op = rota::attention<rota::projection<form>, rota::packed<rota::bf16, 16>>;
+  rota::projection_item<float> query;
+  query.dense.weight = rota::view<const float, 2>(w.data().data(), out, in);
+  query.part = {adapter,
+                rota::view<const float, 2>(x, prompt, in),
+                rota::view<float, 2>(whole.data(), prompt, out),
+                {}};
+  const std::span<const rota::projection_item<float>> all(&query, 1);  // and the key's, the value's
+  const buffer memory(op::project_workspace_bytes(cpu, all));
+  require(op::project(cpu, all, memory.workspace()), "project");
+  // project: end
+  expect(whole != projected, "W x is more than nothing");
+
   int chosen[form::active];
   rota::choose_largest(logits.data(), form::subspaces, form::active, chosen);
   std::printf("the first token uses subspaces %d and %d\n", chosen[0], chosen[1]);

@@ -23,7 +23,7 @@
 #include <rota/budget/pyramid.hpp>
 #include <rota/fill/mean.hpp>
 #include <rota/fill/zero.hpp>
-#include <rota/lora/adapter.hpp>
+#include <rota/lora/projection.hpp>
 #include <rota/score/attention_mass.hpp>
 #include <rota/score/attention_mass_wo.hpp>
 #include <rota/score/critical.hpp>

@@ -8,60 +8,13 @@
 #include <rota/cpu/thread_pool.hpp>
 #include <rota/lora/reference.hpp>
 
+#include "support/lora_case.hpp"
 #include "support/memory.hpp"
-#include "support/random.hpp"
 
 using namespace rota;
 using namespace rota_test;
 
 namespace {
-
-/// Random weights of one adapter.
-template <element E>
-struct adapter {
-  std::vector<E> down, up, router;
-  std::vector<float> bias;
-  lora_weights<E> weights;
-
-  adapter(random_source& rng, index_t in, index_t out, index_t rank, index_t subspaces) {
-    const float unit = 1 / std::sqrt(static_cast<float>(in));
-    weights.down = fill(rng, down, rank, in, unit);
-    weights.up = fill(rng, up, rank, out, 1);
-    weights.router = fill(rng, router, subspaces, in, unit);
-    bias.resize(static_cast<std::size_t>(subspaces));
-    for (float& x : bias) x = rng.normal();
-    if (rng.chance(0.5)) weights.router_bias = view<const float, 1>(bias.data(), subspaces);
-    weights.alpha = 4;
-  }
-  adapter(const adapter&) = delete;
-  adapter& operator=(const adapter&) = delete;
-
-  static view<const E, 2> fill(random_source& rng, std::vector<E>& x, index_t rows, index_t columns,
-                               float scale) {
-    x.resize(static_cast<std::size_t>(rows * columns));
-    for (E& v : x) v = E(scale * rng.normal());
-    return view<const E, 2>(x.data(), rows, columns);
-  }
-};
-
-/// Tokens and their projections, with room for the router's logits.
-struct tokens {
-  std::vector<float> x, y, logits;
-  tokens(random_source& rng, index_t n, index_t in, index_t out, index_t subspaces)
-      : x(static_cast<std::size_t>(n * in)),
-        y(static_cast<std::size_t>(n * out)),
-        logits(static_cast<std::size_t>(n * subspaces)) {
-    for (float& v : x) v = rng.normal();
-    for (float& v : y) v = rng.normal();
-  }
-  template <element E>
-  lora_item<E> item(const lora_weights<E>& w, index_t n) {
-    lora_item<E> out{w, {}, {}, {}};
-    out.x = view<const float, 2>(x.data(), n, w.in());
-    out.y = view<float, 2>(y.data(), n, w.out());
-    return out;
-  }
-};
 
 template <lora_form Form, element E>
 void run(std::span<const lora_item<E>> batch, int threads) {
@@ -106,7 +59,7 @@ void check_form(std::uint64_t seed) {
   const index_t in = rng.between(1, 90), out = rng.between(1, 90);
   const index_t rank = Form::subspaces * rng.between(1, 9);
   const adapter<E> a(rng, in, out, rank, Form::subspaces);
-  tokens t(rng, n, in, out, Form::subspaces);
+  lora_tokens t(rng, n, in, out, Form::subspaces);
   lora_item<E> item = t.item(a.weights, n);
   if (Form::routed) item.logits = view<float, 2>(t.logits.data(), n, Form::subspaces);
   const std::vector<float> before = t.y;
@@ -136,8 +89,8 @@ TEST_CASE("with all subspaces and uniform gates, a routed adapter is a plain one
   const std::vector<float> zeros(4 * 40);
   even.router = view<const float, 2>(zeros.data(), 4, 40);
   even.router_bias = {};
-  tokens routed(rng, 30, 40, 50, 4);
-  tokens plain = routed, sigmoid = routed;
+  lora_tokens routed(rng, 30, 40, 50, 4);
+  lora_tokens plain = routed, sigmoid = routed;
   run<routed_lora<4, 4>>(routed.item(even, 30));
   run<routed_lora<4, 4, sigmoid_gate>>(sigmoid.item(even, 30));
   run<plain_lora>(plain.item(even, 30));
@@ -152,8 +105,8 @@ TEST_CASE("a token's result depends on itself alone, bit for bit") {
   random_source rng(4);
   const index_t n = 131, in = 70, out = 600;
   const adapter<bf16> a(rng, in, out, 24, 8), other(rng, in, out, 8, 8);
-  tokens together(rng, n, in, out, 8);
-  tokens threads = together, alone = together, batch = together;
+  lora_tokens together(rng, n, in, out, 8);
+  lora_tokens threads = together, alone = together, batch = together;
   run<form>(together.item(a.weights, n));
   run<form>(threads.item(a.weights, n), 3);
   CHECK(threads.y == together.y);
@@ -168,7 +121,7 @@ TEST_CASE("a token's result depends on itself alone, bit for bit") {
   CHECK(alone.y == together.y);
 
   // Sequences with adapters of their own beside it change nothing.
-  tokens mate(rng, 9, in, out, 8);
+  lora_tokens mate(rng, 9, in, out, 8);
   const lora_item<bf16> pair[] = {batch.item(a.weights, n), mate.item(other.weights, 9)};
   run<form, bf16>(pair, 2);
   CHECK(batch.y == together.y);
@@ -178,7 +131,7 @@ TEST_CASE("adapters that cannot be are refused, nothing is written") {
   using form = routed_lora<4, 2>;
   random_source rng(5);
   const adapter<float> a(rng, 20, 30, 8, 4);
-  tokens t(rng, 6, 20, 30, 4);
+  lora_tokens t(rng, 6, 20, 30, 4);
   std::vector<float> mine(30);
   struct refusal {
     errc code;

@@ -21,11 +21,11 @@ namespace rota {
 ///                              rota::groups<rota::value_norm, rota::keep_ratio>,
 ///                              rota::packed<rota::bf16, 16>, rota::mean_fill>;
 ///
-/// Defaults: every token, every group, packed<bf16, 16>, zero_fill. Each function takes the
-/// backend first (rota::cpu::backend), uses only caller-owned memory, never allocates and never
-/// throws; each that needs scratch memory has a *_workspace_bytes twin that runs the same code.
-/// On error nothing is written outside the workspace (and the scores and selection of compress(),
-/// which lie in it).
+/// Defaults: every token, every group, packed<bf16, 16>, zero_fill, projection<no_adapter>. Each
+/// function takes the backend first (rota::cpu::backend), uses only caller-owned memory, never
+/// allocates and never throws; each that needs scratch memory has a *_workspace_bytes twin that
+/// runs the same code. On error nothing is written outside the workspace (and the scores and
+/// selection of compress(), which lie in it).
 template <class... Policies>
 struct attention {
   static_assert(detail::require_pack<Policies...>());
@@ -33,6 +33,8 @@ struct attention {
   using group_selector = typename detail::pick<group_selector_tag, all_groups, Policies...>::type;
   using layout = typename detail::pick<store_tag, packed<bf16, 16>, Policies...>::type;
   using fill = typename detail::pick<fill_tag, zero_fill, Policies...>::type;
+  using projection_form =
+      typename detail::pick<projection_tag, projection<no_adapter>, Policies...>::type::form;
   using store_type = typename layout::store_type;
   using element_type = typename layout::element_type;
 
@@ -51,6 +53,21 @@ struct attention {
     bool drop_empty = false;  ///< whether a survivor that keeps no group is dropped as a whole
     layer_place place;        ///< of the layer, for budgets that ask (pyramid)
   };
+
+  // --- project -------------------------------------------------------------------------------
+
+  template <class Backend, element E, element A>
+  static std::size_t project_workspace_bytes(const Backend& b,
+                                             std::span<const projection_item<E, A>> batch) {
+    return seam::projecting_bytes<projection_form>(b, batch);
+  }
+
+  /// Projects each item (Q, K and V of some sequences, say): y = W x + b and what its adapter adds.
+  template <class Backend, element E, element A>
+  static status project(const Backend& b, std::span<const projection_item<E, A>> batch,
+                        workspace ws) {
+    return seam::projecting<projection_form>(b, batch, ws);
+  }
 
   // --- score ---------------------------------------------------------------------------------
 

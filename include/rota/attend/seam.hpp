@@ -5,6 +5,7 @@
 
 #include <rota/attend/problem.hpp>
 #include <rota/core/workspace.hpp>
+#include <rota/lora/projection.hpp>
 #include <rota/select/normalization.hpp>
 #include <rota/select/selection.hpp>
 #include <rota/store/packed.hpp>
@@ -101,6 +102,15 @@ template <class Op, class B, class Store, class Context>
 status rerouting_within(const B& b, const Store& from, const Context& parts,
                         const typename Op::params& p, index_t cap_bytes, Store& to, workspace ws) {
   return reroute_within<Op>(b, from, parts, p, cap_bytes, to, ws);
+}
+
+template <class Form, class B, class E, class A>
+std::size_t projecting_bytes(const B& b, std::span<const projection_item<E, A>> batch) {
+  return project_workspace_bytes<Form>(b, batch);
+}
+template <class Form, class B, class E, class A>
+status projecting(const B& b, std::span<const projection_item<E, A>> batch, workspace ws) {
+  return project<Form>(b, batch, ws);
 }
 
 template <class B, class Store>

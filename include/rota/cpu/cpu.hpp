@@ -8,6 +8,7 @@
 #include <rota/cpu/lora.hpp>
 #include <rota/cpu/normalize.hpp>
 #include <rota/cpu/pack.hpp>
+#include <rota/cpu/project.hpp>
 #include <rota/cpu/read_select.hpp>
 #include <rota/cpu/reroute.hpp>
 #include <rota/cpu/score.hpp>

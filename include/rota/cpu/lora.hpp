@@ -12,23 +12,25 @@ namespace detail {
 template <lora_form Form, element E>
 struct lora_plan {
   index_t unit_tokens = 0;        ///< at most, of a unit
-  memory_use* uses = nullptr;     ///< [items * uses_of_item]
+  memory_use* uses = nullptr;     ///< [uses of all items]
   index_t* first_unit = nullptr;  ///< [items + 1], of each item
   std::byte* workers = nullptr;   ///< [threads, bytes_each]
   std::size_t bytes_each = 0;
 
-  lora_plan(carver& c, const backend& b, std::span<const lora_item<E>> batch) {
+  template <class Item>
+  lora_plan(carver& c, const backend& b, std::span<const Item> batch) {
+    using lora_detail::part_of;
     const auto items = static_cast<index_t>(batch.size());
     index_t tokens = 0, rank = 0;
-    for (const lora_item<E>& item : batch) {
-      tokens += item.x.extent[0];
-      rank = std::max(rank, item.weights.rank());
+    for (const Item& item : batch) {
+      tokens += part_of(item).x.extent[0];
+      rank = std::max(rank, part_of(item).weights.rank());
     }
     unit_tokens = std::clamp<index_t>(tokens / b.exec.threads, 1, lora_detail::most_tokens);
     carver count;
     lora_detail::unit_memory<Form>(count, unit_tokens, rank);
     bytes_each = count.bytes();
-    uses = c.take<memory_use>(items * lora_detail::uses_of_item);
+    uses = c.take<memory_use>(items * lora_detail::uses_of_item<lora_item<E>>);
     first_unit = c.take<index_t>(items + 1);
     workers = c.take<std::byte>(b.exec.threads * static_cast<index_t>(bytes_each));
   }

@@ -18,6 +18,7 @@ struct token_selector_tag {};
 struct group_selector_tag {};
 struct store_tag {};
 struct fill_tag {};
+struct projection_tag {};
 
 template <class P, class Tag>
 concept policy_of = requires {

@@ -26,14 +26,16 @@ template <class P>
 concept known_kind = has_kind<P> &&(std::is_same_v<typename P::policy_kind, token_selector_tag> ||
                                     std::is_same_v<typename P::policy_kind, group_selector_tag> ||
                                     std::is_same_v<typename P::policy_kind, store_tag> ||
-                                    std::is_same_v<typename P::policy_kind, fill_tag>);
+                                    std::is_same_v<typename P::policy_kind, fill_tag> ||
+                                    std::is_same_v<typename P::policy_kind, projection_tag>);
 
 /// Says in words what is wrong with a pack of policies, before anything else fails.
 template <class... Policies>
 consteval bool require_pack() {
   static_assert((known_kind<Policies> && ...),
                 "rota: attention<...> takes token selectors (tokens<Scorer, Budget>), group "
-                "selectors (groups<Scorer, Budget>), stores (dense, paged, packed) and fills");
+                "selectors (groups<Scorer, Budget>), stores (dense, paged, packed), fills and "
+                "projections");
   if constexpr ((known_kind<Policies> && ...)) {
     static_assert(count_kind<token_selector_tag, Policies...> <= 1,
                   "rota: attention<...> has two token selectors; it takes one");
@@ -43,6 +45,8 @@ consteval bool require_pack() {
                   "rota: attention<...> has two stores; it takes one");
     static_assert(count_kind<fill_tag, Policies...> <= 1,
                   "rota: attention<...> has two fills; it takes one");
+    static_assert(count_kind<projection_tag, Policies...> <= 1,
+                  "rota: attention<...> has two projections; it takes one");
   }
   return true;
 }

@@ -8,7 +8,7 @@
 #include <rota/cpu/simd/reduce.hpp>
 #include <rota/cpu/simd/unroll.hpp>
 
-// The two products of an adapter, for a few tokens and the few rows of a subspace.
+// The products of a projection and its adapter: a few tokens times a few rows of weights.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::lora_detail {
 
@@ -58,29 +58,28 @@ template <int T, int R, element E>
 /// The same for any number of rows.
 template <int T, element E>
 void add_row_dots(const float* const* x, const view<const E, 2>& w, index_t first, index_t count,
-                  float* out) {
+                  float* out, index_t stride) {
   const index_t rows = w.extent[0];
   index_t r = 0;
   for (; r + row_block <= rows; r += row_block) {
     const E* block[row_block];
     for (int i = 0; i < row_block; ++i) block[i] = w.row(r + i);
-    add_dots<T, row_block>(x, block, first, count, out + r, rows);
+    add_dots<T, row_block>(x, block, first, count, out + r, stride);
   }
   for (; r < rows; ++r) {
     const E* const row = w.row(r);
-    add_dots<T, 1>(x, &row, first, count, out + r, rows);
+    add_dots<T, 1>(x, &row, first, count, out + r, stride);
   }
 }
 
-/// out [tokens, rows] += x_t . w_r for `tokens` rows x and all rows of w, channels [first, last).
+/// out[t * stride + r] += x_t . w_r for `tokens` rows x and all rows of w, channels [first, last).
 template <element E>
 void add_down(const float* const* x, index_t tokens, const view<const E, 2>& w, index_t first,
-              index_t last, float* out) {
-  const index_t rows = w.extent[0];
+              index_t last, float* out, index_t stride) {
   index_t t = 0;
   for (; t + down_tokens <= tokens; t += down_tokens)
-    add_row_dots<down_tokens>(x + t, w, first, last - first, out + t * rows);
-  for (; t < tokens; ++t) add_row_dots<1>(x + t, w, first, last - first, out + t * rows);
+    add_row_dots<down_tokens>(x + t, w, first, last - first, out + t * stride, stride);
+  for (; t < tokens; ++t) add_row_dots<1>(x + t, w, first, last - first, out + t * stride, stride);
 }
 
 /// y_t[j] += sum over r of c[t * rows + r] * w_r[j], for T tokens and the V vectors at j.

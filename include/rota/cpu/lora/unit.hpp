@@ -78,7 +78,7 @@ class unit {
     for (int t = 0; t < tokens_; ++t) m_.x[t] = item_.x.row(first_ + t);
     std::fill(m_.logits, m_.logits + tokens_ * n, 0.0f);
     for_blocks(item_.weights.in(), [&](index_t first, index_t last) {
-      add_down(m_.x, tokens_, item_.weights.router, first, last, m_.logits);
+      add_down(m_.x, tokens_, item_.weights.router, first, last, m_.logits, n);
     });
     for (int t = 0; t < tokens_; ++t) {
       float* const z = m_.logits + t * n;
@@ -127,7 +127,7 @@ class unit {
     for_blocks(item_.weights.in(), [&](index_t first, index_t last) {
       for (int i = 0; i < n; ++i)
         add_down(m_.x + m_.begin[i], m_.begin[i + 1] - m_.begin[i], rows(item_.weights.down, i),
-                 first, last, m_.codes + m_.begin[i] * part());
+                 first, last, m_.codes + m_.begin[i] * part(), part());
     });
     for (index_t c = 0; c < codes; ++c) m_.codes[c] *= m_.gate[c / part()];
   }
