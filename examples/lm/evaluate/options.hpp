@@ -25,7 +25,8 @@ inline constexpr std::array switch_names{named<bool>{"on", true}, named<bool>{"o
 inline constexpr std::array task_names{named<synth::task>{"perplexity", synth::task::text},
                                        named<synth::task>{"needle", synth::task::needle},
                                        named<synth::task>{"vartrack", synth::task::vartrack},
-                                       named<synth::task>{"choice", synth::task::choice}};
+                                       named<synth::task>{"choice", synth::task::choice},
+                                       named<synth::task>{"market", synth::task::market}};
 
 /// Tasks that lie in files, in the forms that others use; see evaluate/formats.
 struct task_files {
@@ -76,7 +77,7 @@ struct options {
 };
 
 inline constexpr std::string_view usage =
-    "evaluate --model DIR [--tasks perplexity,needle,vartrack,choice]\n"
+    "evaluate --model DIR [--tasks perplexity,needle,vartrack,choice,market]\n"
     "  [--text FILE [--stride 256]] [--mmlu DIR [--shots 5]] [--ruler FILE,... [--new-tokens 64]]\n"
     "  [--methods "
     "dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET[@RHO]]]\n"

@@ -41,11 +41,11 @@ class synthetic_samples {
     synth::request r;
     r.seed = seed_ * 1'000'003 + number;
     r.from = synth::split::eval;
-    const bool is_text = kind == synth::task::text;
-    r.length = is_text ? length * 3 / 4 : length;
+    r.length = synth::is_text(kind) ? length * 3 / 4 : length;
     r.depth = depth;
     r.count = [this](std::string_view part) { return text_.encode(part, false).size(); };
-    const synth::sample s = is_text ? synth::make_text(r, length / 4) : synth::make_sample(kind, r);
+    const synth::sample s = synth::is_text(kind) ? synth::make_text(r, length / 4, kind)
+                                                 : synth::make_sample(kind, r);
     return cut(tokenize(s), when_, max_positions_);
   }
 
@@ -65,7 +65,7 @@ class synthetic_samples {
 
  public:
   static scoring scoring_of(synth::task kind) {
-    if (kind == synth::task::text) return scoring::perplexity;
+    if (synth::is_text(kind)) return scoring::perplexity;
     return kind == synth::task::choice ? scoring::choice : scoring::exact;
   }
 

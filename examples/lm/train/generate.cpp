@@ -1,5 +1,5 @@
 // generate: prints the synthetic language, for training (--task mix), for tests and for reading.
-//   generate --split train|eval --task mix|needle|vartrack|choice|text --seed N --count N
+//   generate --split train|eval --task mix|needle|vartrack|choice|text|market --seed N --count N
 //            --length N [--format jsonl|text]
 // Lengths are in words and punctuation marks, close to tokens of the trained tokenizer.
 #include <charconv>
@@ -53,7 +53,7 @@ arguments parse(int argc, char** argv) {
       a.request.from = one_of(name, value, {"train", "eval"}) == "train" ? synth::split::train
                                                                          : synth::split::eval;
     else if (name == "--task")
-      a.task = one_of(name, value, {"mix", "needle", "vartrack", "choice", "text"});
+      a.task = one_of(name, value, {"mix", "needle", "vartrack", "choice", "text", "market"});
     else if (name == "--format")
       a.format = one_of(name, value, {"jsonl", "text"});
     else if (name == "--seed")
@@ -95,7 +95,8 @@ void print_sample(const arguments& a) {
   static const std::map<std::string, synth::task> kinds = {{"needle", synth::task::needle},
                                                            {"vartrack", synth::task::vartrack},
                                                            {"choice", synth::task::choice},
-                                                           {"text", synth::task::text}};
+                                                           {"text", synth::task::text},
+                                                           {"market", synth::task::market}};
   const synth::sample s = synth::make_sample(kinds.at(a.task), a.request);
   if (a.format == "text") {
     std::puts((s.context + s.question + s.answer + "\n").c_str());

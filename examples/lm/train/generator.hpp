@@ -8,6 +8,7 @@
 // | task     | scored by                                   | chance without the context       |
 // |----------|---------------------------------------------|----------------------------------|
 // | text     | perplexity of `answer` after `context`      | -                                |
+// | market   | the same, in a domain that is not trained   | -                                |
 // | needle   | greedy continuation starts with `answer`    | 0 (about 90*90*90 values)        |
 // | vartrack | greedy continuation starts with `answer`    | 0 (47 names and 9,000 numbers)   |
 // | choice   | log-likelihood of each of the four choices  | 0.25 (the place is uniform)      |
@@ -21,15 +22,21 @@
 #include <vector>
 
 #include "generator/items.hpp"
+#include "generator/market.hpp"
 
 namespace rota_lm::synth {
 
-enum class task { text, needle, vartrack, choice };
+enum class task { text, needle, vartrack, choice, market };
+
+// Of a continuous text, cut in two; the other tasks ask questions.
+constexpr bool is_text(task kind) {
+  return kind == task::text || kind == task::market;
+}
 
 struct sample {
   task kind = task::text;
   std::string context;
-  std::string question;              // empty for text
+  std::string question;              // empty for text and market
   std::vector<std::string> choices;  // empty but for choice; each starts with a blank
   std::string answer;                // starts with a blank; for text the continuation to score
   std::size_t correct = 0;           // index into choices
@@ -68,7 +75,7 @@ namespace detail {
 
 inline prng seeded(const request& r, task kind) {
   const auto stream = static_cast<std::uint64_t>(kind) * 2 + (r.from == split::eval ? 1 : 0);
-  return prng(prng::mix(r.seed * 8 + stream + 1));
+  return prng(prng::mix(r.seed * 8 + stream % 8 + 1) + stream / 8);
 }
 
 struct woven {
@@ -144,7 +151,8 @@ inline sample finish(prng& random, const request& r, task kind, const std::vecto
   return s;
 }
 
-inline std::string story_text(const request& r, std::size_t limit, story& tale) {
+template <class Tale>
+std::string sentences(const request& r, std::size_t limit, Tale& tale) {
   std::string out;
   for (std::size_t used = 0;;) {
     const std::string next = tale.sentence();
@@ -170,18 +178,25 @@ inline std::vector<item> make_items(prng& random, task kind, const request& r) {
   }
 }
 
-// A story cut in two: `context` of r.length, `answer` of up to `continuation` units more.
-inline sample make_text(const request& r, std::size_t continuation) {
-  prng random = detail::seeded(r, task::text);
-  story tale(random, r.from);
+// A story or a market cut in two: `context` of r.length, `answer` of up to `continuation` units
+// more.
+inline sample make_text(const request& r, std::size_t continuation, task kind = task::text) {
+  prng random = detail::seeded(r, kind);
   sample s;
-  s.context = detail::story_text(r, r.length, tale);
-  s.answer = detail::story_text(r, continuation, tale);
+  s.kind = kind;
+  const auto cut = [&](auto tale) {
+    s.context = detail::sentences(r, r.length, tale);
+    s.answer = detail::sentences(r, continuation, tale);
+  };
+  if (kind == task::market)
+    cut(market(random, r.from));
+  else
+    cut(story(random, r.from));
   return s;
 }
 
 inline sample make_sample(task kind, const request& r) {
-  if (kind == task::text) return make_text(r, r.length / 4);
+  if (is_text(kind)) return make_text(r, r.length / 4, kind);
   prng random = detail::seeded(r, kind);
   const std::vector<item> items = make_items(random, kind, r);
   return detail::finish(random, r, kind, items);
@@ -218,7 +233,7 @@ inline std::vector<piece> make_document(const request& r) {
   const std::size_t kind = random.below(100);
   if (kind < 15) {
     story tale(random, r.from);
-    return {{detail::story_text(r, r.length, tale), false}};
+    return {{detail::sentences(r, r.length, tale), false}};
   }
   request inner = r;
   inner.length = r.length * random.between(45, 75) / 100;

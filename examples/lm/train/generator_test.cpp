@@ -3,6 +3,7 @@
 #include "train/generator.hpp"
 
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <set>
 #include <string>
@@ -15,7 +16,7 @@ namespace synth = rota_lm::synth;
 namespace {
 
 constexpr std::array tasks = {synth::task::text, synth::task::needle, synth::task::vartrack,
-                              synth::task::choice};
+                              synth::task::choice, synth::task::market};
 
 synth::request ask(std::uint64_t seed, synth::split from = synth::split::eval,
                    std::size_t length = 512) {
@@ -50,7 +51,9 @@ void collect(const std::string& text, std::set<std::vector<std::string>>& out) {
       const bool number = w[i + 3][0] >= '0' && w[i + 3][0] <= '9';
       out.insert(number ? std::vector{w[i + 1], w[i + 3]} : std::vector{w[i + 3], w[i + 1]});
     }
-    if (verbs.count(w[i + 1]) != 0) out.insert({w[i], w[i + 1], w[i + 2]});
+    // Numbers of a market are no combination: "Rome sells 70 onions to Greta."
+    if (verbs.count(w[i + 1]) != 0 && std::isalpha(static_cast<unsigned char>(w[i + 2][0])) != 0)
+      out.insert({w[i], w[i + 1], w[i + 2]});
   }
 }
 
@@ -171,6 +174,26 @@ TEST_CASE("synth: without the context nothing tells the options apart") {
     for (const auto& choice : s.choices)
       CHECK(synth::held_out({w[w.size() - 2], w.back(), choice.substr(1)}));
   }
+}
+
+TEST_CASE("synth: a market's deals repeat what was said where its stall was opened") {
+  std::size_t deals = 0;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto s = synth::make_sample(synth::task::market, ask(seed));
+    const std::string text = s.context + s.answer;
+    for (std::size_t at = 0; (at = text.find(" took ", at)) != std::string::npos; ++at) {
+      // " Boris from Kyoto took 52 figs." after " Boris sells .. in .. from Kyoto and eats 52
+      // figs."
+      const std::size_t begin = text.rfind(". ", at) + 1, end = text.find('.', at);
+      const std::string name = text.substr(begin, text.find(' ', begin + 1) - begin);
+      const std::string paid = text.substr(at + 6, end - at - 6);
+      const std::size_t stall = text.find(name + " sells ");
+      REQUIRE(stall < at);
+      CHECK(text.substr(stall, text.find('.', stall) - stall).ends_with("and eats " + paid));
+      ++deals;
+    }
+  }
+  CHECK(deals > 200);
 }
 
 TEST_CASE("synth: needle answers are spread over all objects") {
