@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
 #include <rota/cpu/cpu.hpp>
+#include <rota/cpu/eigen.hpp>
 #include <rota/rota.hpp>
 
 #include "fixture.hpp"

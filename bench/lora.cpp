@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
+#include <rota/cpu/eigen.hpp>
 #include <rota/cpu/project.hpp>
 #include <rota/lora/reference.hpp>
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-#include "engine/eigen.hpp"
+#include <rota/cpu/eigen.hpp>
 
 namespace rota_lm {
 

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include <Eigen/Dense>
-
+#include <rota/cpu/eigen.hpp>
 #include <rota/train/listwise.hpp>
 #include <rota/train/predictor_weights.hpp>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <Eigen/Dense>
+#include <rota/cpu/eigen.hpp>
 
 namespace rota::cpu {
 
