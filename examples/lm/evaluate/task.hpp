@@ -44,8 +44,8 @@ class synthetic_samples {
     r.length = synth::is_text(kind) ? length * 3 / 4 : length;
     r.depth = depth;
     r.count = [this](std::string_view part) { return text_.encode(part, false).size(); };
-    const synth::sample s = synth::is_text(kind) ? synth::make_text(r, length / 4, kind)
-                                                 : synth::make_sample(kind, r);
+    const synth::sample s =
+        synth::is_text(kind) ? synth::make_text(r, length / 4, kind) : synth::make_sample(kind, r);
     return cut(tokenize(s), when_, max_positions_);
   }
 

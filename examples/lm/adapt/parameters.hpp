@@ -1,0 +1,125 @@
+// Where each trained tensor lies among the parameters of all: one run of numbers, so that an
+// optimizer, a file and a gradient see the same order.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapt/setting.hpp"
+
+namespace rota_lm {
+
+/// Parts that may learn at rates of their own.
+enum class parameter_kind { lora, router, fill };
+
+class parameter_layout {
+ public:
+  struct tensor {
+    std::string name;
+    parameter_kind kind;
+    std::size_t first;
+    std::vector<std::uint64_t> shape;
+    std::size_t size() const {
+      std::size_t n = 1;
+      for (const std::uint64_t s : shape) n *= static_cast<std::size_t>(s);
+      return n;
+    }
+  };
+
+  parameter_layout(const model_config& c, const adapter_setting& s) : config_(c), setting_(s) {
+    layers_.resize(c.layers);
+    for (std::size_t l = 0; l < c.layers; ++l) {
+      const std::string prefix = "layers." + std::to_string(l) + ".";
+      layers_[l].router = size_;
+      if (is_learned(s.groups)) {
+        add(prefix + "router.weight", parameter_kind::router, {s.router_outputs(c), c.hidden_size});
+        add(prefix + "router.bias", parameter_kind::router, {s.router_outputs(c)});
+      }
+      layers_[l].fill = size_;
+      if (has_codec()) {
+        add(prefix + "fill.encode", parameter_kind::fill, {c.kv_heads, s.fill_rank, c.head_dim});
+        add(prefix + "fill.decode", parameter_kind::fill, {c.kv_heads, s.fill_rank, c.head_dim});
+      }
+      for (const target t : s.targets) add_adapter(l, t, prefix);
+    }
+  }
+
+  const model_config& config() const { return config_; }
+  const adapter_setting& setting() const { return setting_; }
+  std::size_t size() const { return size_; }
+  const std::vector<tensor>& tensors() const { return tensors_; }
+
+  bool has(std::size_t layer, target t) const { return layers_[layer].adapters.count(t) != 0; }
+  rota::train::lora_shape lora(target t) const {
+    rota::train::lora_shape s = setting_.lora;
+    const auto [in, out] = shape_of(t, config_);
+    s.in = static_cast<rota::index_t>(in);
+    s.out = static_cast<rota::index_t>(out);
+    return s;
+  }
+  bool has_codec() const {
+    return setting_.groups != group_choice::all && setting_.fill == rota::cpu::fill_kind::low_rank;
+  }
+
+  /// Views into all parameters, or into their gradient.
+  template <class T>
+  rota::train::lora_views<T> adapter(std::size_t layer, target t, T* all) const {
+    return {lora(t), all + layers_[layer].adapters.at(t)};
+  }
+  template <class T>
+  rota::view<T, 2> router_weight(std::size_t layer, T* all) const {
+    return rota::view<T, 2>(all + layers_[layer].router, setting_.router_outputs(config_),
+                            config_.hidden_size);
+  }
+  template <class T>
+  rota::view<T, 1> router_bias(std::size_t layer, T* all) const {
+    const std::size_t outputs = setting_.router_outputs(config_);
+    return rota::view<T, 1>(all + layers_[layer].router + outputs * config_.hidden_size, outputs);
+  }
+  template <class T>
+  rota::view<T, 3> encode(std::size_t layer, T* all) const {
+    if (!has_codec()) return {};
+    return rota::view<T, 3>(all + layers_[layer].fill, config_.kv_heads, setting_.fill_rank,
+                            config_.head_dim);
+  }
+  template <class T>
+  rota::view<T, 3> decode(std::size_t layer, T* all) const {
+    if (!has_codec()) return {};
+    return encode(layer, all + config_.kv_heads * setting_.fill_rank * config_.head_dim);
+  }
+
+ private:
+  struct places {
+    std::size_t router = 0, fill = 0;
+    std::map<target, std::size_t> adapters;
+  };
+
+  void add(std::string name, parameter_kind kind, std::vector<std::uint64_t> shape) {
+    tensors_.push_back({std::move(name), kind, size_, std::move(shape)});
+    size_ += tensors_.back().size();
+  }
+
+  void add_adapter(std::size_t layer, target t, const std::string& prefix) {
+    const rota::train::lora_shape s = lora(t);
+    if (s.rank == 0) return;
+    layers_[layer].adapters[t] = size_;
+    const std::string name = prefix + std::string(target_names[static_cast<std::size_t>(t)].second);
+    const auto n = [](auto x) { return static_cast<std::uint64_t>(x); };
+    add(name + ".down", parameter_kind::lora, {n(s.rank), n(s.in)});
+    add(name + ".up", parameter_kind::lora, {n(s.rank), n(s.out)});
+    if (!s.routed()) return;
+    add(name + ".router", parameter_kind::lora, {n(s.subspaces), n(s.in)});
+    add(name + ".router_bias", parameter_kind::lora, {n(s.subspaces)});
+  }
+
+  model_config config_;
+  adapter_setting setting_;
+  std::size_t size_ = 0;
+  std::vector<tensor> tensors_;
+  std::vector<places> layers_;
+};
+
+}  // namespace rota_lm
