@@ -55,7 +55,7 @@ TEST_CASE("without adapters and with nothing dropped, the training pass is the e
     const std::vector<token_id> ids = some_ids(rng, base.config(), 24);
     adapter_setting s = small_setting(base.config());
     s.lora.rank = 0;
-    s.groups = group_choice::all;
+    s.groups = group_rule::all;
     const parameter_layout layout(base.config(), s);
     CHECK(layout.size() == 0);
     const trainable_model<float> trained(base, layout, {});
@@ -86,7 +86,7 @@ TEST_CASE(
       CAPTURE(name);
       const model base = micro(name);
       adapter_setting s = small_setting(base.config());
-      s.groups = group_choice::value_norm;  // a learned choice is straight-through: see the goldens
+      s.groups = group_rule::value_norm;  // a learned choice is straight-through: see the goldens
       s.fill = fill;
       const parameter_layout layout(base.config(), s);
       const trainable_model<double> trained(base, layout, {});

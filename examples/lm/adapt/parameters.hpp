@@ -35,8 +35,8 @@ class parameter_layout {
       const std::string prefix = "layers." + std::to_string(l) + ".";
       layers_[l].router = size_;
       if (is_learned(s.groups)) {
-        add(prefix + "router.weight", parameter_kind::router, {s.router_outputs(c), c.hidden_size});
-        add(prefix + "router.bias", parameter_kind::router, {s.router_outputs(c)});
+        add(prefix + "router.weight", parameter_kind::router, {s.outputs(c), c.hidden_size});
+        add(prefix + "router.bias", parameter_kind::router, {s.outputs(c)});
       }
       layers_[l].fill = size_;
       if (has_codec()) {
@@ -61,7 +61,7 @@ class parameter_layout {
     return s;
   }
   bool has_codec() const {
-    return setting_.groups != group_choice::all && setting_.fill == rota::cpu::fill_kind::low_rank;
+    return setting_.groups != group_rule::all && setting_.fill == fill_kind::low_rank;
   }
 
   /// Views into all parameters, or into their gradient.
@@ -71,12 +71,12 @@ class parameter_layout {
   }
   template <class T>
   rota::view<T, 2> router_weight(std::size_t layer, T* all) const {
-    return rota::view<T, 2>(all + layers_[layer].router, setting_.router_outputs(config_),
+    return rota::view<T, 2>(all + layers_[layer].router, setting_.outputs(config_),
                             config_.hidden_size);
   }
   template <class T>
   rota::view<T, 1> router_bias(std::size_t layer, T* all) const {
-    const std::size_t outputs = setting_.router_outputs(config_);
+    const std::size_t outputs = setting_.outputs(config_);
     return rota::view<T, 1>(all + layers_[layer].router + outputs * config_.hidden_size, outputs);
   }
   template <class T>

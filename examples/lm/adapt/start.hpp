@@ -20,7 +20,7 @@ using value_moments = std::vector<Eigen::MatrixXd>;
 inline value_moments gather_moments(const model& base,
                                     const std::vector<std::vector<token_id>>& of) {
   adapter_setting dense;
-  dense.groups = group_choice::all;
+  dense.groups = group_rule::all;
   const parameter_layout layout(base.config(), dense);
   const trainable_model<float> plain(base, layout, {});
   const auto heads = static_cast<Eigen::Index>(base.config().kv_heads);

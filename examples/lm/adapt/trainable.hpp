@@ -30,7 +30,7 @@ class trainable_model {
  public:
   using matrix = rota::cpu::train_matrix<T>;
 
-  /// Refers to all of them. `fixed`: of group_choice::fixed_groups; else empty.
+  /// Refers to all of them. `fixed`: of group_rule::fixed_groups; else empty.
   trainable_model(const model& base, const parameter_layout& layout, const group_order& fixed)
       : config_(base.config()),
         rotary_(base.rotary()),
@@ -179,7 +179,7 @@ class trainable_model {
   }
   fill_type fill() const {
     fill_type f;
-    f.kind = setting_.groups == group_choice::all ? rota::cpu::fill_kind::zero : setting_.fill;
+    f.kind = setting_.groups == group_rule::all ? fill_kind::zero : setting_.fill;
     f.kv_heads = static_cast<rota::index_t>(config_.kv_heads);
     f.head_dim = static_cast<rota::index_t>(config_.head_dim);
     f.width = static_cast<rota::index_t>(setting_.group_width);

@@ -104,7 +104,7 @@ class trainer {
     sequence_loss loss;
   };
 
-  bool needs_thresholds() const { return layout_.setting().groups == group_choice::adaptive_span; }
+  bool needs_thresholds() const { return layout_.setting().groups == group_rule::adaptive_span; }
 
   /// Which rho an item of this step has: follows from seed, step and place.
   std::size_t drawn(std::size_t i) const {

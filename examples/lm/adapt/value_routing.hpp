@@ -84,7 +84,7 @@ class value_router {
                        const matrix& v) const {
     const auto columns = static_cast<Eigen::Index>(kv_heads_ * groups_);
     value_mask<T> m{matrix::Ones(v.rows(), columns), matrix::Zero(v.rows(), columns)};
-    if (setting_.groups == group_choice::all || budget.rho >= 1) return m;
+    if (setting_.groups == group_rule::all || budget.rho >= 1) return m;
     const Eigen::Index first = static_cast<Eigen::Index>(setting_.sinks);
     const Eigen::Index last = v.rows() - static_cast<Eigen::Index>(setting_.window);
     for (Eigen::Index t = first; t < last; ++t)
@@ -105,15 +105,15 @@ class value_router {
       return std::span(of.row(token).data() + head * groups_, groups_);
     };
     const auto kept = row(m.kept), slopes = row(m.slopes);
-    if (setting_.groups == group_choice::fixed_groups) {
+    if (setting_.groups == group_rule::fixed_groups) {
       const std::vector<int>& order = fixed_[layer * kv_heads_ + head];
       for (std::size_t i = count(budget.rho); i < groups_; ++i)
         kept[static_cast<std::size_t>(order[i])] = 0;
-    } else if (setting_.groups == group_choice::value_norm) {
+    } else if (setting_.groups == group_rule::value_norm) {
       const std::vector<T> norms = slice_norms(v, token, head);
       choice_.keep_largest(std::span<const T>(norms), count(budget.rho), kept, slopes);
       std::fill(slopes.begin(), slopes.end(), T{0});  // nothing to learn
-    } else if (setting_.groups == group_choice::fixed_k) {
+    } else if (setting_.groups == group_rule::fixed_k) {
       choice_.keep_largest(std::span<const T>(row(logits)), count(budget.rho), kept, slopes);
     } else {
       choice_.keep_above(std::span<const T>(row(logits)), budget.threshold, kept, slopes);

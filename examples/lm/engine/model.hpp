@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -12,12 +13,13 @@
 #include "engine/config.hpp"
 #include "engine/error.hpp"
 #include "engine/matrix.hpp"
+#include "engine/projection_seam.hpp"
 #include "engine/rope.hpp"
 #include "engine/weights.hpp"
 
 namespace rota_lm {
 
-/// A decoder-only transformer. Immutable after construction: any number of threads may run
+/// A decoder-only transformer. forward() changes nothing: any number of threads may run
 /// forward() at once, each with its own cache.
 class model {
  public:
@@ -33,9 +35,16 @@ class model {
         weights_(std::move(weights)),
         rope_(config_.rope, config_.head_dim) {}
 
+  /// From here on every projection has its adapter's part. Not while another thread runs
+  /// forward(). Null: none.
+  void adapt(std::shared_ptr<const projection_adapters> adapters) {
+    adapters_ = std::move(adapters);
+  }
+
   const model_config& config() const { return config_; }
   const model_weights& weights() const { return weights_; }
   const rope& rotary() const { return rope_; }
+  const projection_adapters* adapters() const { return adapters_.get(); }
 
   /// Runs `ids`, which follow the tokens that `cache` has seen, and appends them to it. Returns the
   /// logits [min(last, n), vocab] of the last `last` of the n tokens; all_tokens for all of them, 0
@@ -50,7 +59,7 @@ class model {
     const rope::table angles = rope_.angles(first, ids.size());
     for (std::size_t layer = 0; layer < config_.layers; ++layer) {
       attention_half(layer, first, angles, x, cache, observer);
-      mlp_half(weights_.layers[layer], x);
+      mlp_half(layer, x);
     }
     cache.advance(ids.size());
     return logits(x, std::min(last, ids.size()));
@@ -77,6 +86,12 @@ class model {
     return x;
   }
 
+  matrix projected(std::size_t layer, target t, const linear& w, const matrix& x) const {
+    matrix y = w(x);
+    if (adapters_) adapters_->add(layer, t, x, y);
+    return y;
+  }
+
   matrix normed(const matrix& x, const row_vector& gain) const {
     matrix y = x;
     rms_norm_inplace(values(y), gain, config_.norm_eps);
@@ -90,9 +105,9 @@ class model {
     const layer_weights& w = weights_.layers[layer];
     const auto tokens = static_cast<std::size_t>(x.rows());
     const matrix input = normed(x, w.attention_norm);
-    matrix q_pre_rope = w.q(input);
-    matrix k_pre_rope = w.k(input);
-    const matrix v = w.v(input);
+    matrix q_pre_rope = projected(layer, target::q, w.q, input);
+    matrix k_pre_rope = projected(layer, target::k, w.k, input);
+    const matrix v = projected(layer, target::v, w.v, input);
     if (config_.qk_norm) {  // per head: the gain is head_dim wide
       rms_norm_inplace(values(q_pre_rope), w.q_norm, config_.norm_eps);
       rms_norm_inplace(values(k_pre_rope), w.k_norm, config_.norm_eps);
@@ -105,15 +120,16 @@ class model {
     matrix mixed(x.rows(), q.cols());
     cache.attend(attention_call{layer, first, tokens, values(std::as_const(q)),
                                 values(std::as_const(k)), values(v), values(mixed)});
-    x += w.o(mixed);
+    x += projected(layer, target::o, w.o, mixed);
   }
 
   /// x <- x + down(silu(gate(norm(x))) * up(norm(x))).
-  void mlp_half(const layer_weights& w, matrix& x) const {
+  void mlp_half(std::size_t layer, matrix& x) const {
+    const layer_weights& w = weights_.layers[layer];
     const matrix input = normed(x, w.mlp_norm);
-    matrix gate = w.gate(input);
-    silu_gate_inplace(gate, w.up(input));
-    x += w.down(gate);
+    matrix gate = projected(layer, target::gate, w.gate, input);
+    silu_gate_inplace(gate, projected(layer, target::up, w.up, input));
+    x += projected(layer, target::down, w.down, gate);
   }
 
   matrix logits(const matrix& x, std::size_t last) const {
@@ -124,6 +140,7 @@ class model {
   model_config config_;
   model_weights weights_;
   rope rope_;
+  std::shared_ptr<const projection_adapters> adapters_;
 };
 
 }  // namespace rota_lm

@@ -38,7 +38,8 @@ inline void add_rope(rota::fingerprint& f, const rope_config& r) {
 
 }  // namespace detail
 
-/// What keys and values depend on: the numbers of the configuration and a sample of every weight.
+/// What keys and values depend on: the numbers of the configuration, a sample of every weight, and
+/// adapters.
 /// The same in every process; tells checkpoints apart, also fine-tuned ones of one base.
 inline std::uint64_t model_tag(const model& lm) {
   const model_config& c = lm.config();
@@ -59,6 +60,7 @@ inline std::uint64_t model_tag(const model& lm) {
   }
   detail::add_sample(f, w.final_norm.data(), w.final_norm.size());
   detail::add_linear(f, w.head);
+  if (lm.adapters() != nullptr) lm.adapters()->describe(f);
   return f.value();
 }
 
