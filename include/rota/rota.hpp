@@ -34,6 +34,7 @@
 #include <rota/score/observed_attention.hpp>
 #include <rota/score/predictor.hpp>
 #include <rota/score/query_statistics.hpp>
+#include <rota/score/router.hpp>
 #include <rota/score/snapkv.hpp>
 #include <rota/score/tova.hpp>
 #include <rota/score/value_norm.hpp>

@@ -111,8 +111,8 @@ class parameter_layout {
     add(name + ".down", parameter_kind::lora, {n(s.rank), n(s.in)});
     add(name + ".up", parameter_kind::lora, {n(s.rank), n(s.out)});
     if (!s.routed()) return;
-    add(name + ".router", parameter_kind::lora, {n(s.subspaces), n(s.in)});
-    add(name + ".router_bias", parameter_kind::lora, {n(s.subspaces)});
+    add(name + ".router", parameter_kind::router, {n(s.subspaces), n(s.in)});
+    add(name + ".router_bias", parameter_kind::router, {n(s.subspaces)});
   }
 
   model_config config_;

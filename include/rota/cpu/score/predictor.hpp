@@ -1,6 +1,6 @@
 #pragma once
 
-#include <rota/cpu/score/key_tile.hpp>
+#include <rota/cpu/score/state_tile.hpp>
 #include <rota/score/predictor.hpp>
 
 namespace rota::cpu {
@@ -53,17 +53,6 @@ struct predictor_tile {
         shared(logits + m.queries * tile_tokens) {}
 };
 
-/// out [rows, tile_tokens] = weights [rows, d] times a tile [d, tile_tokens].
-inline void multiply_weights(const view<const float, 2>& weights, const float* tile, float* out) {
-  const index_t rows = weights.extent[0];
-  for (index_t first = 0; first < rows; first += row_block) {
-    const float* block[row_block];
-    const int n = static_cast<int>(std::min<index_t>(row_block, rows - first));
-    for (int r = 0; r < n; ++r) block[r] = weights.row(first + r);
-    multiply_rows(block, n, weights.extent[1], tile, out + first * tile_tokens);
-  }
-}
-
 /// What the query tokens are to each head: mix_h * (query_factor x_q), so that a token's logit is
 /// one product of length rank.
 template <class Context>
@@ -96,12 +85,7 @@ inline void log_sum_exp(const float* x, index_t rows, float* out) {
 template <predictor_form Form, class Context>
 void predict_tile(const Context& c, const predictor_memory& m, index_t first, index_t count,
                   const predictor_tile& tile) {
-  for (index_t t = 0; t < count; ++t) {
-    const float* const row = c.hidden.row(first + t);
-    for (index_t i = 0; i < m.hidden; ++i) tile.states[i * tile_tokens + t] = row[i];
-  }
-  for (index_t i = 0; count < tile_tokens && i < m.hidden; ++i)
-    std::fill(tile.states + i * tile_tokens + count, tile.states + (i + 1) * tile_tokens, 0.0f);
+  load_state_tile(c.hidden, first, count, tile.states);
   multiply_weights(c.linear, tile.states, tile.relevance);
   if constexpr (Form::conditioned) multiply_weights(c.token_factor, tile.states, tile.token_z);
 
