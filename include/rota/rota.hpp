@@ -21,6 +21,7 @@
 #include <rota/budget/head_adaptive.hpp>
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/budget/pyramid.hpp>
+#include <rota/fill/low_rank.hpp>
 #include <rota/fill/mean.hpp>
 #include <rota/fill/zero.hpp>
 #include <rota/lora/projection.hpp>

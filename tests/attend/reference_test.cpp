@@ -93,7 +93,8 @@ TEST_CASE("a token is expanded the same from every value order") {
   g.values = by_group.data();
   g.starts = group_starts;
   g.members = members;
-  for (const float* fill : {static_cast<const float*>(nullptr), means.data()})
+  for (const float* of : {static_cast<const float*>(nullptr), means.data()}) {
+    const reference::stand_ins<f32> fill{of, nullptr, 0};
     for (index_t j = 0; j < 3; ++j) {
       double a[24], b[24];
       group_mask from_t = 0, from_g = 0;
@@ -103,10 +104,11 @@ TEST_CASE("a token is expanded the same from every value order") {
       CHECK(from_g == masks[j]);
       for (index_t c = 0; c < d_v; ++c) {
         const bool kept = (masks[j] >> (c / width)) & 1;
-        const double filled = fill ? static_cast<double>(c) : 0.0;
+        const double filled = of != nullptr ? static_cast<double>(c) : 0.0;
         const double want = kept ? static_cast<double>(100 + 10 * (c / width) + c % width) : filled;
         CHECK(a[c] == want);
         CHECK(b[c] == want);
       }
     }
+  }
 }

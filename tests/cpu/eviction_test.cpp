@@ -106,9 +106,13 @@ class tracker {
       }
     }
     const context<E> nothing;
-    masked_sequence<E> sequence{
-        &all_.context, &kept.kept,          &nothing,
-        Op::width,     Op::fill::has_means, static_cast<position_t>(length_)};
+    masked_sequence<E> sequence{&all_.context,
+                                &kept.kept,
+                                &nothing,
+                                Op::width,
+                                Op::fill::has_means,
+                                nullptr,
+                                static_cast<position_t>(length_)};
     double worst = 0;
     std::vector<double> want;
     for (index_t head = 0; head < heads; ++head) {
@@ -151,7 +155,8 @@ class tracker {
         token t{b.position(j), 0};
         REQUIRE((found.empty() || found.back().at < t.at));
         REQUIRE(t.at < length_);
-        reference::expand_token(b, j, s_.d_v, Op::width, store.means(h), row.data(), &t.mask);
+        reference::expand_token(b, j, s_.d_v, Op::width, reference::stand_ins_of(store, h),
+                                row.data(), &t.mask);
         REQUIRE(std::memcmp(b.keys + j * b.key_stride, all_.context.keys.row(t.at, h),
                             sizeof(E) * static_cast<std::size_t>(s_.d_k)) == 0);
         found.push_back(t);

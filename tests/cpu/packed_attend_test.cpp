@@ -7,6 +7,7 @@
 
 #include "support/masked_dense.hpp"
 #include "support/memory.hpp"
+#include "support/random_codec.hpp"
 #include "support/random_layer.hpp"
 
 // The invariant that everything rests on: packed attention = dense attention with the dropped
@@ -20,6 +21,7 @@ using namespace rota_test;
 struct shape {
   index_t kv_heads, group, d_k, d_v;
   bool means;
+  index_t rank;  ///< of a low-rank fill, if there are no means; 0: zero fill
 };
 
 /// One sequence of a batch: its rows, its kept set, its packed store with a tail, its queries.
@@ -30,6 +32,7 @@ struct sequence {
 
   random_layer<E> layer, more;
   random_selection sel;
+  random_codec fill;
   aligned_memory memory;
   store_type store;
   std::vector<float> q, out, lse;
@@ -41,6 +44,7 @@ struct sequence {
       : layer(rng, n, s.kv_heads, s.d_k, s.d_v, rng.chance(0.5)),
         more(rng, tail, s.kv_heads, s.d_k, s.d_v),
         sel(rng, n, s.kv_heads, static_cast<int>(s.d_v / Layout::width), keep_token, keep_group),
+        fill(rng, s.kv_heads, s.rank, s.d_v),
         memory(static_cast<std::size_t>(packed_bytes(packing(s, tail), sel.kept))),
         q(static_cast<std::size_t>(n_queries * s.kv_heads * s.group * s.d_k)),
         out(static_cast<std::size_t>(n_queries * s.kv_heads * s.group * s.d_v), 7.0f),
@@ -51,14 +55,19 @@ struct sequence {
     store.capacity_bytes = static_cast<index_t>(memory.size());
     const packed_shape how = packing(s, tail);
     const aligned_memory ws(cpu::pack_workspace_bytes(cpu::backend{}, how));
-    REQUIRE(cpu::pack(cpu::backend{}, how, layer.context, sel.kept, store, ws.workspace()).ok());
+    cpu::pack_options options;
+    options.codec = fill.codec;
+    REQUIRE(cpu::pack(cpu::backend{}, how, layer.context, sel.kept, store, ws.workspace(), options)
+                .ok());
     REQUIRE(cpu::append(cpu::backend{}, store, more.context.keys, more.context.values).ok());
-    reference = {&layer.context, &sel.kept, &more.context,
-                 Layout::width,  s.means,   store.next_position()};
+    reference = {&layer.context,       &sel.kept, &more.context,
+                 Layout::width,        s.means,   s.rank > 0 ? &fill.codec : nullptr,
+                 store.next_position()};
   }
 
   static packed_shape packing(const shape& s, index_t tail) {
-    return Layout::shape(s.kv_heads, s.d_k, s.d_v, {tail}, s.means, s.means);
+    const std::uint8_t code = s.means ? 1 : s.rank > 0 ? 2 : 0;
+    return Layout::shape(s.kv_heads, s.d_k, s.d_v, {tail}, code, s.means, s.rank);
   }
 
   attend_item<store_type> item(const shape& s) {
@@ -107,7 +116,8 @@ int check_batch(random_source& rng, double tolerance) {
   s.group = rng.pick<index_t>({1, 2, 3, 4, 8});
   s.d_k = rng.pick<index_t>({8, 24, 64, 80, 96, 128, 256});
   s.d_v = Layout::width * rng.pick<index_t>({1, 2, 4, 5, 8, 16});
-  s.means = rng.chance(0.5);
+  s.means = rng.chance(0.4);
+  s.rank = s.means || rng.chance(0.4) ? 0 : rng.pick<index_t>({1, 4, 8, 17});
   attend_params p;
   p.causal = rng.chance(0.8);
   if (rng.chance(0.3)) p.sliding_window = rng.between(1, 200);
@@ -130,6 +140,7 @@ int check_batch(random_source& rng, double tolerance) {
   const aligned_memory ws(cpu::attend_workspace_bytes(cpu, span, p));
   const status st = cpu::attend(cpu, span, p, ws.workspace());
   REQUIRE_MESSAGE(st.ok(), st.what(), " ", st.argument);
+  if (s.rank > 0) tolerance *= 2;  // what is rounded, a residual, may be larger than the value
   for (auto& seq : batch) CHECK(seq->worst_error(s, p, tolerance) <= tolerance);
   return static_cast<int>(sequences);
 }

@@ -54,6 +54,7 @@ TEST_CASE("what solve_tokens_for_bytes promises fits, and little is wasted") {
     p.shape = shape_of(rng.between(1, 4), 8 * rng.between(1, 20), width * groups, width,
                        rng.pick<index_t>({2, 4}), order, rng.pick<index_t>({64, 128}));
     p.shape.has_means = rng.chance(0.5);
+    if (!p.shape.has_means) p.shape.record.code_rank = rng.pick<index_t>({0, 1, 8, 20});
     p.tokens = rng.between(0, 2000);
     p.protect = {rng.below(5), rng.below(20)};
     p.rho = rng.chance(0.2) ? 1.0 : rng.uniform();

@@ -44,13 +44,13 @@ void read_everything(const Store& store) {
 }
 
 template <class Layout>
-void survives_any_byte(std::uint64_t seed, int& refused) {
+void survives_any_byte(std::uint64_t seed, int& refused, const sample_options& options = {}) {
   random_source rng(seed);
-  packed_sample<Layout> sample(rng);
+  packed_sample<Layout> sample(rng, options);
   REQUIRE(verify(sample.store).ok());
   const std::vector<std::byte> good(sample.memory.data(),
                                     sample.memory.data() + sample.memory.size());
-  const auto tables = static_cast<index_t>(sample.store.header().means_at);
+  const auto tables = static_cast<index_t>(sample.store.header().fill_at);
   const auto first_record = static_cast<index_t>(sample.store.header().records_at);
   for (int round = 0; round < 3000; ++round) {
     // Mostly where the index is: the tables, and the start of records.
@@ -92,6 +92,7 @@ TEST_CASE("a changed byte of the index is refused, or does no harm") {
   survives_any_byte<packed<bf16, 16>>(2, refused);
   survives_any_byte<packed<f16, 8, value_order::token_major>>(3, refused);
   survives_any_byte<packed<f32, 4>>(4, refused);
+  survives_any_byte<packed<bf16, 8>>(5, refused, {300, 0.5, 5, 9, false, 3, 0});
   CHECK(refused > 3000);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <rota/attend/problem.hpp>
+#include <rota/fill/low_rank.hpp>
 #include <rota/policy/context.hpp>
 #include <rota/select/selection.hpp>
 
@@ -19,7 +20,8 @@ struct masked_sequence {
   const rota::context<E>* tail = nullptr;  ///< appended tokens
   rota::index_t width = 0;
   bool mean_fill = false;
-  rota::position_t next_position = 0;  ///< after the tail
+  const rota::fill_codec* codec = nullptr;  ///< of a low-rank fill
+  rota::position_t next_position = 0;       ///< after the tail
 
   /// Mean of the dropped slices of head h, per channel, in double.
   std::vector<double> means(rota::index_t h) const {
@@ -37,6 +39,29 @@ struct masked_sequence {
     return sum;
   }
 };
+
+/// B A (M v) of a token of head h, per channel, in double, but for code and B, which are rounded to
+/// the element as a store rounds them.
+template <rota::element E>
+std::vector<double> rebuilt_values(const masked_sequence<E>& seq, rota::index_t h, rota::index_t i,
+                                   unsigned mask) {
+  const rota::fill_codec& codec = *seq.codec;
+  const auto rounded = [](double x) {
+    return static_cast<double>(static_cast<float>(static_cast<E>(static_cast<float>(x))));
+  };
+  std::vector<double> out(static_cast<std::size_t>(seq.context->d_v()));
+  for (rota::index_t r = 0; r < codec.encode.extent[1]; ++r) {
+    double code = 0;
+    for (rota::index_t c = 0; c < seq.context->d_v(); ++c)
+      if ((mask >> (c / seq.width)) & 1)
+        code += static_cast<double>(codec.encode(h, r, c)) *
+                static_cast<double>(static_cast<float>(seq.context->values(i, h, c)));
+    for (std::size_t c = 0; c < out.size(); ++c)
+      out[c] += rounded(code) *
+                rounded(static_cast<double>(codec.decode(h, r, static_cast<rota::index_t>(c))));
+  }
+  return out;
+}
 
 /// One query row in double: softmax over the kept tokens and the tail, values with dropped groups
 /// replaced. `out` [d_v]; returns the log-sum-exp.
@@ -58,6 +83,9 @@ double attend_masked_dense(const masked_sequence<E>& seq, rota::index_t h, const
     for (index_t c = 0; c < d_k; ++c)
       dot += double{q[c]} * static_cast<double>(static_cast<float>(from.keys(i, h, c)));
     std::vector<double> row(static_cast<std::size_t>(d_v));
+    const bool fills = seq.codec != nullptr && &from == seq.context;
+    const std::vector<double> rebuilt =
+        fills ? rebuilt_values(seq, h, i, mask) : std::vector<double>();
     for (index_t c = 0; c < d_v; ++c) {
       const bool stored = (mask >> (c / seq.width)) & 1;
       const auto at_c = static_cast<std::size_t>(c);
@@ -65,6 +93,8 @@ double attend_masked_dense(const masked_sequence<E>& seq, rota::index_t h, const
         row[at_c] = static_cast<double>(static_cast<float>(from.values(i, h, c)));
       else if (seq.mean_fill)
         row[at_c] = means[at_c];
+      else if (fills)
+        row[at_c] = rebuilt[at_c];
     }
     logits.push_back(dot * scale);
     rows.push_back(std::move(row));

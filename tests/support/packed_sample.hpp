@@ -12,6 +12,7 @@
 #include <rota/store/layouts.hpp>
 
 #include "support/memory.hpp"
+#include "support/random_codec.hpp"
 #include "support/random_layer.hpp"
 
 namespace rota_test {
@@ -22,7 +23,8 @@ struct sample_options {
   index_t appended = 5;
   index_t room = 9;  ///< the tail's capacity
   bool means = true;
-  int garbage = 0;  ///< what lies in memory that packing does not write
+  index_t rank = 0;  ///< of a low-rank fill, if there are no means
+  int garbage = 0;   ///< what lies in memory that packing does not write
 };
 
 /// A random packed store in memory of just its size, two kv heads, d_k 16, four groups.
@@ -34,7 +36,11 @@ struct packed_sample {
   typename Layout::store_type store;
 
   explicit packed_sample(random_source& rng, const sample_options& o = {})
-      : shape(Layout::shape(2, 16, 4 * Layout::width, {o.room}, o.means ? 1 : 0, o.means)) {
+      : shape(Layout::shape(2, 16, 4 * Layout::width, {o.room},
+                            o.means      ? 1
+                            : o.rank > 0 ? 2
+                                         : 0,
+                            o.means, o.rank)) {
     const rota::cpu::backend one;
     const random_layer<element_type> layer(rng, o.tokens, 2, 16, 4 * Layout::width, true);
     const random_selection sel(rng, o.tokens, 2, 4, 0.8, o.keep_groups);
@@ -43,7 +49,11 @@ struct packed_sample {
     store.data = memory.data();
     store.capacity_bytes = static_cast<index_t>(memory.size());
     const aligned_memory ws(rota::cpu::pack_workspace_bytes(one, shape));
-    REQUIRE(rota::cpu::pack(one, shape, layer.context, sel.kept, store, ws.workspace()).ok());
+    const random_codec fill(rng, 2, o.rank, 4 * Layout::width);
+    rota::cpu::pack_options options;
+    options.codec = fill.codec;
+    REQUIRE(
+        rota::cpu::pack(one, shape, layer.context, sel.kept, store, ws.workspace(), options).ok());
     const random_layer<element_type> more(rng, o.appended, 2, 16, 4 * Layout::width);
     REQUIRE(rota::cpu::append(one, store, more.context.keys, more.context.values).ok());
   }

@@ -155,7 +155,8 @@ struct attention {
                   "rota: only a packed<E, W> store is made from a selection; a dense or paged "
                   "store is filled by append, or by the engine itself");
     if constexpr (layout::selects)
-      return layout::shape(kv_heads, d_k, d_v, p.store, fill::code, fill::has_means);
+      return layout::shape(kv_heads, d_k, d_v, p.store, fill::code, fill::has_means,
+                           fill::code_rank);
     else
       return {};
   }
@@ -179,7 +180,10 @@ struct attention {
   template <class Backend, class Context>
   static status pack(const Backend& b, const Context& ctx, const selection& sel, const params& p,
                      store_type& store, workspace ws) {
-    return seam::packing(b, shape_of(ctx, p), ctx, sel, store, ws);
+    if constexpr (detail::require_fill_parts<Context, fill>())
+      return seam::packing(b, shape_of(ctx, p), ctx, sel, store, ws);
+    else
+      return {errc::bad_parameter, "ctx"};
   }
 
   // --- compress: the three above for one layer -----------------------------------------------

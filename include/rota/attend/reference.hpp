@@ -11,11 +11,29 @@
 
 namespace rota::reference {
 
-/// Value row of token j of a block as doubles: stored groups as they are, dropped ones from
-/// `means` [d_v] (zero where null). row: [d_v]. Returns through `mask` the groups that are stored.
+/// What stands in for the dropped groups of a head: means [d_v], or a decoder [rank, d_v] of the
+/// tokens' codes, or nothing.
 template <element E>
-void expand_token(const block<E>& b, index_t j, index_t d_v, index_t width, const float* means,
-                  double* row, group_mask* mask) {
+struct stand_ins {
+  const float* means = nullptr;
+  const E* decoder = nullptr;
+  index_t rank = 0;
+};
+
+template <kv_store Store>
+stand_ins<typename Store::element_type> stand_ins_of(const Store& store, index_t head) {
+  if constexpr (requires { store.decoder(head); })
+    return {store.means(head), store.decoder(head), store.code_rank()};
+  else
+    return {store.means(head), nullptr, 0};
+}
+
+/// Value row of token j of a block as doubles: stored groups as they are (their residuals on top of
+/// the rebuilt row, where there are codes), dropped ones as the fill has them. row: [d_v]. Returns
+/// through `mask` the groups that are stored.
+template <element E>
+void expand_token(const block<E>& b, index_t j, index_t d_v, index_t width,
+                  const stand_ins<E>& fill, double* row, group_mask* mask) {
   const index_t groups = d_v / width;
   const auto value = [](E x) { return static_cast<double>(static_cast<float>(x)); };
   if (b.order == value_order::whole) {
@@ -23,11 +41,18 @@ void expand_token(const block<E>& b, index_t j, index_t d_v, index_t width, cons
     *mask = full_mask(static_cast<int>(groups));
     return;
   }
-  for (index_t c = 0; c < d_v; ++c) row[c] = means != nullptr ? static_cast<double>(means[c]) : 0;
+  for (index_t c = 0; c < d_v; ++c) {
+    row[c] = fill.means != nullptr ? static_cast<double>(fill.means[c]) : 0;
+    for (index_t r = 0; r < fill.rank; ++r)
+      row[c] += value(b.codes[j * fill.rank + r]) * value(fill.decoder[r * d_v + c]);
+  }
   *mask = 0;
   const auto put = [&](index_t group, index_t slice) {
     *mask = static_cast<group_mask>(*mask | (1u << group));
-    for (index_t c = 0; c < width; ++c) row[group * width + c] = value(b.values[slice * width + c]);
+    for (index_t c = 0; c < width; ++c) {
+      double& at = row[group * width + c];
+      at = value(b.values[slice * width + c]) + (fill.rank > 0 ? at : 0);
+    }
   };
   if (b.order == value_order::token_major) {
     index_t slice = b.starts[j];
@@ -65,7 +90,7 @@ seen_tokens gather(const Store& store, index_t kv_head, const float* q, double s
       seen.logits.push_back(dot * scale);
       seen.values.resize(seen.values.size() + static_cast<std::size_t>(d_v));
       group_mask mask;
-      expand_token(b, j, d_v, store.group_width(), store.means(kv_head),
+      expand_token(b, j, d_v, store.group_width(), stand_ins_of(store, kv_head),
                    seen.values.data() + seen.values.size() - d_v, &mask);
     }
   }

@@ -15,16 +15,21 @@ constexpr index_t align_up(index_t n, index_t to) {
   return (n + to - 1) / to * to;
 }
 
+/// Codes are short: longer ones would save nothing.
+inline constexpr index_t max_code_rank = 64;
+
 /// What the size of a record depends on, besides its tokens.
 struct record_shape {
   index_t d_k = 0;
   index_t d_v = 0;
   index_t width = 0;  ///< elements of a value group
   index_t element_bytes = 0;
+  index_t code_rank = 0;  ///< elements of a token's code in a low-rank fill; 0: it has none
 
   constexpr index_t groups() const { return d_v / width; }
   constexpr index_t key_bytes() const { return d_k * element_bytes; }
   constexpr index_t slice_bytes() const { return width * element_bytes; }
+  constexpr index_t code_bytes() const { return code_rank * element_bytes; }
 };
 
 /// Starts every record. The sections follow at the offsets that layout_record() gives.
@@ -44,6 +49,7 @@ struct record_layout {
   index_t starts = 0;     ///< token-major: uint16[tokens + 1]; group-major: uint16[groups + 1]
   index_t members = 0;    ///< group-major: uint8[slices]
   index_t keys = 0;
+  index_t codes = 0;  ///< [tokens, code_rank], where tokens drop groups and the fill has codes
   index_t values = 0;
   index_t bytes = 0;
 };
@@ -58,6 +64,17 @@ constexpr record_layout layout_whole(const record_shape& s, index_t tokens) {
   return at;
 }
 
+/// Places codes and values behind the keys of a record whose tokens keep only some groups.
+constexpr void layout_slices(const record_shape& s, index_t tokens, index_t slices,
+                             record_layout& at) {
+  at.values = align_up(at.keys + tokens * s.key_bytes(), record_alignment);
+  if (s.code_rank > 0) {
+    at.codes = at.values;
+    at.values = align_up(at.codes + tokens * s.code_bytes(), record_alignment);
+  }
+  at.bytes = align_up(at.values + slices * s.slice_bytes(), record_alignment);
+}
+
 /// Sections of a record whose tokens keep only some groups, tokens one after another.
 constexpr record_layout layout_token_major(const record_shape& s, index_t tokens, index_t slices) {
   record_layout at;
@@ -65,8 +82,7 @@ constexpr record_layout layout_token_major(const record_shape& s, index_t tokens
   at.masks = at.positions + tokens * 4;
   at.starts = at.masks + tokens * 2;
   at.keys = align_up(at.starts + (tokens + 1) * 2, record_alignment);
-  at.values = align_up(at.keys + tokens * s.key_bytes(), record_alignment);
-  at.bytes = align_up(at.values + slices * s.slice_bytes(), record_alignment);
+  layout_slices(s, tokens, slices, at);
   return at;
 }
 
@@ -77,8 +93,7 @@ constexpr record_layout layout_group_major(const record_shape& s, index_t tokens
   at.starts = at.positions + tokens * 4;
   at.members = at.starts + (s.groups() + 1) * 2;
   at.keys = align_up(at.members + slices, record_alignment);
-  at.values = align_up(at.keys + tokens * s.key_bytes(), record_alignment);
-  at.bytes = align_up(at.values + slices * s.slice_bytes(), record_alignment);
+  layout_slices(s, tokens, slices, at);
   return at;
 }
 

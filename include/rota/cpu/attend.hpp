@@ -42,9 +42,10 @@ void run_unit(std::span<const attend_item<Store>> batch, const attend_params& pa
   p.d_v = item.store->d_v();
   p.width = item.store->group_width();
   p.groups = t.groups;
+  p.code_rank = t.code_rank;
 
   float* const state = s.chunks == 1 ? own_state : s.states + (tile * s.chunks + chunk) * stride;
-  attend_chunk(item, p, s, chunk, row_state(state, p.rows, p.groups));
+  attend_chunk(item, p, s, chunk, row_state(state, p.rows, p.groups, p.d_v));
   if (s.chunks == 1) finish_tile(item, t, s.head, tile, state, 1, stride);
 }
 
@@ -73,9 +74,9 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 }
 
 /// Attention of each item's queries over its store: out = sum_j p_j v_j with p the softmax of
-/// scale * q.k_j over the tokens that the query sees, dropped value groups replaced by the store's
-/// means (DESIGN section 3); lse its natural log-sum-exp. One pass over K and V for all query heads
-/// of a kv head; the same bits whatever the executor.
+/// scale * q.k_j over the tokens that the query sees, dropped value groups replaced as the
+/// store's fill says (DESIGN section 3); lse its natural log-sum-exp. One pass over K and V for all
+/// query heads of a kv head; the same bits whatever the executor.
 ///
 /// A row that sees nothing gives 0 and -inf. A seen NaN or +inf logit makes its row NaN; -inf has
 /// weight 0. A token that a row does not see has no influence on it, whatever it holds.

@@ -4,6 +4,7 @@
 
 #include <rota/core/workspace.hpp>
 #include <rota/cpu/backend.hpp>
+#include <rota/cpu/pack/codes.hpp>
 #include <rota/cpu/pack/means.hpp>
 #include <rota/cpu/pack/record_writer.hpp>
 #include <rota/policy/context_memory.hpp>
@@ -18,9 +19,16 @@ struct pack_options {
   view<const float, 2> means;
   /// Position of the next token to be appended; -1 means after the context's last.
   std::int64_t next_position = -1;
+  /// Of a shape with a code_rank; taken from the context where it carries one.
+  fill_codec codec = {};
 };
 
 namespace detail {
+
+/// What a context must carry for a fill with codes.
+struct needs_codec {
+  using needs = rota::needs<fill_codec>;
+};
 
 /// The arrays that packing needs for a while.
 struct pack_scratch {
@@ -80,7 +88,7 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
                  std::byte* memory, const pack_scratch& scratch) {
   write_tables(shape, sel, header, memory, scratch.first_record);
   if (shape.has_means) {
-    auto* means = reinterpret_cast<float*>(memory + header.means_at);
+    auto* means = reinterpret_cast<float*>(memory + header.fill_at);
     parallel_for(b, shape.kv_heads, [&](index_t h, int) {
       float* row = means + h * shape.record.d_v;
       if (options.means.data != nullptr)
@@ -89,6 +97,11 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
         mean_of_dropped(shape, sources(h), sel, h, scratch.sums + h * shape.record.d_v, row);
     });
   }
+  auto* const decoders = reinterpret_cast<E*>(memory + header.fill_at);
+  const index_t decoder_size = shape.record.code_rank * shape.record.d_v;
+  if (shape.record.code_rank > 0)
+    for (index_t h = 0; h < shape.kv_heads; ++h)
+      write_decoder(options.codec, h, decoders + h * decoder_size);
   const auto* offsets = reinterpret_cast<const std::uint64_t*>(
       memory + sizeof header + sizeof(packed_head) * static_cast<std::size_t>(shape.kv_heads));
   parallel_for(b, scratch.first_record[shape.kv_heads], [&](index_t number, int) {
@@ -96,7 +109,13 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
     while (scratch.first_record[h + 1] <= number) ++h;
     const index_t first = (number - scratch.first_record[h]) * shape.record_tokens;
     const index_t last = std::min(first + shape.record_tokens, index_t{sel.counts(h)});
-    write_record<E>(shape, sources(h), sel, h, first, last, memory + offsets[number]);
+    const auto rows = sources(h);
+    write_record<E>(shape, rows, sel, h, first, last, memory + offsets[number]);
+    if (shape.record.code_rank > 0)
+      write_codes(shape,
+                  residual_rows(rows, shape.record, options.codec, h,
+                                static_cast<const E*>(decoders + h * decoder_size)),
+                  sel, h, first, last, memory + offsets[number]);
   });
 }
 
@@ -108,6 +127,8 @@ status pack_rows(const backend& b, const packed_shape& shape, const Sources& sou
                  workspace ws) {
   if (options.next_position > INT32_MAX - shape.tail_capacity)
     return {errc::bad_position, "next_position"};
+  if (const index_t rank = shape.record.code_rank; rank > 0)
+    if (status s = check_codec(options.codec, shape.kv_heads, rank, shape.record.d_v); !s) return s;
   const packed_size size = measure_packed(shape, sel);
   packed_header header = layout_packed(shape, size.record_count, size.record_bytes);
   header.next_position = static_cast<std::int32_t>(options.next_position);
@@ -133,7 +154,8 @@ inline std::size_t pack_workspace_bytes(const backend&, const packed_shape& shap
 
 /// Packs what `sel` keeps of a context into `store.data`, which the caller has sized by
 /// packed_bytes(shape, sel) and aligned to record_alignment. Nothing is written on error.
-/// store_too_small: capacity_bytes is less than that.
+/// store_too_small: capacity_bytes is less than that; bad_shape and null_view of "encode" and
+/// "decode": a shape with codes, and a codec that is not of it.
 template <element E, int W, element From, class... Parts>
 status pack(const backend& b, const packed_shape& shape, const context<From, Parts...>& ctx,
             const selection& sel, packed_store<E, W>& store, workspace ws,
@@ -160,12 +182,14 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
   const auto read_by_pack = [&](const byte_range& r) {
     return touches(ctx, r) || overlaps(r, range_of(sel.indices)) ||
            overlaps(r, range_of(sel.masks)) || overlaps(r, range_of(sel.counts)) ||
-           overlaps(r, range_of(options.means));
+           overlaps(r, range_of(options.means)) || overlaps(r, range_of(options.codec.encode)) ||
+           overlaps(r, range_of(options.codec.decode));
   };
   if (read_by_pack(target)) return {errc::overlapping_memory, "store"};
   if (read_by_pack(scratch)) return {errc::overlapping_memory, "ws"};
 
   pack_options known = options;
+  if constexpr (provides<context<From, Parts...>, detail::needs_codec>) known.codec = ctx;
   const index_t n = ctx.tokens();
   const std::int64_t after = n > 0 ? std::int64_t{ctx.position(n - 1)} + 1 : 0;
   if (known.next_position < 0) known.next_position = after;

@@ -118,12 +118,14 @@ status select_heads(const backend& b, const typename Tokens::params& tokens,
       std::span<const selection>(m.rows.selections, n), m.inner);
 }
 
-template <class Op, element E, int W>
-status pack_heads(const backend& b, const packed_store<E, W>& from, const typename Op::params& p,
+template <class Op, element E, int W, element From, class... Parts>
+status pack_heads(const backend& b, const packed_store<E, W>& from,
+                  const context<From, Parts...>& parts, const typename Op::params& p,
                   const reroute_memory<Op, E, W>& m, packed_store<E, W>& to) {
   const reroute_scratch<E, W>& s = m.rows;
   pack_options options;
   options.next_position = from.next_position();
+  if constexpr (provides<context<From, Parts...>, needs_codec>) options.codec = parts;
   return pack_rows<E>(
       b, Op::shape_of(s.size.heads, s.size.d_k, s.size.d_v, p),
       [&](index_t h) { return s.source(h); }, s.kept, options, to, m.inner);
@@ -160,7 +162,7 @@ status reroute(const backend& b, const packed_store<E, W>& from,
   if (status s = detail::score_heads<Op>(b, from, parts, p, m); !s) return s;
   if (status s = detail::select_heads<typename Op::token_selector, Op>(b, p.tokens, p, m); !s)
     return s;
-  return detail::pack_heads<Op>(b, from, p, m, to);
+  return detail::pack_heads<Op>(b, from, parts, p, m, to);
 }
 
 /// Scratch bytes that are enough for reroute_within() of this store as it is now, and of every
@@ -214,7 +216,7 @@ status reroute_within(const backend& b, const packed_store<E, W>& from,
     if (!fit) return fit;
     if (status s = measure(ratio, bytes); !s) return s;
   }
-  return detail::pack_heads<Op>(b, from, p, m, to);
+  return detail::pack_heads<Op>(b, from, parts, p, m, to);
 }
 
 }  // namespace rota::cpu

@@ -10,7 +10,7 @@ namespace rota::cpu {
 template <element E>
 struct unpacked_head {
   E* keys = nullptr;                ///< [n, d_k]
-  E* values = nullptr;              ///< [n, d_v], dropped groups filled (mean or zero)
+  E* values = nullptr;              ///< [n, d_v], dropped groups filled
   position_t* positions = nullptr;  ///< [n]
   group_mask* available = nullptr;  ///< [n], the groups that are really stored
 };
@@ -25,16 +25,25 @@ index_t token_count(const Store& store, index_t h) {
 
 namespace detail {
 
-/// Writes the stand-in of every group, for the stored slices to overwrite.
+/// What the slots of a head's dropped groups hold.
 template <element E>
-void fill_rows(const float* means, index_t n, index_t d_v, E* values) {
-  for (index_t j = 0; j < n; ++j)
-    for (index_t c = 0; c < d_v; ++c) values[j * d_v + c] = E(means ? means[c] : 0.0f);
-}
+struct stand_ins {
+  const float* means = nullptr;  ///< [d_v], or null
+  const E* decoder = nullptr;    ///< [rank, d_v], or null
+  index_t rank = 0;
+
+  /// Of value c of token j.
+  float at(const block<E>& b, index_t d_v, index_t j, index_t c) const {
+    float sum = means != nullptr ? means[c] : 0.0f;
+    for (index_t r = 0; r < rank; ++r)
+      sum += static_cast<float>(b.codes[j * rank + r]) * static_cast<float>(decoder[r * d_v + c]);
+    return sum;
+  }
+};
 
 template <element E>
-void unpack_values(const block<E>& b, const float* means, index_t d_v, index_t width, E* values,
-                   group_mask* available) {
+void unpack_values(const block<E>& b, const stand_ins<E>& fill, index_t d_v, index_t width,
+                   E* values, group_mask* available) {
   const index_t groups = d_v / width;
   if (b.order == value_order::whole) {
     for (index_t j = 0; j < b.count; ++j) {
@@ -43,11 +52,17 @@ void unpack_values(const block<E>& b, const float* means, index_t d_v, index_t w
     }
     return;
   }
-  fill_rows(means, b.count, d_v, values);
-  for (index_t j = 0; j < b.count; ++j) available[j] = 0;
+  for (index_t j = 0; j < b.count; ++j) {
+    available[j] = 0;
+    for (index_t c = 0; c < d_v; ++c) values[j * d_v + c] = static_cast<E>(fill.at(b, d_v, j, c));
+  }
   const auto put = [&](index_t j, index_t g, index_t slice) {
     available[j] = static_cast<group_mask>(available[j] | (1u << g));
-    convert_row(b.values + slice * width, values + j * d_v + g * width, width);
+    const E* from = b.values + slice * width;
+    E* to = values + j * d_v + g * width;
+    if (fill.rank == 0) return convert_row(from, to, width);
+    for (index_t c = 0; c < width; ++c)  // a residual
+      to[c] = static_cast<E>(fill.at(b, d_v, j, g * width + c) + static_cast<float>(from[c]));
   };
   if (b.order == value_order::group_major) {
     for (index_t g = 0; g < groups; ++g)
@@ -77,7 +92,8 @@ void unpack_head(const backend&, const packed_store<E, W>& store, index_t h,
       out.positions[at + j] = b.position(j);
       convert_row(b.keys + j * b.key_stride, out.keys + (at + j) * d_k, d_k);
     }
-    detail::unpack_values(b, store.means(h), d_v, W, out.values + at * d_v, out.available + at);
+    const detail::stand_ins<E> fill{store.means(h), store.decoder(h), store.code_rank()};
+    detail::unpack_values(b, fill, d_v, W, out.values + at * d_v, out.available + at);
     at += b.count;
   }
 }

@@ -12,6 +12,7 @@ struct mean_fill {
   static void describe(const params&, fingerprint& f) { f.add("mean_fill"); }
   static constexpr std::uint8_t code = 1;
   static constexpr bool has_means = true;
+  static constexpr index_t code_rank = 0;
 };
 
 }  // namespace rota

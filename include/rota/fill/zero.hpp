@@ -11,6 +11,7 @@ struct zero_fill {
   static void describe(const params&, fingerprint& f) { f.add("zero_fill"); }
   static constexpr std::uint8_t code = 0;
   static constexpr bool has_means = false;
+  static constexpr index_t code_rank = 0;
 };
 
 }  // namespace rota

@@ -114,4 +114,12 @@ consteval bool require_parts() {
   return provides<Context, Policy>;
 }
 
+template <class Context, class Fill>
+consteval bool require_fill_parts() {
+  static_assert(provides<Context, Fill>,
+                "rota: this fill needs a part that the context does not carry; add what its "
+                "`needs` names: rota::context<E, rota::fill_codec, ...>");
+  return provides<Context, Fill>;
+}
+
 }  // namespace rota::detail

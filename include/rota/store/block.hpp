@@ -36,12 +36,26 @@ struct block {
   /// ascending inside a group.
   const std::uint8_t* members = nullptr;
 
+  /// Not whole, and the fill is low-rank: [count, code_rank]. The slices are residuals then: token
+  /// j's values are its code times the store's decoder, plus them where it has the group.
+  const E* codes = nullptr;
+
   position_t position(index_t j) const {
     return positions ? positions[j] : static_cast<position_t>(first_position + j);
   }
 };
 
-/// What attention needs of a store: one sequence, one layer.
+/// Elements of a token's code in a store whose fill has codes; 0 elsewhere.
+template <class Store>
+index_t code_rank_of(const Store& store) {
+  if constexpr (requires { store.code_rank(); })
+    return store.code_rank();
+  else
+    return 0;
+}
+
+/// What attention needs of a store: one sequence, one layer. A store whose fill has codes has
+/// code_rank() and decoder(h), [code_rank, d_v], beside these.
 template <class S>
 concept kv_store = element<typename S::element_type> && requires(const S& s, index_t h, index_t i) {
   { s.kv_heads() } -> std::same_as<index_t>;

@@ -40,6 +40,8 @@ inline index_t sealed_bytes_bound(const packed_shape& s, index_t tokens, index_t
   if (slices < tokens * r.groups()) {
     if (s.order == value_order::token_major) index += 4 * tokens + 2 * records;  // masks, starts
     if (s.order == value_order::group_major) index += 2 * (r.groups() + 1) * records + slices;
+    if (r.code_rank > 0)
+      index += tokens * r.code_bytes() + detail::alignment_slack(r.code_bytes(), records);
   }
   const index_t bytes = index + detail::alignment_slack(1, records) + tokens * r.key_bytes() +
                         detail::alignment_slack(r.key_bytes(), records) + slices * r.slice_bytes() +

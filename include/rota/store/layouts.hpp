@@ -56,10 +56,10 @@ struct packed {
   }
 
   static packed_shape shape(index_t kv_heads, index_t d_k, index_t d_v, const params& p,
-                            std::uint8_t fill_code, bool has_means) {
+                            std::uint8_t fill_code, bool has_means, index_t code_rank = 0) {
     packed_shape s;
     s.kv_heads = kv_heads;
-    s.record = {d_k, d_v, W, static_cast<index_t>(sizeof(E))};
+    s.record = {d_k, d_v, W, static_cast<index_t>(sizeof(E)), code_rank};
     s.order = Order;
     s.record_tokens = RecordTokens;
     s.tail_capacity = p.tail_capacity;

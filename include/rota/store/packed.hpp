@@ -19,12 +19,20 @@ struct packed_shape {
   std::uint8_t element_code = 0;
   std::uint8_t fill_code = 0;
   bool has_means = false;
+
+  /// Bytes of what a head's dropped groups are filled from: means, or the decoder of codes.
+  constexpr index_t fill_bytes() const {
+    return has_means ? record.d_v * 4 : record.code_bytes() * record.d_v;
+  }
 };
 
 /// A packed store is one block of memory that starts with this; offsets are from its start, so it
 /// can be copied, moved and written to a file as it is.
 ///
-///   header | heads | record offsets | means | records ... | tail keys | tail values
+///   header | heads | record offsets | fill | records ... | tail keys | tail values
+///
+/// The fill section has means as floats [kv_heads, d_v], or the decoder of a low-rank fill in the
+/// store's element [kv_heads, code_rank, d_v], or nothing.
 struct packed_header {
   char magic[8];
   std::uint32_t version;
@@ -36,9 +44,11 @@ struct packed_header {
   std::int32_t record_tokens, tail_capacity, tail_count;
   std::int32_t next_position;
   std::uint64_t record_count;
-  std::uint64_t means_at, records_at, tail_keys_at, tail_values_at;
+  std::uint64_t fill_at, records_at, tail_keys_at, tail_values_at;
   std::uint64_t bytes;
-  std::uint64_t reserved[4];
+  std::int32_t code_rank;
+  std::int32_t reserved_word;
+  std::uint64_t reserved[3];
 };
 static_assert(sizeof(packed_header) == 128);
 
@@ -69,17 +79,16 @@ inline packed_header layout_packed(const packed_shape& s, index_t record_count,
   h.width = static_cast<std::int32_t>(s.record.width);
   h.record_tokens = static_cast<std::int32_t>(s.record_tokens);
   h.tail_capacity = static_cast<std::int32_t>(s.tail_capacity);
+  h.code_rank = static_cast<std::int32_t>(s.record.code_rank);
   h.record_count = static_cast<std::uint64_t>(record_count);
   const index_t tail_rows = s.kv_heads * s.tail_capacity * s.record.element_bytes;
-  const index_t means_at = static_cast<index_t>(sizeof(packed_header)) +
-                           s.kv_heads * static_cast<index_t>(sizeof(packed_head)) +
-                           record_count * 8;
-  const index_t means_bytes = s.has_means ? s.kv_heads * s.record.d_v * 4 : 0;
-  const index_t records_at = align_up(means_at + means_bytes, record_alignment);
+  const index_t fill_at = static_cast<index_t>(sizeof(packed_header)) +
+                          s.kv_heads * static_cast<index_t>(sizeof(packed_head)) + record_count * 8;
+  const index_t records_at = align_up(fill_at + s.kv_heads * s.fill_bytes(), record_alignment);
   const index_t tail_keys_at = records_at + record_bytes;
   const index_t tail_values_at =
       align_up(tail_keys_at + tail_rows * s.record.d_k, record_alignment);
-  h.means_at = static_cast<std::uint64_t>(means_at);
+  h.fill_at = static_cast<std::uint64_t>(fill_at);
   h.records_at = static_cast<std::uint64_t>(records_at);
   h.tail_keys_at = static_cast<std::uint64_t>(tail_keys_at);
   h.tail_values_at = static_cast<std::uint64_t>(tail_values_at);
@@ -143,7 +152,13 @@ struct packed_store {
   }
   const float* means(index_t h) const {
     if (!header().has_means) return nullptr;
-    return reinterpret_cast<const float*>(data + header().means_at) + h * d_v();
+    return reinterpret_cast<const float*>(data + header().fill_at) + h * d_v();
+  }
+  index_t code_rank() const { return header().code_rank; }
+  /// [code_rank, d_v] of a low-rank fill, or null.
+  const E* decoder(index_t h) const {
+    if (code_rank() == 0) return nullptr;
+    return reinterpret_cast<const E*>(data + header().fill_at) + h * code_rank() * d_v();
   }
 
   E* tail_key(index_t h, index_t i) const {
@@ -164,7 +179,9 @@ struct packed_store {
     return record_block(data + record_offsets()[number]);
   }
 
-  record_shape shape() const { return {d_k(), d_v(), W, static_cast<index_t>(sizeof(E))}; }
+  record_shape shape() const {
+    return {d_k(), d_v(), W, static_cast<index_t>(sizeof(E)), code_rank()};
+  }
 
   /// Whether the memory holds a store of this type that fits into it.
   status check() const {
@@ -205,6 +222,7 @@ struct packed_store {
     b.key_stride = d_k();
     b.values = reinterpret_cast<const E*>(record + at.values);
     b.value_stride = d_v();
+    if (at.codes) b.codes = reinterpret_cast<const E*>(record + at.codes);
     if (at.masks) b.masks = reinterpret_cast<const group_mask*>(record + at.masks);
     if (at.starts) b.starts = reinterpret_cast<const std::uint16_t*>(record + at.starts);
     if (at.members) b.members = reinterpret_cast<const std::uint8_t*>(record + at.members);

@@ -74,6 +74,8 @@ inline status check_shape(const packed_shape& s) {
   if (s.kv_heads < 1 || s.record.d_k < 1 || s.record.d_v < 1) return {errc::bad_shape, "shape"};
   if (!legal_group_width(s.record.d_v, s.record.width, s.record.element_bytes))
     return {errc::bad_group_width, "d_v"};
+  if (s.record.code_rank < 0 || s.record.code_rank > max_code_rank)
+    return {errc::bad_count, "code_rank"};
   if (s.order != value_order::token_major && s.order != value_order::group_major)
     return {errc::bad_parameter, "order"};
   if (s.record_tokens < 1 || s.record_tokens > max_record_tokens)

@@ -93,6 +93,7 @@ inline std::uint64_t copy_record(const packed_shape& s, const std::byte* from, s
   std::memcpy(to, &r, sizeof r);
   copy_section(at.positions, index_end - at.positions);
   copy_section(at.keys, r.tokens * s.record.key_bytes());
+  if (at.codes != 0) copy_section(at.codes, r.tokens * s.record.code_bytes());
   copy_section(at.values, r.slices * s.record.slice_bytes());
   return r.bytes;
 }
@@ -118,9 +119,8 @@ void write_saved_store(const packed_store<E, W>& store, const packed_header& hea
   std::memcpy(memory, &header, sizeof header);
   const auto heads = static_cast<std::size_t>(header.kv_heads);
   std::memcpy(memory + sizeof header, store.data + sizeof header, sizeof(packed_head) * heads);
-  if (header.has_means)
-    std::memcpy(memory + header.means_at, store.means(0),
-                sizeof(float) * heads * static_cast<std::size_t>(header.d_v));
+  std::memcpy(memory + header.fill_at, store.data + store.header().fill_at,
+              heads * static_cast<std::size_t>(shape.fill_bytes()));
   packed_store<E, W> saved{memory, static_cast<index_t>(header.bytes)};
   auto* const offsets =
       reinterpret_cast<std::uint64_t*>(memory + sizeof header + sizeof(packed_head) * heads);

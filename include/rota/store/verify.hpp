@@ -21,7 +21,7 @@ constexpr index_t add_product(index_t a, index_t b, index_t c) {
 inline packed_shape shape_of(const packed_header& h, index_t element_bytes) {
   packed_shape s;
   s.kv_heads = h.kv_heads;
-  s.record = {h.d_k, h.d_v, h.width, element_bytes};
+  s.record = {h.d_k, h.d_v, h.width, element_bytes, h.code_rank};
   s.order = static_cast<value_order>(h.order);
   s.record_tokens = h.record_tokens;
   s.tail_capacity = h.tail_capacity;
@@ -34,8 +34,8 @@ inline packed_shape shape_of(const packed_header& h, index_t element_bytes) {
 /// Whether the header's numbers agree with each other and with its own byte count.
 inline bool header_holds(const packed_header& h, index_t element_bytes) {
   const packed_shape s = shape_of(h, element_bytes);
-  if (!check_shape(s) || h.has_means > 1 || s.record_tokens < 1 ||
-      s.record_tokens > max_record_tokens)
+  if (!check_shape(s) || h.has_means > 1 || (h.has_means != 0 && h.code_rank != 0) ||
+      s.record_tokens < 1 || s.record_tokens > max_record_tokens)
     return false;
   if (s.order != value_order::token_major && s.order != value_order::group_major) return false;
   if (h.tail_count < 0 || h.tail_count > h.tail_capacity || h.next_position < h.tail_count)
@@ -44,13 +44,13 @@ inline bool header_holds(const packed_header& h, index_t element_bytes) {
   const auto all = static_cast<index_t>(h.bytes);
   const index_t row = add_product(s.record.d_k + s.record.d_v, element_bytes, 0);
   const index_t tail = add_product(add_product(row, s.tail_capacity, 0), s.kv_heads, 0);
-  const index_t means = add_product(s.record.d_v * 4, s.kv_heads, 0);
-  if (tail < 0 || tail > all || (s.has_means && (means < 0 || means > all))) return false;
+  const index_t fill = add_product(s.fill_bytes(), s.kv_heads, 0);
+  if (tail < 0 || tail > all || fill < 0 || fill > all) return false;
   if (s.kv_heads > all || h.record_count > h.bytes / 8) return false;
   if (h.records_at > h.tail_keys_at || h.tail_keys_at > h.bytes) return false;
   const packed_header want = layout_packed(s, static_cast<index_t>(h.record_count),
                                            static_cast<index_t>(h.tail_keys_at - h.records_at));
-  return h.means_at == want.means_at && h.records_at == want.records_at &&
+  return h.fill_at == want.fill_at && h.records_at == want.records_at &&
          h.tail_keys_at == want.tail_keys_at && h.tail_values_at == want.tail_values_at &&
          h.bytes == want.bytes;
 }

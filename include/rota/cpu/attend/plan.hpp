@@ -37,6 +37,7 @@ struct row_tiling {
   index_t tokens_a_tile = 0;
   index_t tiles = 0;
   index_t groups = 0;
+  index_t code_rank = 0;
 
   template <class Store>
   explicit row_tiling(const attend_item<Store>& item) {
@@ -44,6 +45,7 @@ struct row_tiling {
     heads_a_group = item.q.extent[1] / item.store->kv_heads();
     tokens_a_tile = std::min(std::max<index_t>(target_rows / heads_a_group, 1), tokens);
     tiles = tokens == 0 ? 0 : (tokens + tokens_a_tile - 1) / tokens_a_tile;
+    code_rank = code_rank_of(*item.store);
     groups = item.store->means(0) == nullptr ? 0 : item.store->d_v() / item.store->group_width();
   }
   index_t rows() const { return tokens_a_tile * heads_a_group; }
@@ -54,7 +56,7 @@ struct row_tiling {
 
 template <class Store>
 index_t state_floats(const attend_item<Store>& item, const row_tiling& t) {
-  return align_up(row_state::floats(t.rows(), t.groups, item.store->d_v()), 16);
+  return align_up(row_state::floats(t.rows(), t.groups, item.store->d_v(), t.code_rank), 16);
 }
 
 /// Tokens of a usual block of a head: all but the last blocks are about as large as the first.

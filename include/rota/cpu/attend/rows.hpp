@@ -21,21 +21,23 @@ constexpr int set_size(index_t rows, index_t first) {
 
 /// Partial result of `rows` rows over some tokens.
 struct row_state {
-  float* max = nullptr;   ///< [padded rows], of logits in base 2
-  float* sum = nullptr;   ///< [padded rows], of exp2(logit - max)
-  float* kept = nullptr;  ///< [padded rows / 4][groups][set size], weight of tokens with the group
-  float* out = nullptr;   ///< [padded rows][padded d_v], weighted values
+  float* max = nullptr;    ///< [padded rows], of logits in base 2
+  float* sum = nullptr;    ///< [padded rows], of exp2(logit - max)
+  float* kept = nullptr;   ///< [padded rows / 4][groups][set size], weight of tokens with the group
+  float* out = nullptr;    ///< [padded rows][padded d_v], weighted values
+  float* codes = nullptr;  ///< [padded rows][padded code rank], weighted codes
 
-  static index_t floats(index_t rows, index_t groups, index_t d_v) {
-    return padded_rows(rows) * (2 + groups + padded(d_v));
+  static index_t floats(index_t rows, index_t groups, index_t d_v, index_t code_rank) {
+    return padded_rows(rows) * (2 + groups + padded(d_v) + padded(code_rank));
   }
 
-  row_state(float* memory, index_t rows, index_t groups) {
+  row_state(float* memory, index_t rows, index_t groups, index_t d_v) {
     const index_t n = padded_rows(rows);
     max = memory;
     sum = max + n;
     kept = sum + n;
     out = kept + n * groups;
+    codes = out + n * padded(d_v);
   }
 
   float kept_of(index_t rows, index_t row, index_t s, index_t groups) const {
@@ -43,12 +45,12 @@ struct row_state {
     return kept[first * groups + s * set_size(rows, first) + (row - first)];
   }
 
-  void clear(index_t rows, index_t groups, index_t d_v) const {
+  void clear(index_t rows, index_t groups, index_t d_v, index_t code_rank) const {
     const index_t n = padded_rows(rows);
     std::fill(max, max + n, minus_infinity);
     std::fill(sum, sum + n, 0.0f);
     std::fill(kept, kept + n * groups, 0.0f);
-    std::fill(out, out + n * padded(d_v), 0.0f);
+    std::fill(out, out + n * (padded(d_v) + padded(code_rank)), 0.0f);
   }
 };
 
@@ -61,18 +63,23 @@ struct row_problem {
   index_t d_v = 0;
   index_t width = 0;
   index_t groups = 0;  ///< whose kept weight is counted; 0: none is
+  index_t code_rank = 0;
 };
 
-template <int R>
-void scale_rows(const float* correction, index_t d_v, index_t groups, sums_view sums, float* kept) {
-  for (int r = 0; r < R; ++r) {
-    if (correction[r] == 1.0f) continue;
-    const native f = simd::broadcast<lanes>(correction[r]);
-    float* row = sums.data + r * sums.stride;
-    for (index_t c = 0; c < d_v; c += lanes)
-      simd::store<lanes>(row + c, f * simd::load<lanes>(row + c));
-    for (index_t s = 0; s < groups; ++s) kept[s * R + r] *= correction[r];
-  }
+inline void scale_row(float* row, index_t n, float factor) {
+  const native f = simd::broadcast<lanes>(factor);
+  for (index_t c = 0; c < n; c += lanes)
+    simd::store<lanes>(row + c, f * simd::load<lanes>(row + c));
+}
+
+/// The block's codes as whole rows of values.
+template <element E>
+block<E> codes_of(const block<E>& b, index_t rank) {
+  block<E> out;
+  out.count = b.count;
+  out.values = b.codes;
+  out.value_stride = rank;
+  return out;
 }
 
 /// A set of R rows.
@@ -87,6 +94,7 @@ class row_set {
         sum_(state.sum + first),
         kept_(state.kept + first * p.groups),
         sums_{state.out + first * padded(p.d_v), padded(p.d_v)},
+        codes_{state.codes + first * padded(p.code_rank), padded(p.code_rank)},
         first_(first) {}
 
   template <class Walk>
@@ -97,11 +105,18 @@ class row_set {
     std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
     float correction[R];
     update_softmax<R>(weights_, whole_vectors, max_, sum_, correction);
-    scale_rows<R>(correction, p_.d_v, p_.groups, sums_, kept_);
+    for (int r = 0; r < R; ++r)
+      if (correction[r] != 1.0f) scale(r, correction[r]);
     for (const auto& piece : tile) weigh(piece);
   }
 
  private:
+  void scale(int r, float factor) {
+    scale_row(sums_.data + r * sums_.stride, p_.d_v, factor);
+    scale_row(codes_.data + r * codes_.stride, p_.code_rank, factor);
+    for (index_t s = 0; s < p_.groups; ++s) kept_[s * R + r] *= factor;
+  }
+
   /// Only the first set fetches a tile from memory.
   bool prefetches() const { return first_ == 0; }
 
@@ -146,7 +161,11 @@ class row_set {
     const float* p = weights_ + piece.at * R;
     const weights_view<R> weights{p, piece.first};
     if (p_.groups > 0) add_kept<R>(piece.from, range, weights, p_.groups, kept_);
+    const bool has_codes = p_.code_rank > 0 && piece.from.codes != nullptr;
     if (see_alike() || all_see(piece, range)) {
+      if (has_codes)
+        add_whole<R>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank, prefetches(),
+                     codes_);
       add_values<FixedWidth, R>(piece.from, range, weights, p_.d_v, p_.width, prefetches(), sums_);
       return;
     }
@@ -154,6 +173,9 @@ class row_set {
     for (int r = 0; r < R; ++r) {
       const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
       if (own.empty()) continue;
+      if (has_codes)
+        add_whole<1>(codes_of(piece.from, p_.code_rank), own, {p + r, piece.first, R}, p_.code_rank,
+                     false, {codes_.data + r * codes_.stride, codes_.stride});
       add_values<FixedWidth, 1>(piece.from, own, {p + r, piece.first, R}, p_.d_v, p_.width, false,
                                 {sums_.data + r * sums_.stride, sums_.stride});
     }
@@ -173,7 +195,7 @@ class row_set {
   float* max_;
   float* sum_;
   float* kept_;
-  sums_view sums_;
+  sums_view sums_, codes_;
   index_t first_;
   alignas(64) float weights_[(tile_capacity + simd::accumulators) * R];
 };

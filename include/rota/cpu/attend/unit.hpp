@@ -58,13 +58,23 @@ const sight* stage_sights(const attend_item<Store>& item, const attend_params& p
 template <class Store>
 void attend_chunk(const attend_item<Store>& item, const row_problem& p, const segment& s,
                   index_t chunk, const row_state& state) {
-  state.clear(p.rows, p.groups, p.d_v);
+  state.clear(p.rows, p.groups, p.d_v, p.code_rank);
   token_range blocks{chunk * s.blocks_a_chunk, std::min((chunk + 1) * s.blocks_a_chunk, s.blocks)};
   if (p.sights != nullptr)
     blocks =
         blocks_in_sight(*item.store, s.head, blocks, {p.sights[0].low, p.sights[p.rows - 1].high});
   tile_walk<Store> walk(*item.store, s.head, blocks);
   while (walk.advance()) add_tile<fixed_width<Store>>(p, state, walk);
+}
+
+/// out += B times the weighted sum of the codes: what a low-rank fill says of all dropped groups
+/// and of what residuals left out of the kept ones.
+template <class Store>
+void add_decoded(const Store& store, index_t head, index_t r, const float* code, float share,
+                 float* out) {
+  const auto* row = store.decoder(head) + r * store.d_v();
+  const float weight = share * code[r];
+  for (index_t k = 0; k < store.d_v(); ++k) out[k] += weight * static_cast<float>(row[k]);
 }
 
 /// Puts the chunks' partial results of a tile together, in order, into out and lse.
@@ -78,7 +88,7 @@ void finish_tile(const attend_item<Store>& item, const row_tiling& t, index_t he
   const index_t rows = t.rows_of(tile);
   const float* means = t.groups > 0 ? store.means(head) : nullptr;
   const auto state = [&](index_t chunk) {
-    return row_state(states + chunk * stride, rows, t.groups);
+    return row_state(states + chunk * stride, rows, t.groups, d_v);
   };
   for (index_t r = 0; r < rows; ++r) {
     const row_place<Store> at(t, head, tile, r);
@@ -99,6 +109,9 @@ void finish_tile(const attend_item<Store>& item, const row_tiling& t, index_t he
       const float share = std::exp2(state(c).max[r] - base) / sum;
       const float* row = state(c).out + r * padded(d_v);
       for (index_t k = 0; k < d_v; ++k) out[k] += share * row[k];
+      if constexpr (requires { store.decoder(head); })
+        for (index_t i = 0; i < t.code_rank; ++i)
+          add_decoded(store, head, i, state(c).codes + r * padded(t.code_rank), share, out);
     }
     for (index_t g = 0; g < t.groups && means != nullptr; ++g) {
       float kept = 0;

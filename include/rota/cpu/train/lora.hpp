@@ -100,7 +100,7 @@ class lora_layer {
     for (int i = 0; i < shape_.subspaces; ++i)
       d.col(i) = (block(hidden_slope, i).array() * block(p.inner, i).array()).rowwise().sum();
     if (shape_.gate == train::gate_kind::softmax) {
-      const auto mean = (d.array() * p.gates.array()).rowwise().sum().eval() / k;
+      const auto mean = ((d.array() * p.gates.array()).rowwise().sum() / k).eval();
       d = p.gates.array() * (d.array().colwise() - mean);
     } else {
       d = d.array() * p.gates.array() * (1 - p.gates.array() / 2);
