@@ -1,0 +1,12 @@
+// adapt --model DIR --out DIR [...]: adapts a checkpoint to a domain and to a budget of value
+// groups. adapt/options.hpp lists the arguments; adapt --help prints them.
+#include <iostream>
+
+#include "adapt/program.hpp"
+#include "engine/run_program.hpp"
+
+int main(int argc, char** argv) {
+  return rota_lm::run_program("adapt", rota_lm::adapt_usage, argc, argv, [&] {
+    rota_lm::adapt(rota_lm::parse_adapt_options(argc, argv), std::cout);
+  });
+}
