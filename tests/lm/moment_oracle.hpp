@@ -7,7 +7,7 @@
 
 #include "engine/attention_seam.hpp"
 #include "engine/config.hpp"
-#include "engine/eigen.hpp"
+#include <rota/cpu/eigen.hpp>
 
 namespace rota_lm_test {
 

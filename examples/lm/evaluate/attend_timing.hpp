@@ -189,7 +189,7 @@ void time_attention(const options& o, const attend_shape& shape, const rota::cpu
   one_layer.layers = 1;
   for (row_result& row : rows) {
     if (row.spec.what == row_spec::kind::dense) row.attend_time_ratio = 1;
-    if (!row.spec.packed()) continue;
+    if (!row.spec.packed() || row.spec.how.adapted) continue;
     const auto bytes = static_cast<std::size_t>(row.spec.kv_budget * dense_bytes);
     if (compress.fit(on_random_data(row.spec.how), o.rho, bytes)) {
       row_cache cache(one_layer, backend);

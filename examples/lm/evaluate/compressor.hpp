@@ -13,6 +13,7 @@
 #include "engine/cache_memory.hpp"
 #include "engine/packed_cache.hpp"
 #include "engine/rota_call.hpp"
+#include "evaluate/kept.hpp"
 #include "evaluate/level.hpp"
 #include "evaluate/method.hpp"
 #include "evaluate/score_cache.hpp"
@@ -45,13 +46,6 @@ decltype(auto) with_packing(const store_choice& c, F&& f) {
 struct fractions {
   double tokens = 1;
   double groups = 1;
-};
-
-/// What a selection kept of a span of layers.
-struct kept_counts {
-  std::size_t tokens = 0;      ///< over all layers and kv heads
-  std::size_t groups = 0;      ///< of the survivors
-  std::size_t all_tokens = 0;  ///< tokens * layers * kv heads
 };
 
 /// The layers of one sequence. Contexts refer to memory that must outlive this.
@@ -146,42 +140,13 @@ class compressor {
     });
   }
 
-  kept_counts kept() const {
-    kept_counts out;
-    for (std::size_t i = 0; i < views_.size(); ++i) {
-      for (rota::index_t h = 0; h < problems_[i].kv_heads; ++h) {
-        const rota::head_counts c = rota::count_head(views_[i], h);
-        out.tokens += static_cast<std::size_t>(c.tokens);
-        out.groups += static_cast<std::size_t>(c.groups);
-      }
-      out.all_tokens += static_cast<std::size_t>(problems_[i].kv_heads * problems_[i].tokens);
-    }
-    return out;
-  }
+  kept_counts kept() const { return count_kept(problems_, views_); }
 
   std::size_t layers() const { return contexts_.size(); }
   int groups() const { return groups_; }
   const rota::selection& selection(std::size_t layer) const { return views_.at(layer); }
 
  private:
-  /// Memory of one layer's selection.
-  struct kept_memory {
-    kept_memory(rota::index_t heads, rota::index_t tokens)
-        : indices(static_cast<std::size_t>(heads * tokens)),
-          masks(static_cast<std::size_t>(heads * tokens)),
-          counts(static_cast<std::size_t>(heads)) {
-      view.indices = rota::view<std::int32_t, 2>(indices.data(), heads, tokens);
-      view.masks = rota::view<rota::group_mask, 2>(masks.data(), heads, tokens);
-      view.counts = rota::view<std::int32_t, 1>(counts.data(), heads);
-    }
-    kept_memory(kept_memory&&) = default;  // vectors keep their memory: the views stay valid
-    kept_memory(const kept_memory&) = delete;
-
-    std::vector<std::int32_t> indices;
-    std::vector<rota::group_mask> masks;
-    std::vector<std::int32_t> counts;
-    rota::selection view;
-  };
   static std::string layer_name(std::size_t layer) { return "layer " + std::to_string(layer); }
 
   /// Selection depends on scores and budgets alone, so any scorer may stand in for the one that

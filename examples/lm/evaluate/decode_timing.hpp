@@ -74,6 +74,11 @@ inline void time_decoding(const model& lm, const task& t, const options& o, shar
       } else if (spec.what == row_spec::kind::no_context) {
         dense_cache<element> empty(lm.config(), ids.size(), {}, &memory.dense);
         rows[r].decode_ms = detail::decode_median(lm, empty, ids);
+      } else if (spec.how.adapted) {
+        caches[r] = std::make_unique<row_cache>(lm.config(), rota::cpu::backend{}, &memory.packed);
+        adapted_compressor adapted = prefill.make_adapted(o);
+        adapted.select(*spec.how.rho);
+        adapted.pack(sample.room(), *caches[r]);
       } else if (spec.packed() && rows[r].failure.empty()) {
         const auto bytes = static_cast<std::size_t>(
             spec.kv_budget * static_cast<double>(prefill.dense().used_bytes()));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <charconv>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,8 +31,10 @@ struct method {
   /// Nothing is evicted: each step reads a part, chosen by the bounds of its pages (Quest). Its
   /// budgets are of bytes read.
   bool reads_pages = false;
+  /// An adapted model's own routing: rho is what it keeps of the groups, bytes follow from it.
+  bool adapted = false;
 
-  bool dense() const { return !tokens && !groups && !reads_pages; }
+  bool dense() const { return !tokens && !groups && !reads_pages && !adapted; }
   bool both() const { return tokens && groups; }
   bool uses(token_scorer t, group_scorer g) const {
     return (tokens && tokens->scorer == t) || (groups && groups->scorer == g);
@@ -90,7 +93,7 @@ inline double ratio(const std::string& word, std::string_view where) {
 
 [[noreturn]] inline void refuse_method(const method& m, std::string_view where) {
   fail(where, "\"" + printable(m.name, 80) +
-                  "\" is not dense, token_only, subtoken_only, token_x_subtoken, quest or "
+                  "\" is not dense, token_only, subtoken_only, token_x_subtoken, quest, adapted or "
                   "SCORER:BUDGET[+SCORER:BUDGET] of scorers " +
                   list_names(token_scorer_names) + " (tokens), " + list_names(group_scorer_names) +
                   " (groups); - before the + for every token, @RHO behind for a rho of its own");
@@ -120,7 +123,8 @@ inline method parse_method(const std::string& name, const token_choice& tokens,
   if (name == "token_x_subtoken") return {name, tokens, groups, {}};
   method m{name, {}, {}, {}};
   m.reads_pages = name == "quest";
-  if (m.reads_pages) return m;
+  m.adapted = name == "adapted";
+  if (m.reads_pages || m.adapted) return m;
   std::string_view all(name);
   if (const std::size_t at = all.find('@'); at != std::string_view::npos) {
     m.rho = detail::ratio(name.substr(at + 1), where);
@@ -152,7 +156,7 @@ struct row_spec {
   bool reading() const { return what == kind::reading; }
   /// "token_only at 0.375".
   std::string title() const {
-    if (!packed() && !reading()) return how.name;
+    if ((!packed() && !reading()) || how.adapted) return how.name;
     std::string number = std::to_string(kv_budget);
     number.erase(number.find_last_not_of('0') + 1);
     if (number.back() == '.') number += '0';
@@ -162,14 +166,24 @@ struct row_spec {
 
 /// The rows: without context and dense for orientation, then every method at each of its budgets.
 /// A method that keeps every token keeps every key, half of all bytes where d_k = d_v, and so has
-/// budgets of its own.
+/// budgets of its own; an adapted model has shares of groups.
 inline std::vector<row_spec> list_rows(const std::vector<method>& methods,
                                        const std::vector<double>& budgets,
-                                       const std::vector<double>& every_token_budgets) {
+                                       const std::vector<double>& every_token_budgets,
+                                       const std::vector<double>& rhos = {}) {
   std::vector<row_spec> rows{{row_spec::kind::no_context, {"no_context", {}, {}, {}}, 0},
                              {row_spec::kind::dense, {"dense", {}, {}, {}}, 1}};
   for (const method& m : methods) {
     if (m.dense()) continue;
+    for (std::size_t i = 0; m.adapted && i < rhos.size(); ++i) {
+      method own = m;
+      char number[24];
+      std::snprintf(number, sizeof number, "@%g", rhos[i]);
+      own.name += number;
+      own.rho = rhos[i];
+      rows.push_back({row_spec::kind::packed, std::move(own), 1});
+    }
+    if (m.adapted) continue;
     const row_spec::kind what = m.reads_pages ? row_spec::kind::reading : row_spec::kind::packed;
     for (const double b : m.tokens || m.reads_pages ? budgets : every_token_budgets) {
       rows.push_back({what, m, b});

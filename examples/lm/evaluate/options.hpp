@@ -54,10 +54,12 @@ struct options {
   /// Where every token survives, the groups must be solved from bytes, and k is too coarse.
   group_choice every_token_groups{group_scorer::value_norm, budget::keep_ratio};
   std::string predictor;  ///< file of fit_predictor; empty: none
+  std::string adapter;    ///< folder of adapt; empty: none
   /// Of the layers up to the predictor's split.
   fallback_choice fallback;
   std::vector<double> budgets;
   std::vector<double> every_token_budgets;
+  std::vector<double> rhos;  ///< of an adapted model's own routing
   double rho = 0.5;
   fill stand_in = fill::mean;
   int group_width = 0;  ///< 0: 16, or 8 where heads are narrower than 64
@@ -82,6 +84,7 @@ inline constexpr std::string_view usage =
     "  [--methods "
     "dense,token_only,subtoken_only,token_x_subtoken,SCORER:BUDGET[+SCORER:BUDGET[@RHO]]]\n"
     "  [--token-scorer NAME] [--token-budget NAME] [--group-scorer NAME] [--group-budget NAME]\n"
+    "  [--adapter DIR: of adapt; methods may name adapted [--rhos 1,0.75,0.5,0.375,0.25,0.125]]\n"
     "  [--predictor FILE: methods may name it] [--fallback SCORER:BUDGET+SCORER:BUDGET]\n"
     "  [--budgets 0.75,0.5,0.375,0.25] [--every-token-budgets 0.75,0.5625] [--rho 0.5]\n"
     "  [--fill zero|mean] [--group-width 8|16] [--samples 200] [--seed 1] [--context 1024]\n"
@@ -166,7 +169,9 @@ inline void read_lists(const arguments& given, options& o) {
     o.methods.push_back(parse_method(name, o.tokens, o.groups, o.every_token_groups, "--methods"));
   }
   if (given.has("fallback")) o.fallback = parse_fallback(given.text("fallback"));
+  o.rhos = ratios(text_or(given, "rhos", "1,0.75,0.5,0.375,0.25,0.125"), "--rhos");
   for (const method& m : o.methods) {
+    if (m.adapted && o.adapter.empty()) fail("--adapter", "is required for \"adapted\"");
     if (m.uses_predictor() && o.predictor.empty()) {
       fail("--predictor", "is required for \"" + printable(m.name, 80) + "\"");
     }
@@ -207,17 +212,19 @@ inline options parse_options(int argc, const char* const* argv) {
   }
   const arguments given(
       static_cast<int>(pairs.size()), pairs.data(),
-      {"model",  "tasks",        "methods",      "token-scorer", "token-budget",
-       "fill",   "group-scorer", "group-budget", "budgets",      "every-token-budgets",
-       "rho",    "group-width",  "samples",      "seed",         "context",
-       "sinks",  "window",       "protocol",     "threads",      "json",
-       "timing", "out",          "predictor",    "fallback",     "text",
-       "stride", "mmlu",         "shots",        "ruler",        "new-tokens"});
+      {"model",   "tasks",        "methods",      "token-scorer", "token-budget",
+       "fill",    "group-scorer", "group-budget", "budgets",      "every-token-budgets",
+       "rho",     "group-width",  "samples",      "seed",         "context",
+       "sinks",   "window",       "protocol",     "threads",      "json",
+       "timing",  "out",          "predictor",    "fallback",     "text",
+       "stride",  "mmlu",         "shots",        "ruler",        "new-tokens",
+       "adapter", "rhos"});
   const std::string own = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
   o.model = o.demo && !given.has("model") ? own : given.text("model");
   o.out = detail::text_or(given, "out", o.demo ? "build/demo" : "");
   if (given.has("json")) o.json = given.text("json");
   if (given.has("predictor")) o.predictor = given.text("predictor");
+  if (given.has("adapter")) o.adapter = given.text("adapter");
   detail::read_selectors(given, o);
   // Each protocol has a predictor of its own.
   if (o.demo && o.model == own && o.predictor.empty()) {

@@ -8,6 +8,7 @@
 #include "engine/dense_cache.hpp"
 #include "engine/model.hpp"
 #include "engine/scoring_context.hpp"
+#include "evaluate/adapted.hpp"
 #include "evaluate/compressor.hpp"
 #include "evaluate/counting_memory.hpp"
 #include "evaluate/options.hpp"
@@ -34,9 +35,10 @@ class prefilled {
         window_(std::max(o.window, sample.question_prefilled)),
         record_(lm, queries_kept(o, sample), o.sinks, moment_layers(o, lm.config(), shared)),
         shared_(shared),
-        predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend) {
-    observers both(record_, predicted_);
-    lm.forward(sample.prefill, dense_, 0, both);
+        predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend),
+        inputs_(shared.routing != nullptr) {
+    observers all(record_, predicted_, inputs_);
+    lm.forward(sample.prefill, dense_, 0, all);
     for (std::size_t i = 0; i < dense_.layers(); ++i) scoring_.emplace_back(dense_, record_, i);
     taken_back_ = sample.taken_back;
     dense_.truncate(sample.compressed());
@@ -72,6 +74,14 @@ class prefilled {
         contexts(),
         {static_cast<rota::index_t>(o.sinks), static_cast<rota::index_t>(protected_window())},
         {width, o.stand_in}, dense_.backend(), extras(o));
+  }
+
+  /// What the adapted model keeps by itself; the shared extras must have its routing.
+  adapted_compressor make_adapted(const options& o) const {
+    return adapted_compressor(
+        contexts(), inputs_.inputs(), *shared_.routing,
+        {static_cast<rota::index_t>(o.sinks), static_cast<rota::index_t>(protected_window())},
+        dense_.backend());
   }
 
   dense_cache<element>& dense() { return dense_; }
@@ -155,6 +165,7 @@ class prefilled {
   prefill_record record_;
   shared_extras shared_;
   split_scores predicted_;
+  input_record inputs_;
   std::vector<scoring_context<element>> scoring_;
   std::vector<scored<3>> oracle_;
 };

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/adapted_model.hpp"
 #include "engine/model.hpp"
 #include "engine/model_tag.hpp"
 #include "engine/text_file.hpp"
@@ -71,10 +72,11 @@ inline std::optional<fitted_predictor> find_predictor(const options& o, const mo
 struct run_extras {
   std::optional<fitted_predictor> predictor;
   std::optional<model_outputs> outputs;
+  const value_routing* routing = nullptr;
 
   /// Refers to this.
   shared_extras shared() const {
-    return {predictor ? &*predictor : nullptr, outputs ? &*outputs : nullptr};
+    return {predictor ? &*predictor : nullptr, outputs ? &*outputs : nullptr, routing};
   }
 };
 
@@ -88,12 +90,13 @@ inline run_extras find_extras(const options& o, const model& lm) {
   return out;
 }
 
+/// `routing`: of an adapted model; may be null.
 inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
-                           std::vector<task> tasks) {
+                           std::vector<task> tasks, const value_routing* routing = nullptr) {
   const auto start = std::chrono::steady_clock::now();
   evaluation e;
   e.how = o;
-  for (row_spec& spec : list_rows(o.methods, o.budgets, o.every_token_budgets)) {
+  for (row_spec& spec : list_rows(o.methods, o.budgets, o.every_token_budgets, o.rhos)) {
     row_result row;
     row.spec = std::move(spec);
     e.rows.push_back(std::move(row));
@@ -104,7 +107,9 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
   const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
   progress shown("evaluate", runner::work(e) + decode_work +
                                  attend_work * static_cast<double>(packed_rows(e.rows)));
-  const run_extras extras = find_extras(o, lm);
+  run_extras extras = find_extras(o, lm);
+  const auto asks = [](const method& m) { return m.adapted; };
+  if (std::any_of(o.methods.begin(), o.methods.end(), asks)) extras.routing = routing;
   runner(o, lm, text, extras.shared(), memory, shown).run(e);
   if (o.timing) {
     time_decoding(lm, e.tasks[0], o, extras.shared(), memory, e.rows);
@@ -119,8 +124,9 @@ inline evaluation evaluate(const options& o, const model& lm, const tokenizer& t
   return e;
 }
 
-inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text) {
-  return evaluate(o, lm, text, make_tasks(o, lm.config(), text));
+inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
+                           const value_routing* routing = nullptr) {
+  return evaluate(o, lm, text, make_tasks(o, lm.config(), text), routing);
 }
 
 inline void report(const options& o, const evaluation& e, std::ostream& out) {
@@ -136,10 +142,11 @@ inline void report(const options& o, const evaluation& e, std::ostream& out) {
 }
 
 inline void run(const options& o, std::ostream& out) {
-  const model lm = model::load(o.model);
+  const adapted_model lm = o.adapter.empty() ? adapted_model{model::load(o.model), {}}
+                                             : load_adapted(o.model, o.adapter);
   const tokenizer text = tokenizer::load(o.model);
-  check_before(o, lm.config(), "results.json");
-  report(o, evaluate(o, lm, text), out);
+  check_before(o, lm.lm.config(), "results.json");
+  report(o, evaluate(o, lm.lm, text, &lm.routing), out);
   out.flush();
   if (!out) fail("the table", "cannot be written");
 }

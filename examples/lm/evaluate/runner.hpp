@@ -148,8 +148,15 @@ class runner {
     out.failures.resize(e.rows.size());
     prefilled prefill(lm_, out.sample, options_, memory_, shared_);
     compressor compress = prefill.make_compressor(options_);
+    std::optional<adapted_compressor> adapted;
+    if (shared_.routing != nullptr) adapted.emplace(prefill.make_adapted(options_));
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
       if (!wanted[r] || !e.rows[r].spec.packed()) continue;
+      if (e.rows[r].spec.how.adapted) {
+        adapted->select(*e.rows[r].spec.how.rho);
+        pack_row(r, prefill.dense(), *adapted, out);
+        continue;
+      }
       compress_row(e.rows[r], r, prefill.dense(), compress, out);
       if (out.caches[r] && wants_retention(e, r, t, number)) {
         const std::lock_guard lock(guard_);
@@ -214,15 +221,22 @@ class runner {
                         std::to_string(out.sample.compressed()) + " tokens";
       return;
     }
+    pack_row(r, dense, compress, out);
+  }
+
+  /// Packs what was selected last, and weighs it.
+  template <class Compressor>
+  void pack_row(std::size_t r, const dense_cache<element>& dense, Compressor& compress,
+                waiting& out) const {
     out.caches[r] =
         std::make_unique<row_cache>(lm_.config(), rota::cpu::backend{}, &memory_.packed);
     compress.pack(out.sample.room(), *out.caches[r]);
     const kept_counts kept = compress.kept();
     byte_sums& b = out.bytes[r];
     b.packed = static_cast<double>(measured_bytes(*out.caches[r]));
-    b.dense = dense_bytes;
+    b.dense = static_cast<double>(dense.used_bytes());
     b.read = b.packed;
-    b.worst_ratio = b.packed / dense_bytes;
+    b.worst_ratio = b.packed / b.dense;
     b.tokens = static_cast<double>(kept.tokens);
     b.all_tokens = static_cast<double>(kept.all_tokens);
     b.groups = static_cast<double>(kept.groups);

@@ -6,6 +6,7 @@
 
 #include "engine/model_outputs.hpp"
 #include "engine/predictor_file.hpp"
+#include "engine/value_routing.hpp"
 #include "evaluate/method.hpp"
 
 namespace rota_lm::eval {
@@ -29,6 +30,7 @@ struct scored {
 struct shared_extras {
   const fitted_predictor* predictor = nullptr;
   const model_outputs* outputs = nullptr;
+  const value_routing* routing = nullptr;  ///< of an adapted model
 };
 
 class split_scores;
