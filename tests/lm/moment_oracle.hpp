@@ -5,9 +5,10 @@
 #include <cstddef>
 #include <vector>
 
+#include <rota/cpu/eigen.hpp>
+
 #include "engine/attention_seam.hpp"
 #include "engine/config.hpp"
-#include <rota/cpu/eigen.hpp>
 
 namespace rota_lm_test {
 
