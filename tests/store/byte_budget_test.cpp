@@ -203,3 +203,26 @@ TEST_CASE("the largest ratio that fits is found by trying") {
   CHECK(solve_ratio_for_bytes(10, broken, ratio) == errc::bad_parameter);
   CHECK(ratio == -1);
 }
+
+TEST_CASE(
+    "the search for a step needs few tries where bytes are nearly linear, and bounded ones else") {
+  const auto tries_for = [](index_t limit, auto&& bytes_at) {
+    int tries = 0, step = -1;
+    const auto measure = [&](int at, index_t& bytes) -> status {
+      ++tries;
+      bytes = bytes_at(at);
+      return {};
+    };
+    REQUIRE(largest_step_that_fits(1 << 16, limit, measure, step).ok());
+    CHECK(bytes_at(step) <= limit);
+    if (step < (1 << 16)) CHECK(bytes_at(step + 1) > limit);
+    return tries;
+  };
+  for (const index_t limit : {10'000, 123'456, 400'000, 655'359}) {
+    CAPTURE(limit);
+    CHECK(tries_for(limit, [](int s) -> index_t { return 10 * s; }) <= 5);
+    CHECK(tries_for(limit, [](int s) -> index_t { return 900 + 10 * s - s % 64; }) <= 12);
+    CHECK(tries_for(limit, [](int s) -> index_t { return s < 60'000 ? 0 : 1'000'000; }) <= 51);
+    CHECK(tries_for(limit, [](int s) -> index_t { return index_t{s} * s * s; }) <= 51);
+  }
+}

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <rota/store/step_search.hpp>
+
 #include "engine/cache_memory.hpp"
 #include "engine/packed_cache.hpp"
 #include "engine/rota_call.hpp"
@@ -80,14 +82,16 @@ class compressor {
       const double x = static_cast<double>(step) / steps;
       return m.tokens ? fractions{x, m.groups ? m.rho.value_or(rho) : 1.0} : fractions{1.0, x};
     };
-    int low = 0, high = steps + 1;  // what is looked for is in [low, high)
-    while (high - low > 1) {
-      const int middle = low + (high - low) / 2;
-      // Too small a fraction for the protected tokens is not too many bytes: look higher.
-      (!try_select(m, at(middle)) || sealed_bytes() <= bytes ? low : high) = middle;
-    }
-    if (!try_select(m, at(low)) || sealed_bytes() > bytes) return {};
-    return at(low);
+    const auto measure = [&](int step, rota::index_t& taken) -> rota::status {
+      if (!try_select(m, at(step))) return {rota::errc::budget_too_small, "fractions"};
+      taken = static_cast<rota::index_t>(sealed_bytes());
+      return {};
+    };
+    int step = 0;
+    if (!rota::largest_step_that_fits(steps, static_cast<rota::index_t>(bytes), measure, step))
+      return {};
+    if (!try_select(m, at(step))) return {};
+    return at(step);
   }
 
   /// Whether the budgets could hold the protected tokens; else nothing was selected. Throws on

@@ -5,6 +5,7 @@
 #include <rota/core/workspace.hpp>
 #include <rota/select/selection.hpp>
 #include <rota/store/packed_size.hpp>
+#include <rota/store/step_search.hpp>
 
 namespace rota {
 
@@ -78,8 +79,8 @@ std::size_t fit_ratio_workspace_bytes(const Backend& b, std::span<const select_p
 /// level, or, as a count, wherever that grows with it. `shapes` are the stores', one for each
 /// layer (Op::shape_of). `scores` are as for Op::select, normalized if they are to be.
 ///
-/// 1 if that fits. Else the search halves [0, 1] to steps of 1 / fit_ratio_steps: `ratio` fits, the
-/// next step does not. (Bytes do not grow with the ratio everywhere, since a record that drops
+/// 1 if that fits. Else searches the steps of 1 / fit_ratio_steps: `ratio` fits, the next step does
+/// not. (Bytes do not grow with the ratio everywhere, since a record that drops
 /// nothing has no index: a larger ratio may fit by chance.) `out` holds the selection.
 ///
 /// Errors leave `ratio` and `out` untouched: bad_shape, those of Op::select;
@@ -98,44 +99,19 @@ status fit_ratio(const Backend& b, std::span<const select_problem> layers,
   if (status s = c.check(); !s) return s;
 
   const auto ratio_of = [](int step) { return static_cast<double>(step) / fit_ratio_steps; };
-  bool fits = false, too_large = false;
-  const auto attempt = [&](int step) -> status {
+  const auto measure = [&](int step, index_t& bytes) -> status {
     set_ratio(p, ratio_of(step));
     const std::span<const selection> trial(scratch.trial, layers.size());
-    const status s = Op::select(b, layers, p, scores, trial, scratch.inner);
-    fits = too_large = false;
-    // Too small for what is protected is not too many bytes: the search goes on above.
-    if (s == errc::budget_too_small) return {};
-    if (!s) return s;
-    index_t bytes = 0;
+    if (status s = Op::select(b, layers, p, scores, trial, scratch.inner); !s) return s;
     for (std::size_t l = 0; l < layers.size(); ++l)
       bytes += packed_sealed_bytes(shapes[l], trial[l]);
-    fits = bytes <= limit;
-    too_large = !fits;
     return {};
   };
-
-  int low = fit_ratio_steps, high = fit_ratio_steps + 1;
-  if (status s = attempt(low); !s) return s;
-  bool found = fits;
-  if (too_large) {
-    high = low;
-    low = -1;
-  }
-  while (high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    if (status s = attempt(middle); !s) return s;
-    if (too_large) {
-      high = middle;
-    } else {
-      low = middle;
-      found = fits;
-    }
-  }
-  if (!found) return {errc::budget_too_small, "limit"};
-  set_ratio(p, ratio_of(low));
+  int step = 0;
+  if (status s = largest_step_that_fits(fit_ratio_steps, limit, measure, step); !s) return s;
+  set_ratio(p, ratio_of(step));
   if (status s = Op::select(b, layers, p, scores, out, scratch.inner); !s) return s;
-  ratio = ratio_of(low);
+  ratio = ratio_of(step);
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include <rota/store/packed_size.hpp>
+#include <rota/store/step_search.hpp>
 
 namespace rota {
 
@@ -93,32 +94,17 @@ inline status solve_tokens_for_bytes(const byte_problem& p, index_t& tokens_per_
 }
 
 /// The largest of the ratios 0, 1 / 4096, ..., 1 at which a store weighs at most `limit` bytes, by
-/// bisection over real sizes: `measure(ratio, bytes)` selects with that ratio and says what packing
-/// the selection takes (sizes grow with the ratio, but for padding). budget_too_small from it, the
-/// protected tokens need more than the ratio gives, sends the search up; any other error ends it.
-/// {budget_too_small, "limit"}: no ratio fits. `ratio` is then untouched.
+/// trying real sizes: `measure(ratio, bytes)` selects with that ratio and says what packing the
+/// selection takes (sizes grow with the ratio, but for padding). Its errors are those of
+/// largest_step_that_fits(). {budget_too_small, "limit"}: no ratio fits. `ratio` is then untouched.
 template <class Measure>
 status solve_ratio_for_bytes(index_t limit, Measure&& measure, double& ratio) {
   constexpr int steps = 4096;
-  int best = -1;
-  const auto try_step = [&](int step, bool& too_many) -> status {
-    index_t bytes = 0;
-    const status s = measure(static_cast<double>(step) / steps, bytes);
-    if (!s.ok() && !(s == errc::budget_too_small)) return s;
-    too_many = s.ok() && bytes > limit;
-    if (s.ok() && !too_many) best = step;
-    return {};
+  int best = 0;
+  const auto measure_step = [&](int step, index_t& bytes) {
+    return measure(static_cast<double>(step) / steps, bytes);
   };
-  int low = 0, high = steps + 1;  // what is looked for is in [low, high)
-  bool too_many = false;
-  while (high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    if (status s = try_step(middle, too_many); !s) return s;
-    (too_many ? high : low) = middle;
-  }
-  if (low == 0)
-    if (status s = try_step(0, too_many); !s) return s;
-  if (best < 0) return {errc::budget_too_small, "limit"};
+  if (status s = largest_step_that_fits(steps, limit, measure_step, best); !s) return s;
   ratio = static_cast<double>(best) / steps;
   return {};
 }
