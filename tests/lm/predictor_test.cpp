@@ -253,6 +253,11 @@ TEST_CASE("a calibration that cannot be is refused in one line") {
   CHECK(one_line_with(refused({"--tasks", "poetry"}), "poetry"));
   CHECK(one_line_with(refused({"--text", text, "--target", "rank"}), "rank"));
   CHECK(one_line_with(refused({"--text", text, "--tasks", "needle"}), "not both"));
+  CHECK(one_line_with(refused({"--tasks", "text", "--context", "200", "--window", "195"}),
+                      "not longer than"));
+  CHECK(one_line_with(
+      refused({"--tasks", "text", "--context", "130", "--window", "120", "--protocol", "unseen"}),
+      "not longer than"));
   CHECK_FALSE(std::filesystem::exists(out));
 }
 

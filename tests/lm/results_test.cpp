@@ -143,7 +143,26 @@ TEST_CASE("the goal's cells compare on the same samples and name the best rival"
   CHECK(cell.wanted_share == 0.999);
   const auto document = results::goal_json(results::judge_all(e), 4);
   CHECK(document.size() == 2);
-  CHECK(document[0]["reached"] == true);
+  // The best rival loses more than a point, and four samples cannot show that anything is better.
+  CHECK(document[0]["reached"] == false);
   CHECK(document[0]["token_only"][1]["difference"] == 0.25);
   CHECK(results::goal_table(results::judge_all(e)).find("`tova:keep_ratio`") != std::string::npos);
+  CHECK(document[0]["reached_share_of_dense"] == true);
+  CHECK(document[0]["reached_against_token_only"] == false);
+}
+
+TEST_CASE("the goal's table says what was missed, of dense and of the best rival") {
+  const auto cell = [](double dense, double score, double rival, double low, double high) {
+    results::goal_cell c{"seen", "needle", 0.375, dense, score, 0.98, "snapkv", rival, {}};
+    c.rivals = {{{"method", "tova"}, {"ci95", {0.5, 0.6}}},
+                {{"method", "snapkv"}, {"ci95", {low, high}}}};
+    return c;
+  };
+  CHECK(cell(0.9, 0.9, 0.9, -0.01, 0.01).verdict() == "reached");
+  CHECK(cell(0.9, 0.89, 0.9, -0.02, -0.001).verdict() == "**missed**: token-only");
+  CHECK(cell(0.9, 0.8, 0.7, 0.02, 0.1).verdict() == "**missed**: dense");
+  CHECK(cell(0.9, 0.8, 0.85, -0.1, 0.01).verdict() == "**missed**: dense, token-only");
+  CHECK(cell(0.9, 0.9, 0.7, 0.1, 0.3).verdict() == "reached");
+  CHECK(cell(0.9, 0.9, 0.7, -0.1, 0.3).verdict() == "**missed**: token-only");  // not shown better
+  CHECK_FALSE(cell(0.9, 0.9, 0.7, -0.1, 0.3).reached());
 }

@@ -74,6 +74,11 @@ class calibrator {
   const rota::train::predictor_shape& shape() const { return shape_; }
 
   owned_calibration gather(const cut_text& text) const {
+    if (text.cut <= setting_.sinks + setting_.window) {
+      fail("--context", "a calibration text of " + std::to_string(text.cut) +
+                            " tokens is not longer than " + std::to_string(setting_.sinks) +
+                            " sinks and the window of " + std::to_string(setting_.window));
+    }
     const std::size_t after = text.ids.size() - text.cut;
     dense_cache<element> cache(lm_.config(), text.ids.size());
     prefill_record record(lm_, setting_.window + after, 0, 0);

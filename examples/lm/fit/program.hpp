@@ -97,6 +97,15 @@ inline void show_look(std::ostream& out, const fit_look& look) {
   out << line << std::flush;
 }
 
+/// A held-out loss, which must be a number.
+inline float finite_look(double loss, rota::index_t step) {
+  if (!std::isfinite(loss)) {
+    fail("fit", "the held-out loss is not finite at step " + std::to_string(step) +
+                    ": take less with --learning-rate");
+  }
+  return static_cast<float>(loss);
+}
+
 /// The steps to the next look. Throws at a loss that is not finite.
 inline fit_look run_to_look(rota::cpu::predictor_fitter& f, progress& shown) {
   double sum = 0;
@@ -112,7 +121,7 @@ inline fit_look run_to_look(rota::cpu::predictor_fitter& f, progress& shown) {
     shown.add(1, "fit");
   } while (!f.done() && !f.time_to_look());
   return {static_cast<std::size_t>(f.state().step), static_cast<float>(sum / count),
-          static_cast<float>(f.look())};
+          finite_look(f.look(), f.state().step)};
 }
 
 /// Fits until the held-out loss no longer falls; keeps the state file up to date.
@@ -126,7 +135,7 @@ inline fit_course run_fit(const fit_options& o, const std::string& run,
     course = std::move(saved.course);
     for (const fit_look& look : course) show_look(out, look);
   } else {
-    course.push_back({0, std::nanf(""), static_cast<float>(f.start())});
+    course.push_back({0, std::nanf(""), finite_look(f.start(), 0)});
     show_look(out, course.back());
   }
   progress shown("fit_predictor", static_cast<double>(o.steps));

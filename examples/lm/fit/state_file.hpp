@@ -40,7 +40,8 @@ inline const std::string& state_text(const safetensors_file& file, const char* k
 
 inline fit_course read_course(const safetensors_file& file) {
   const std::vector<std::uint64_t>& shape = file.info("course").shape;
-  if (shape.size() != 2 || shape[1] != 3) fail(file.path(), "\"course\" is not three columns");
+  if (shape.size() != 2 || shape[1] != 3 || shape[0] == 0)
+    fail(file.path(), "\"course\" is not rows of three columns");
   file.check_weight("course", shape);
   std::vector<float> rows(3 * shape[0]);
   file.read_f32("course", rows);
