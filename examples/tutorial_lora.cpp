@@ -77,6 +77,40 @@ int main() {
   // project: end
   expect(whole != projected, "W x is more than nothing");
 
+  // score: begin
+  // Eight logits a token, one for each value group of heads of 64 in groups of 8: seen by every
+  // kv head alike, so the heads' stride is 0.
+  using keep = rota::attention<rota::groups<rota::router<>, rota::fixed_k>>;
+  rota::layer_scores scores;
+  scores.groups = rota::view<float, 3>(logits.data(), {2, prompt, 8}, {0, 8, 1});
+  // score: end
+  rota::select_problem problem;
+  problem.tokens = prompt;
+  problem.kv_heads = 2;
+  problem.groups = 8;
+  keep::params half;
+  half.groups.budget.k = 4;
+  std::vector<std::int32_t> indices(2 * prompt), counts(2);
+  std::vector<rota::group_mask> masks(2 * prompt);
+  rota::selection kept;
+  kept.indices = rota::view<std::int32_t, 2>(indices.data(), 2, prompt);
+  kept.masks = rota::view<rota::group_mask, 2>(masks.data(), 2, prompt);
+  kept.counts = rota::view<std::int32_t, 1>(counts.data(), 2);
+  const buffer select_ws(keep::select_workspace_bytes(cpu, std::span(&problem, 1)));
+  require(keep::select(cpu, std::span(&problem, 1), half, std::span(&scores, 1),
+                       std::span(&kept, 1), select_ws.workspace()),
+          "select");
+  expect(kept.masks(0, 0) == kept.masks(1, 0), "all heads keep the same groups");
+
+  // merge: begin
+  rota::lora_weights<float> plain = adapter;  // without a router: all of its rank for every token
+  plain.router = {};
+  tutorial::rows<float> merged = w;
+  const rota::view<float, 2> dense(merged.view().data, out, in);
+  require(rota::merge_lora<rota::plain_lora>(plain, dense), "merge");
+  require(rota::unmerge_lora<rota::plain_lora>(plain, dense), "unmerge");
+  // merge: end
+
   int chosen[form::active];
   rota::choose_largest(logits.data(), form::subspaces, form::active, chosen);
   std::printf("the first token uses subspaces %d and %d\n", chosen[0], chosen[1]);
