@@ -19,11 +19,13 @@
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
 #include <rota/budget/head_adaptive.hpp>
+#include <rota/budget/k_by_type.hpp>
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/budget/pyramid.hpp>
 #include <rota/fill/low_rank.hpp>
 #include <rota/fill/mean.hpp>
 #include <rota/fill/zero.hpp>
+#include <rota/lora/merge.hpp>
 #include <rota/lora/projection.hpp>
 #include <rota/score/attention_mass.hpp>
 #include <rota/score/attention_mass_wo.hpp>
@@ -35,6 +37,7 @@
 #include <rota/score/observed_attention.hpp>
 #include <rota/score/predictor.hpp>
 #include <rota/score/query_statistics.hpp>
+#include <rota/score/role_router.hpp>
 #include <rota/score/router.hpp>
 #include <rota/score/snapkv.hpp>
 #include <rota/score/tova.hpp>

@@ -1,7 +1,9 @@
+#include <cmath>
 #include <string>
 
 #include <doctest/doctest.h>
 
+#include <rota/score/role_router_reference.hpp>
 #include <rota/score/router_reference.hpp>
 
 #include "support/random_layer.hpp"
@@ -57,7 +59,74 @@ void compare_with_reference() {
   }
 }
 
+using role_context = context<bf16, layer_states, router_weights, role_weights>;
+
+/// The same, with five roles.
+struct role_layer : routed_layer<per_head_router> {
+  std::vector<float> role_rows, role_offsets, mixture;
+  role_context roles;
+
+  role_layer(random_source& rng, index_t n, index_t kv_heads, index_t groups, index_t d)
+      : routed_layer(rng, n, kv_heads, groups, d) {
+    static_cast<layer_states&>(roles) = c;
+    static_cast<router_weights&>(roles) = c;
+    roles.keys = c.keys;
+    roles.values = c.values;
+    fill(rng, role_rows, 5 * d);
+    fill(rng, role_offsets, 5);
+    fill(rng, mixture, kv_heads * groups * 5);
+    roles.role_router = view<const float, 2>(role_rows.data(), 5, d);
+    roles.role_bias = view<const float, 1>(role_offsets.data(), 5);
+    roles.role_groups = view<const float, 2>(mixture.data(), kv_heads * groups, 5);
+  }
+};
+
 }  // namespace
+
+TEST_CASE("a role-conditioned router follows its double reference, for any number of threads") {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    random_source rng(seed);
+    CAPTURE(seed);
+    const index_t n = rng.pick<index_t>({1, 63, 64, 65, 200});
+    const role_layer l(rng, n, rng.between(1, 3), rng.between(1, 5), rng.between(1, 90));
+    const role_router<5>::params p{rng.pick<float>({0, 0.1f, 3})};
+    const auto expected = reference::score_groups(role_router<5>{}, p, l.roles, 8);
+    const auto one = group_scores(role_router<5>{}, p, l.roles, 8, 1);
+    CHECK(relative_difference(one, expected) < 1e-5);
+    CHECK(one == group_scores(role_router<5>{}, p, l.roles, 8, 3));
+    if (p.share == 0) CHECK(one == group_scores(router<>{}, {}, l.c, 8, 1));
+  }
+}
+
+TEST_CASE("a role-conditioned router refuses what does not fit, outputs untouched") {
+  struct refusal {
+    const char* argument;
+    void (*spoil)(role_context&, role_router<5>::params&);
+  };
+  const refusal refusals[] = {
+      {"share", [](role_context&, auto& p) { p.share = INFINITY; }},
+      {"router", [](role_context& c, auto&) { c.router.extent[0] += 1; }},
+      {"role_router", [](role_context& c, auto&) { c.role_router.extent[0] = 4; }},
+      {"role_router", [](role_context& c, auto&) { c.role_router.extent[1] -= 1; }},
+      {"role_bias", [](role_context& c, auto&) { c.role_bias.extent[0] = 6; }},
+      {"role_groups", [](role_context& c, auto&) { c.role_groups.extent[0] -= 1; }},
+      {"role_groups", [](role_context& c, auto&) { c.role_groups.data = nullptr; }}};
+  random_source rng(4);
+  const role_layer l(rng, 70, 2, 2, 24);
+  std::vector<float> out(2 * 70 * 2, -77.0f);
+  const view<float, 3> scores(out.data(), 2, 70, 2);
+  const aligned_memory ws(1 << 20);
+  for (const refusal& r : refusals) {
+    role_context c = l.roles;
+    role_router<5>::params p;
+    r.spoil(c, p);
+    CAPTURE(r.argument);
+    const status s = cpu::score_groups({}, role_router<5>{}, p, c, 8, scores, ws.workspace());
+    CHECK_FALSE(s.ok());
+    CHECK(std::string(s.argument) == r.argument);
+    CHECK(out == std::vector<float>(out.size(), -77.0f));
+  }
+}
 
 TEST_CASE("a router follows its double reference in every form, for any number of threads") {
   compare_with_reference<per_head_router>();

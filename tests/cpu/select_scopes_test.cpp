@@ -51,6 +51,8 @@ TEST_CASE("selection equals sorting: the softmax mass of each token") {
   tally seen;
   for (std::uint64_t seed = 1; seed <= 400; ++seed) {
     compare<all_tokens, by_group<entropy_span>>(seed, 70, seen);
+    compare<all_tokens, by_group<k_by_type<3>>>(seed, 70, seen);
+    compare<by_token<keep_ratio>, by_group<k_by_type<3>>>(seed, 70, seen);
     compare<by_token<global_top_m>, by_group<entropy_span>>(seed, 70, seen);
   }
   CHECK(seen.same > 600);
@@ -129,6 +131,38 @@ TEST_CASE("flat tokens keep more groups than peaked ones, whatever their level")
         std::vector<reference::kept_token>{{0, 15}, {1, 15}, {2, 14}, {3, 15}});
   REQUIRE(span.run<all_tokens, by_group<entropy_span>>({}, {{}, {0}}, 1).ok());
   CHECK(layer.selected()[0] == std::vector<reference::kept_token>{{0, 0}, {1, 0}, {2, 0}, {3, 0}});
+}
+
+TEST_CASE("each type of token has a number of groups of its own") {
+  select_span span;
+  auto& layer = span.layers.emplace_back(4, 1, 4);
+  layer.group_scores = {1, 2, 3, 4, 1, 2, 3, 4, 4, 3, 2, 1, 1, 2, 3, 4};
+  layer.types = {2, 0, 1, 2};
+  layer.problem.types = view<const std::uint8_t, 1>(layer.types.data(), 4);
+  using by_type = by_group<k_by_type<3>>;
+  REQUIRE(span.run<all_tokens, by_type>({}, {{}, {{1, 2, 3}}}, 1).ok());
+  CHECK(layer.selected()[0] ==
+        std::vector<reference::kept_token>{{0, 0b1110}, {1, 0b1000}, {2, 0b0011}, {3, 0b1110}});
+  layer.problem.protect.window = 1;
+  REQUIRE(span.run<all_tokens, by_type>({}, {{}, {{0, 9, 0}}}, 1).ok());
+  CHECK(layer.selected()[0] ==
+        std::vector<reference::kept_token>{{0, 0}, {1, 0}, {2, 15}, {3, 15}});
+
+  layer.reset();
+  const auto refused = [&](const status& s, errc code, const char* argument) {
+    CHECK(s == code);
+    CHECK(std::string(s.argument) == argument);
+    CHECK(layer.is_untouched());
+  };
+  refused(span.run<all_tokens, by_type>({}, {{}, {{0, -1, 0}}}, 1), errc::bad_count,
+          "groups.budget");
+  layer.types[3] = 3;
+  refused(span.run<all_tokens, by_type>({}, {{}, {{1, 1, 1}}}, 1), errc::bad_parameter, "types");
+  layer.problem.types.extent[0] = 3;
+  refused(span.run<all_tokens, by_type>({}, {{}, {{1, 1, 1}}}, 1), errc::bad_shape, "types");
+  layer.problem.types = {};
+  REQUIRE(span.run<all_tokens, by_type>({}, {{}, {{1, 2, 3}}}, 1).ok());
+  CHECK(layer.selected()[0].front() == reference::kept_token{0, 0b1000});  // all are of type 0
 }
 
 TEST_CASE("the new budgets refuse their parameters and say when they cannot hold what they must") {

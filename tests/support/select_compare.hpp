@@ -9,6 +9,7 @@
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
 #include <rota/budget/head_adaptive.hpp>
+#include <rota/budget/k_by_type.hpp>
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/budget/pyramid.hpp>
 #include <rota/score/key_norm.hpp>
@@ -48,6 +49,10 @@ inline void randomise(random_source& rng, rota::adaptive_span, auto& p, index_t)
 }
 inline void randomise(random_source& rng, rota::entropy_span, auto& p, index_t) {
   p.mass = rng.chance(0.2) ? rng.pick<double>({0, 0.25, 0.5, 1}) : rng.uniform();
+}
+template <int Types>
+void randomise(random_source& rng, rota::k_by_type<Types>, auto& p, index_t) {
+  for (index_t& k : p.k) k = rng.below(10);
 }
 inline void randomise(random_source& rng, rota::head_adaptive, auto& p, index_t items) {
   p.ratio = random_ratio(rng);

@@ -20,6 +20,7 @@ struct select_layer_memory {
   std::vector<float> token_scores, group_scores;
   std::vector<rota::group_mask> available, masks;
   std::vector<std::int32_t> indices, counts;
+  std::vector<std::uint8_t> types;  ///< 0, 1 or 2, in no order
   rota::select_problem problem;
   rota::layer_scores scores;
   rota::selection out;
@@ -33,6 +34,7 @@ struct select_layer_memory {
     available.resize(rows);
     masks.resize(rows);
     indices.resize(rows);
+    for (index_t i = 0; i < n; ++i) types.push_back(static_cast<std::uint8_t>(i * i % 7 % 3));
     counts.resize(static_cast<std::size_t>(kv_heads));
     problem.tokens = n;
     problem.kv_heads = kv_heads;
@@ -136,6 +138,8 @@ inline void fill_span(random_source& rng, select_span& span, index_t layers, ind
     if (rng.chance(0.05)) m.problem.protect = {longest, INT64_MAX};
     m.problem.drop_empty = rng.chance(0.4);
     m.problem.place = {l, layers + rng.below(3)};
+    if (l % 2 == 0)  // else all tokens are of type 0
+      m.problem.types = rota::view<const std::uint8_t, 1>(m.types.data(), m.problem.tokens);
     if (rng.chance(0.3)) {
       for (rota::group_mask& x : m.available) x = static_cast<rota::group_mask>(rng.bits());
       m.problem.available =

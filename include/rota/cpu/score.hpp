@@ -8,6 +8,7 @@
 #include <rota/cpu/score/pointwise.hpp>
 #include <rota/cpu/score/predictor.hpp>
 #include <rota/cpu/score/reduced.hpp>
+#include <rota/cpu/score/role_router.hpp>
 #include <rota/cpu/score/router.hpp>
 #include <rota/cpu/score/wo_norm.hpp>
 #include <rota/policy/diagnostics.hpp>

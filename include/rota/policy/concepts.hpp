@@ -122,8 +122,18 @@ concept row_budget = policy_of<B, budget_tag> &&
   { B::row_count(p, descending, n) } -> std::same_as<int>;
 };
 
+/// A group budget that keeps of each token a number of groups that depends on the token's type,
+/// one of `types`.
 template <class B>
-concept budget = counting_budget<B> || threshold_budget<B> || row_budget<B>;
+concept typed_budget = policy_of<B, budget_tag> &&
+    requires(const typename B::params& p, index_t items, int type) {
+  { B::check(p) } -> std::same_as<status>;
+  { B::types } -> std::convertible_to<int>;
+  { B::count_of_type(p, items, type) } -> std::convertible_to<index_t>;
+};
+
+template <class B>
+concept budget = counting_budget<B> || threshold_budget<B> || row_budget<B> || typed_budget<B>;
 
 /// What a counting budget keeps of `items` in a scope of the layer `at`.
 template <counting_budget B>

@@ -61,11 +61,14 @@ consteval bool require_budget() {
     static_assert(policy_of<B, budget_tag>,
                   "rota: a selector needs a budget second: its policy_kind must be "
                   "rota::budget_tag");
-    static_assert(!policy_of<B, budget_tag> || budget<B>,
-                  "rota: a budget needs `static rota::status check(const params&)` and either "
-                  "`static constexpr rota::budget_scope scope` with `static rota::index_t "
-                  "count(const params&, rota::index_t items)`, or `static float threshold(const "
-                  "params&)`, or `static int row_count(const params&, const float*, int)`");
+    static_assert(
+        !policy_of<B, budget_tag> || budget<B>,
+        "rota: a budget needs `static rota::status check(const params&)` and either "
+        "`static constexpr rota::budget_scope scope` with `static rota::index_t "
+        "count(const params&, rota::index_t items)`, or `static float threshold(const "
+        "params&)`, or `static int row_count(const params&, const float*, int)`, or `static "
+        "constexpr int types` with `static rota::index_t count_of_type(const params&, "
+        "rota::index_t items, int type)`");
     if constexpr (counting_budget<B>)
       static_assert(!counts_by_layer<B> || B::scope != budget_scope::span,
                     "rota: a budget whose count takes a rota::layer_place counts in one layer: its "
@@ -77,10 +80,11 @@ consteval bool require_budget() {
 template <class B>
 consteval bool require_token_budget() {
   if constexpr (require_budget<B>())
-    static_assert(counting_budget<B> || threshold_budget<B>,
-                  "rota: tokens<Scorer, Budget> needs a budget with a count or a threshold; one "
-                  "with row_count reads the groups of a token: it belongs into groups<Scorer, "
-                  "Budget>");
+    static_assert(
+        counting_budget<B> || threshold_budget<B>,
+        "rota: tokens<Scorer, Budget> needs a budget with a count or a threshold; one "
+        "with row_count or count_of_type decides about the groups of a token: it belongs into "
+        "groups<Scorer, Budget>");
   return true;
 }
 

@@ -39,6 +39,7 @@ struct select_item {
 struct select_unit {
   layer_place place;
   index_t rows = 0;  ///< heads in it
+  int type = 0;      ///< of the token, where the unit is one
 };
 
 /// Strict order of scores: NaN below everything, -0 equal to +0.
@@ -116,6 +117,8 @@ status apply_budget(const typename Budget::params& params, std::vector<select_it
     if constexpr (counting_budget<Budget>) {
       const status s = keep_by_count<Budget>(params, units[u], all[u], ranked[u], argument);
       if (!s) return s;
+    } else if constexpr (typed_budget<Budget>) {
+      keep_best(ranked[u], Budget::count_of_type(params, std::ssize(all[u]), units[u].type));
     } else if constexpr (row_budget<Budget>) {
       keep_by_mass<Budget>(params, ranked[u]);
     } else {
@@ -137,7 +140,7 @@ constexpr budget_scope scope_of() {
   if constexpr (counting_budget<Budget>)
     return Budget::scope;
   else
-    return row_budget<Budget> ? budget_scope::row : budget_scope::head;
+    return row_budget<Budget> || typed_budget<Budget> ? budget_scope::row : budget_scope::head;
 }
 
 inline const select_problem& problem_of(std::span<const select_problem> problems, std::size_t l) {
@@ -153,7 +156,7 @@ inline std::vector<select_unit> list_units(std::span<const select_problem> probl
     for (index_t h = 0; h < p.kv_heads; ++h) {
       const bool more = !units.empty() &&
                         (scope == budget_scope::span || (scope == budget_scope::layer && h > 0));
-      if (!more) units.push_back({p.place, 0});
+      if (!more) units.push_back({p.place, 0, 0});
       ++units.back().rows;
     }
   }
@@ -192,6 +195,10 @@ status select_tokens(std::span<const select_problem> problems,
   return {};
 }
 
+inline select_unit unit_of_token(const select_problem& p, const select_item& i) {
+  return {p.place, 1, p.type_of(i.token)};
+}
+
 /// Budgets of each token alone: protected tokens stand outside.
 template <class Budget>
 status apply_to_rows(const typename Budget::params& params, std::vector<select_item>& items,
@@ -201,7 +208,7 @@ status apply_to_rows(const typename Budget::params& params, std::vector<select_i
   for (const select_item& i : items) {
     if (i.guarded) continue;
     if (ranked.empty() || ranked.back().row != i.row || ranked.back().token != i.token)
-      units.push_back({problem_of(problems, static_cast<std::size_t>(i.layer)).place, 1});
+      units.push_back(unit_of_token(problem_of(problems, static_cast<std::size_t>(i.layer)), i));
     ranked.push_back(i);
     ranked.back().unit = static_cast<index_t>(units.size()) - 1;
   }

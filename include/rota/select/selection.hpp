@@ -23,6 +23,9 @@ struct select_problem {
   /// them, so that a ratio means the same for a store that is routed again. A null view means that
   /// all do.
   view<const group_mask, 2> available;
+  /// [n]: of each token a type, read by budgets with one count for each type (k_by_type). A null
+  /// view means that all are of type 0; a store that is routed again has none.
+  view<const std::uint8_t, 1> types;
   /// Read by budgets that give layers different shares (pyramid), and by nothing else.
   layer_place place;
 
@@ -32,6 +35,7 @@ struct select_problem {
     const index_t last = protect.window < tokens ? tokens - protect.window : 0;
     return last > first_ranked() ? last : first_ranked();
   }
+  int type_of(index_t i) const { return types.data ? types(i) : 0; }
   group_mask available_groups(index_t head, index_t i) const {
     const group_mask all = full_mask(groups);
     return available.data ? static_cast<group_mask>(available(head, i) & all) : all;
@@ -46,6 +50,10 @@ inline status check_problem(const select_problem& p) {
   if (p.protect.window < 0) return {errc::bad_count, "window"};
   if (p.place.layers < 1 || p.place.layer < 0 || p.place.layer >= p.place.layers)
     return {errc::bad_count, "place"};
+  if (p.types.data != nullptr) {
+    if (status s = check_view(p.types, "types"); !s) return s;
+    if (p.types.extent[0] != p.tokens) return {errc::bad_shape, "types"};
+  }
   if (p.available.data == nullptr) return {};
   if (status s = check_view(p.available, "available"); !s) return s;
   if (p.available.extent[0] != p.kv_heads || p.available.extent[1] != p.tokens)

@@ -39,6 +39,7 @@ inline row_items groups_of_row(const select_memory& m, index_t row) {
 /// Decides the cuts of all units of groups. An error leaves the outputs alone.
 inline status cut_groups(const backend& b, const select_memory& m, const budget_rule& rule) {
   if (!rule.selects()) return {};
+  if (rule.by_type()) return check_types(m, rule);
   if (rule.by_row()) return rule.counts() ? check_row_counts(m, rule) : status{};
   if (!rule.counts()) {
     cut_by_threshold(m, rule);
@@ -73,7 +74,7 @@ void for_masks(const select_memory& m, const budget_rule& rule, const select_chu
     if (rule.selects() && j >= l.first_ranked() && j < l.last_ranked()) {
       const float* const scores = l.scores.groups.row(c.head, j);
       if (by_row) {
-        mask = select_row(rule, scores, available, l.problem.groups, l.problem.place);
+        mask = select_row(rule, scores, available, l.problem, j);
       } else {
         for (unsigned left = available; left != 0; left &= left - 1) {
           const int g = std::countr_zero(left);

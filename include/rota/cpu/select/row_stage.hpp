@@ -18,6 +18,16 @@ inline status check_row_counts(const select_memory& m, const budget_rule& rule) 
   return {};
 }
 
+/// Every token is of one of the rule's types.
+inline status check_types(const select_memory& m, const budget_rule& rule) {
+  for (index_t l = 0; l < m.map.layer_count; ++l) {
+    const select_problem& p = m.map.layers[l].problem;
+    for (index_t i = 0; p.types.data != nullptr && i < p.tokens; ++i)
+      if (p.types(i) >= rule.types) return {errc::bad_parameter, "types"};
+  }
+  return {};
+}
+
 /// The best k of one token's available groups.
 inline group_mask best_of_row(const float* scores, group_mask available, index_t k) {
   if (k >= std::popcount(available)) return available;
@@ -49,10 +59,12 @@ inline int sort_row(const float* scores, group_mask available, float* descending
   return n;
 }
 
-/// What a budget by row keeps of one token, `groups` of them counted.
+/// What a budget by row keeps of token i of a problem, absent groups counted.
 inline group_mask select_row(const budget_rule& rule, const float* scores, group_mask available,
-                             int groups, const layer_place& at) {
-  if (rule.counts()) return best_of_row(scores, available, rule.count(groups, at));
+                             const select_problem& p, index_t i) {
+  if (rule.by_type())
+    return best_of_row(scores, available, rule.count_of_type(rule.params, p.groups, p.type_of(i)));
+  if (rule.counts()) return best_of_row(scores, available, rule.count(p.groups, p.place));
   float descending[max_groups];
   const int n = sort_row(scores, available, descending);
   const int k = rule.row_count_of(rule.params, descending, n);

@@ -10,7 +10,7 @@ namespace rota::cpu::detail {
 /// A budget with its parameters, types erased: the selection code exists once, not once for each
 /// pair of selectors.
 struct budget_rule {
-  enum class kind { everything, count, threshold, row };
+  enum class kind { everything, count, threshold, row, type };
 
   kind how = kind::everything;
   budget_scope scope = budget_scope::head;
@@ -18,12 +18,17 @@ struct budget_rule {
   index_t (*count_of)(const void* params, index_t items, const layer_place& at) = nullptr;
   index_t (*floor_of)(const void* params, index_t count, index_t rows) = nullptr;
   int (*row_count_of)(const void* params, const float* descending, int n) = nullptr;
+  index_t (*count_of_type)(const void* params, index_t items, int type) = nullptr;
+  int types = 1;
   const void* params = nullptr;
 
   bool selects() const { return how != kind::everything; }
   bool counts() const { return how == kind::count; }
   /// Whether each token's groups are decided alone.
-  bool by_row() const { return how == kind::row || (counts() && scope == budget_scope::row); }
+  bool by_row() const {
+    return how == kind::row || by_type() || (counts() && scope == budget_scope::row);
+  }
+  bool by_type() const { return how == kind::type; }
   bool has_floor() const { return floor_of != nullptr; }
   index_t count(index_t items, const layer_place& at) const { return count_of(params, items, at); }
   index_t floor(index_t count, index_t rows) const { return floor_of(params, count, rows); }
@@ -49,6 +54,12 @@ status make_rule(const typename Selector::params& params, [[maybe_unused]] const
         rule.floor_of = [](const void* p, index_t count, index_t rows) -> index_t {
           return Budget::floor(*static_cast<const values*>(p), count, rows);
         };
+    } else if constexpr (typed_budget<Budget>) {
+      rule.how = budget_rule::kind::type;
+      rule.types = Budget::types;
+      rule.count_of_type = [](const void* p, index_t items, int type) -> index_t {
+        return Budget::count_of_type(*static_cast<const values*>(p), items, type);
+      };
     } else if constexpr (row_budget<Budget>) {
       rule.how = budget_rule::kind::row;
       rule.row_count_of = [](const void* p, const float* descending, int n) {
