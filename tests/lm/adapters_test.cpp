@@ -81,11 +81,10 @@ std::string message_of(const std::string& folder, const model_config& c) {
 }  // namespace
 
 TEST_CASE("adapters that PEFT wrote give PEFT's logits") {
-  for (const auto& [base, adapter] :
-       {std::pair("qwen2", "plain"), std::pair("mistral", "rslora")}) {
-    CAPTURE(adapter);
-    const std::string folder = goldens + "peft/" + adapter;
-    model lm = model::load(goldens + "micro/" + base);
+  for (const auto& golden : {std::pair("qwen2", "plain"), std::pair("mistral", "rslora")}) {
+    CAPTURE(golden.second);
+    const std::string folder = goldens + "peft/" + golden.second;
+    model lm = model::load(goldens + "micro/" + golden.first);
     const std::vector<token_id> ids = ids_of(folder + "/golden.safetensors");
     const matrix without = logits_of(lm, ids);
     adapt(lm, folder);

@@ -54,6 +54,7 @@ struct golden_run {
     options.seed = 7;
     options.rhos = {1, 0.5, 0.25};
     options.learning_rate = 0.01;
+    options.lora_router_rate = 0.5;
     options.router_rate = 0.5;
     options.fill_rate = 0.25;
     options.warmup = 5;

@@ -28,13 +28,14 @@ inline constexpr std::string_view adapt_usage =
     "adapt --model DIR --out DIR [--text FILE, or the generator's market]\n"
     "  [--targets q,k,v,o,gate,up,down] [--rank 16, 0: none] [--alpha 16]\n"
     "  [--subspaces 1] [--active 1] [--gate softmax|sigmoid] [--balance 0.01]\n"
-    "  [--groups all|fixed_groups|value_norm|fixed_k|adaptive_span]\n"
+    "  [--groups all|fixed_groups|value_norm|fixed_k|adaptive_span|entropy_span]\n"
     "  [--router per_head|shared|hierarchical] [--group-width 8] [--sinks 4] [--window 16]\n"
     "  [--fill zero|mean|low_rank] [--fill-rank 8] [--basis identity|hadamard|random|pca]\n"
     "  [--rhos 1,0.75,0.5,0.375,0.25,0.125: each sequence has one of them]\n"
     "  [--prefix 192] [--continuation 96] [--prefix-weight 1] [--calibrate-at 768]\n"
-    "  [--steps 1000] [--batch 4] [--learning-rate 0.005] [--router-rate 0.1] [--fill-rate 0.2]\n"
-    "  [--warmup 20] [--clip 1] [--weight-decay 0] [--seed 1] [--threads 2]\n"
+    "  [--steps 1000] [--batch 4] [--learning-rate 0.003] [--lora-router-rate 0.02]\n"
+    "  [--router-rate 0.1] [--fill-rate 0.2] [--warmup 20] [--clip 1] [--weight-decay 0] [--seed "
+    "1] [--threads 2]\n"
     "  [--state FILE: goes on from there where it exists, and keeps it up to date]\n"
     "  [--json FILE: the course of the losses]\n";
 
@@ -152,7 +153,7 @@ inline adapt_options parse_adapt_options(int argc, const char* const* argv) {
        "fill",      "fill-rank", "basis", "group-width",   "sinks",         "window",
        "rhos",      "prefix",    "state", "continuation",  "prefix-weight", "calibrate-at",
        "steps",     "batch",     "json",  "learning-rate", "router-rate",   "fill-rate",
-       "warmup",    "clip",      "seed",  "weight-decay",  "threads"});
+       "warmup",    "clip",      "seed",  "weight-decay",  "threads",       "lora-router-rate"});
   adapt_options o;
   o.model = a.text("model");
   o.out = a.text("out");
@@ -168,7 +169,8 @@ inline adapt_options parse_adapt_options(int argc, const char* const* argv) {
   t.weights.balance = detail::number_in(a, "balance", 0.01, 0, 100);
   t.steps = a.count("steps", 1000, 1, 10'000'000);
   t.batch = a.count("batch", 4, 1, 4096);
-  t.learning_rate = detail::number_in(a, "learning-rate", 5e-3, 0, 10);
+  t.learning_rate = detail::number_in(a, "learning-rate", 3e-3, 0, 10);
+  t.lora_router_rate = detail::number_in(a, "lora-router-rate", 0.02, 0, 100);
   t.router_rate = detail::number_in(a, "router-rate", 0.1, 0, 100);
   t.fill_rate = detail::number_in(a, "fill-rate", 0.2, 0, 100);
   t.warmup = a.count("warmup", 20, 0, 1'000'000);

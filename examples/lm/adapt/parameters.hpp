@@ -13,7 +13,7 @@
 namespace rota_lm {
 
 /// Parts that may learn at rates of their own.
-enum class parameter_kind { lora, router, fill };
+enum class parameter_kind { lora, lora_router, value_router, fill };
 
 class parameter_layout {
  public:
@@ -35,8 +35,8 @@ class parameter_layout {
       const std::string prefix = "layers." + std::to_string(l) + ".";
       layers_[l].router = size_;
       if (is_learned(s.groups)) {
-        add(prefix + "router.weight", parameter_kind::router, {s.outputs(c), c.hidden_size});
-        add(prefix + "router.bias", parameter_kind::router, {s.outputs(c)});
+        add(prefix + "router.weight", parameter_kind::value_router, {s.outputs(c), c.hidden_size});
+        add(prefix + "router.bias", parameter_kind::value_router, {s.outputs(c)});
       }
       layers_[l].fill = size_;
       if (has_codec()) {
@@ -111,8 +111,8 @@ class parameter_layout {
     add(name + ".down", parameter_kind::lora, {n(s.rank), n(s.in)});
     add(name + ".up", parameter_kind::lora, {n(s.rank), n(s.out)});
     if (!s.routed()) return;
-    add(name + ".router", parameter_kind::router, {n(s.subspaces), n(s.in)});
-    add(name + ".router_bias", parameter_kind::router, {n(s.subspaces)});
+    add(name + ".router", parameter_kind::lora_router, {n(s.subspaces), n(s.in)});
+    add(name + ".router_bias", parameter_kind::lora_router, {n(s.subspaces)});
   }
 
   model_config config_;

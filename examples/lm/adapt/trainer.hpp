@@ -26,7 +26,7 @@ struct training_options {
   std::size_t steps = 400;
   std::size_t batch = 4;  ///< sequences a step: gradients are added up over them
   double learning_rate = 5e-3;
-  double router_rate = 1, fill_rate = 1;  ///< times learning_rate
+  double lora_router_rate = 1, router_rate = 1, fill_rate = 1;  ///< times learning_rate
   std::size_t warmup = 20;
   double clip = 1;  ///< largest norm of a step's gradient
   rota::train::adamw optimizer{.learning_rate = 0, .beta2 = 0.95, .weight_decay = 0};
@@ -40,7 +40,7 @@ struct training_options {
 template <class T>
 struct training_state {
   std::vector<T> parameters, first_moment, second_moment;
-  std::vector<T> thresholds;  ///< of adaptive_span, for each rho of the options; empty at first
+  std::vector<T> thresholds;  ///< of a calibrated rule, for each rho of the options; empty at first
   std::size_t step = 0;
 };
 
@@ -100,11 +100,11 @@ class trainer {
   struct item {
     cut_ids cut;
     std::size_t rho = 0;        ///< place in options_.rhos
-    std::vector<float> logits;  ///< the router's, of the tokens that it decides about
+    std::vector<float> levels;  ///< what thresholds cut, of the tokens that are decided about
     sequence_loss loss;
   };
 
-  bool needs_thresholds() const { return layout_.setting().groups == group_rule::adaptive_span; }
+  bool needs_thresholds() const { return is_calibrated(layout_.setting().groups); }
 
   /// Which rho an item of this step has: follows from seed, step and place.
   std::size_t drawn(std::size_t i) const {
@@ -121,9 +121,8 @@ class trainer {
   auto gather_into(item& it) const {
     return [this, &it](std::size_t, const auto& layer) {
       const adapter_setting& s = layout_.setting();
-      const Eigen::Index last = layer.router_logits.rows() - static_cast<Eigen::Index>(s.window);
-      for (auto t = static_cast<Eigen::Index>(s.sinks); t < last; ++t)
-        for (const T z : layer.router_logits.row(t)) it.logits.push_back(static_cast<float>(z));
+      if (needs_thresholds())
+        add_levels(s, layer.router_logits, s.groups_of(layout_.config()), it.levels);
     };
   }
 
@@ -201,14 +200,22 @@ class trainer {
   }
 
   double rate_of(parameter_kind k) const {
-    if (k == parameter_kind::lora) return 1;
-    return k == parameter_kind::router ? options_.router_rate : options_.fill_rate;
+    switch (k) {
+      case parameter_kind::lora:
+        return 1;
+      case parameter_kind::lora_router:
+        return options_.lora_router_rate;
+      case parameter_kind::value_router:
+        return options_.router_rate;
+      default:
+        return options_.fill_rate;
+    }
   }
 
   /// The thresholds that keep a share of rho of these items' groups, over all layers together.
   std::vector<T> thresholds_of(const std::vector<item>& items) const {
     std::vector<float> all;
-    for (const item& it : items) all.insert(all.end(), it.logits.begin(), it.logits.end());
+    for (const item& it : items) all.insert(all.end(), it.levels.begin(), it.levels.end());
     std::vector<T> out;
     for (const double rho : options_.rhos) out.push_back(static_cast<T>(threshold_for(all, rho)));
     return out;
@@ -219,12 +226,12 @@ class trainer {
   void first_thresholds(std::vector<item>& items) {
     state_.thresholds.assign(options_.rhos.size(), 0);
     in_parallel(options_.threads, items.size(), [&](std::size_t i) {
-      items[i].logits.clear();
+      items[i].levels.clear();
       static_cast<void>(model_.run(state_.parameters, sequence_of(items[i]), options_.weights, 0,
                                    {}, gather_into(items[i])));
     });
     state_.thresholds = thresholds_of(items);
-    for (item& it : items) it.logits.clear();
+    for (item& it : items) it.levels.clear();
   }
 
   /// Thresholds drift behind the routers that they cut.

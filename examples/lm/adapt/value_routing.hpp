@@ -20,7 +20,7 @@ namespace rota_lm {
 template <class T>
 struct value_budget {
   double rho = 1;
-  T threshold = 0;  ///< of adaptive_span
+  T threshold = 0;  ///< of a calibrated rule: the least level that is kept
 };
 
 /// A router's outputs [n, router_outputs] as one logit for each (kv head, group): [n, kv_heads *
@@ -66,6 +66,25 @@ template <class T>
 struct value_mask {
   rota::cpu::train_matrix<T> kept, slopes;
 };
+
+/// Appends what the threshold of a calibrated rule cuts, of all tokens that are decided about: the
+/// logits [n, kv_heads * S] of adaptive_span; of entropy_span the mass before each, negated.
+template <class T>
+void add_levels(const adapter_setting& s, const rota::cpu::train_matrix<T>& logits,
+                std::size_t groups, std::vector<float>& out) {
+  std::vector<T> before(groups);
+  const Eigen::Index last = logits.rows() - static_cast<Eigen::Index>(s.window);
+  for (auto t = static_cast<Eigen::Index>(s.sinks); t < last; ++t)
+    for (Eigen::Index g = 0; g < logits.cols(); g += static_cast<Eigen::Index>(groups)) {
+      const std::span<const T> row(logits.row(t).data() + g, groups);
+      if (s.groups == group_rule::entropy_span) {
+        rota::train::straight_through<T>().masses_before(row, before);
+        for (const T mass : before) out.push_back(-static_cast<float>(mass));
+      } else {
+        for (const T z : row) out.push_back(static_cast<float>(z));
+      }
+    }
+}
 
 /// Groups that each (layer, kv head) keeps of every token under fixed_groups, best first:
 /// [layers * kv_heads][S].
@@ -115,6 +134,8 @@ class value_router {
       std::fill(slopes.begin(), slopes.end(), T{0});  // nothing to learn
     } else if (setting_.groups == group_rule::fixed_k) {
       choice_.keep_largest(std::span<const T>(row(logits)), count(budget.rho), kept, slopes);
+    } else if (setting_.groups == group_rule::entropy_span) {
+      choice_.keep_mass(std::span<const T>(row(logits)), -budget.threshold, kept, slopes);
     } else {
       choice_.keep_above(std::span<const T>(row(logits)), budget.threshold, kept, slopes);
     }

@@ -59,7 +59,9 @@ class lora_adapters final : public projection_adapters {
 
   /// Throws where an adapter's form is not compiled in or its numbers do not fit its shape.
   explicit lora_adapters(map_type adapters) : adapters_(std::move(adapters)) {
-    for (const auto& [place, a] : adapters_) {
+    for (const auto& entry : adapters_) {
+      const auto& place = entry.first;
+      const adapter_weights& a = entry.second;  // clang 14 lets no lambda capture a binding
       if (a.numbers.size() != static_cast<std::size_t>(a.shape.parameters()))
         fail(name_of(place), "has " + std::to_string(a.numbers.size()) +
                                  " weights, its shape needs " +

@@ -21,9 +21,14 @@ enum class group_rule {
   value_norm,     ///< each token's K largest slices
   fixed_k,        ///< learned: each token's K largest router logits
   adaptive_span,  ///< learned: every router logit that reaches a threshold over all layers
+  entropy_span,   ///< learned: each token's fewest groups whose softmax mass reaches a threshold
 };
 inline bool is_learned(group_rule c) {
   return c >= group_rule::fixed_k;
+}
+/// Whether a number calibrated over many tokens says how much is kept.
+inline bool is_calibrated(group_rule c) {
+  return c >= group_rule::adaptive_span;
 }
 
 /// What a router's logits are made of, from W h + b.
@@ -45,7 +50,8 @@ inline std::size_t router_outputs(router_form form, std::size_t kv_heads, std::s
   }
 }
 
-/// How many of a token's groups reach a threshold on average, as it was calibrated.
+/// What a choice needs to keep rho of the groups on average, as it was calibrated: the least logit
+/// of adaptive_span, the mass of entropy_span.
 struct span_threshold {
   double rho = 1;
   float threshold = 0;
@@ -65,7 +71,7 @@ struct value_routing {
   fill_kind fill = fill_kind::zero;
   std::size_t group_width = 8, fill_rank = 0;
   std::size_t sinks = 4, window = 16;      ///< kept whole, as in training
-  std::vector<span_threshold> thresholds;  ///< of adaptive_span, falling rho
+  std::vector<span_threshold> thresholds;  ///< of a calibrated rule, falling rho
   std::vector<layer_routing> layers;
 
   std::size_t groups(const model_config& c) const { return c.head_dim / group_width; }

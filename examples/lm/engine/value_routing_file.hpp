@@ -18,12 +18,13 @@
 
 namespace rota_lm {
 
-inline constexpr std::array<std::pair<std::string_view, group_rule>, 5> group_rule_names = {
+inline constexpr std::array<std::pair<std::string_view, group_rule>, 6> group_rule_names = {
     {{"all", group_rule::all},
      {"fixed_groups", group_rule::fixed_groups},
      {"value_norm", group_rule::value_norm},
      {"fixed_k", group_rule::fixed_k},
-     {"adaptive_span", group_rule::adaptive_span}}};
+     {"adaptive_span", group_rule::adaptive_span},
+     {"entropy_span", group_rule::entropy_span}}};
 inline constexpr std::array<std::pair<std::string_view, router_form>, 3> router_form_names = {
     {{"per_head", router_form::per_head},
      {"shared", router_form::shared},
@@ -51,7 +52,7 @@ std::string word_of(const Table& table, Enum value) {
 /// The metadata of a value routing, checked.
 class routing_reader {
  public:
-  routing_reader(const safetensors_file& file, const model_config& c) : file_(file), config_(c) {
+  routing_reader(const safetensors_file& file, const model_config& c) : file_(file) {
     if (text("format") != value_routing_format)
       fail(file.path(), "is not a value routing: format \"" + printable(text("format"), 40) + "\"");
     same("layers", c.layers);
@@ -101,7 +102,6 @@ class routing_reader {
   }
 
   const safetensors_file& file_;
-  const model_config& config_;
 };
 
 inline std::string layer_prefix(std::size_t layer) {

@@ -59,6 +59,9 @@ class adapted_compressor {
     if (rho >= 1 || routing_.rule == group_rule::all) return keep_all();
     if (routing_.rule == group_rule::adaptive_span) {
       run<rota::adaptive_span>({threshold_of(rho)});
+    } else if (routing_.rule == group_rule::entropy_span) {
+      // The calibrated mass is that before the last kept group: its own must be more.
+      run<rota::entropy_span>({std::min(1.0, static_cast<double>(threshold_of(rho)) + 1e-6)});
     } else {
       rota::fixed_k::params p;
       p.k = static_cast<int>(std::lround(rho * problems_[0].groups));

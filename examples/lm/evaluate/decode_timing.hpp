@@ -76,7 +76,7 @@ inline void time_decoding(const model& lm, const task& t, const options& o, shar
         rows[r].decode_ms = detail::decode_median(lm, empty, ids);
       } else if (spec.how.adapted) {
         caches[r] = std::make_unique<row_cache>(lm.config(), rota::cpu::backend{}, &memory.packed);
-        adapted_compressor adapted = prefill.make_adapted(o);
+        adapted_compressor adapted = prefill.make_adapted();
         adapted.select(*spec.how.rho);
         adapted.pack(sample.room(), *caches[r]);
       } else if (spec.packed() && rows[r].failure.empty()) {

@@ -33,6 +33,7 @@ class prefilled {
             shared_extras shared = {}, rota::cpu::backend backend = {})
       : dense_(lm.config(), sample.prefill.size() + sample.room(), backend, &memory.dense),
         window_(std::max(o.window, sample.question_prefilled)),
+        question_(sample.question_prefilled),
         record_(lm, queries_kept(o, sample), o.sinks, moment_layers(o, lm.config(), shared)),
         shared_(shared),
         predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend),
@@ -76,12 +77,15 @@ class prefilled {
         {width, o.stand_in}, dense_.backend(), extras(o));
   }
 
-  /// What the adapted model keeps by itself; the shared extras must have its routing.
-  adapted_compressor make_adapted(const options& o) const {
-    return adapted_compressor(
-        contexts(), inputs_.inputs(), *shared_.routing,
-        {static_cast<rota::index_t>(o.sinks), static_cast<rota::index_t>(protected_window())},
-        dense_.backend());
+  /// What the adapted model keeps by itself; the shared extras must have its routing. Kept whole
+  /// is what was whole in training, and a question that is there.
+  adapted_compressor make_adapted() const {
+    const value_routing& routing = *shared_.routing;
+    const std::size_t question = question_ > taken_back_ ? question_ - taken_back_ : 0;
+    return adapted_compressor(contexts(), inputs_.inputs(), routing,
+                              {static_cast<rota::index_t>(routing.sinks),
+                               static_cast<rota::index_t>(std::max(routing.window, question))},
+                              dense_.backend());
   }
 
   dense_cache<element>& dense() { return dense_; }
@@ -160,7 +164,7 @@ class prefilled {
   }
 
   dense_cache<element> dense_;
-  std::size_t window_;
+  std::size_t window_, question_;
   std::size_t taken_back_ = 0;
   prefill_record record_;
   shared_extras shared_;

@@ -149,7 +149,7 @@ class runner {
     prefilled prefill(lm_, out.sample, options_, memory_, shared_);
     compressor compress = prefill.make_compressor(options_);
     std::optional<adapted_compressor> adapted;
-    if (shared_.routing != nullptr) adapted.emplace(prefill.make_adapted(options_));
+    if (shared_.routing != nullptr) adapted.emplace(prefill.make_adapted());
     for (std::size_t r = 0; r < e.rows.size(); ++r) {
       if (!wanted[r] || !e.rows[r].spec.packed()) continue;
       if (e.rows[r].spec.how.adapted) {

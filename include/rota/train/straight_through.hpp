@@ -47,6 +47,30 @@ struct straight_through {
     for (std::size_t i = 0; i < logits.size(); ++i)
       slopes[i] = std::isfinite(threshold) ? slope(logits[i], threshold) : 0;
   }
+
+  /// Softmax mass of the logits larger than each one, of equal ones of the first: 0 for the
+  /// largest.
+  void masses_before(std::span<const T> logits, std::span<T> before) const {
+    T most = logits[0], total = 0;
+    for (const T z : logits) most = std::fmax(most, z);
+    for (const T z : logits) total += std::exp(z - most);
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      T sum = 0;
+      for (std::size_t j = 0; j < logits.size(); ++j)
+        if (logits[j] > logits[i] || (logits[j] == logits[i] && j < i))
+          sum += std::exp(logits[j] - most);
+      before[i] = sum / total;
+    }
+  }
+
+  /// Keeps those whose mass before is at most `mass` (entropy_span): the fewest of the largest that
+  /// reach it. Slopes as of keep_largest().
+  void keep_mass(std::span<const T> logits, T mass, std::span<T> kept, std::span<T> slopes) const {
+    masses_before(logits, kept);
+    std::size_t count = 0;
+    for (const T before : kept) count += before <= mass ? 1 : 0;
+    keep_largest(logits, count, kept, slopes);
+  }
 };
 
 }  // namespace rota::train
