@@ -14,7 +14,7 @@ nvcc := $(shell command -v nvcc)
 asan := $(shell echo 'int main() {}' | clang++ -fsanitize=address,undefined -x c++ - -o /dev/null \
           2>/dev/null && echo asan-clang || echo asan)
 
-.PHONY: test test-all demo results-query-aware bench format format-check tidy clean help
+.PHONY: test test-all demo results-query-aware results-query-independent bench format format-check tidy clean help
 
 test: ## build and test: release, then address and undefined-behaviour sanitizers
 	@scripts/setup.sh
@@ -40,6 +40,13 @@ results-query-aware: ## every method at every budget, 500 to 5,000 samples a cel
 	  --predictor examples/lm/checkpoints/rota-synth/predictor.safetensors \
 	  --predictor-unseen examples/lm/checkpoints/rota-synth/predictor_unseen.safetensors \
 	  --journal build/results/query_aware --out docs/results
+
+results-query-independent: ## adapters, routers, fills and bases trained and measured, about 50 runs of two minutes; may be stopped and goes on; writes docs/results
+	@scripts/setup.sh
+	@cmake --preset release
+	@cmake --build --preset release --parallel $(JOBS) --target examples_lm_results_query_independent
+	build/release/examples/lm/results_query_independent --model examples/lm/checkpoints/rota-synth \
+	  --journal build/results/query_independent --out docs/results
 
 bench: ## run the benchmarks; writes build/bench/results.json
 	@scripts/setup.sh
