@@ -182,6 +182,44 @@ void gather_moments(benchmark::State& state) {
       seconds / (prefill_on(1) * static_cast<double>(state.iterations()));
 }
 
+/// A learned router's logits for all tokens of the layer.
+template <class Form>
+void route(benchmark::State& state, int threads) {
+  rota::context<rota::bf16, rota::layer_states, rota::router_weights> c;
+  c.keys = the_layer().c.keys;
+  c.values = the_layer().c.values;
+  const index_t outputs = Form::outputs(kv_heads, groups);
+  const matrix weights = random_matrix(outputs, hidden, 15), bias = random_matrix(1, outputs, 16);
+  c.layer_hidden = layer::view_of(the_layer().states);
+  c.router = layer::view_of(weights);
+  c.router_bias = rota::view<const float, 1>(bias.data(), outputs);
+  rota::cpu::thread_pool pool(threads);
+  const rota::cpu::backend b = pool.get_backend();
+  const rota::router<Form> scorer;
+  const big_memory ws(rota::cpu::score_groups_workspace_bytes(b, scorer, {}, c, width) + 64);
+  std::vector<float> logits(kv_heads * tokens * groups);
+  const rota::view<float, 3> out(logits.data(), kv_heads, tokens, groups);
+  double seconds = 0;
+  for (auto _ : state) {
+    const double start = now();
+    must(rota::cpu::score_groups(b, scorer, {}, c, width, out, {ws.data(), ws.size()}));
+    const double took = now() - start;
+    seconds += took;
+    state.SetIterationTime(took);
+  }
+  state.counters["share_of_prefill"] =
+      seconds / (prefill_on(threads) * static_cast<double>(state.iterations()));
+}
+
+template <class Form>
+void add_router_line() {
+  const std::string line = "compression/router/" + std::string(Form::name) + "/threads:1";
+  benchmark::RegisterBenchmark(line.c_str(), [](benchmark::State& state) { route<Form>(state, 1); })
+      ->UseManualTime()
+      ->Iterations(5)
+      ->Unit(benchmark::kMillisecond);
+}
+
 template <class Tokens, class Groups>
 void add_lines(const char* name) {
   for (const int threads : {1, 2}) {
@@ -201,6 +239,9 @@ void add_lines(const char* name) {
   add_lines<rota::key_diff, rota::value_norm>("key_diff+value_norm");
   add_lines<rota::token_predictor<>, rota::value_norm>("predictor+value_norm");
   add_lines<rota::token_predictor<>, rota::predictor<>>("predictor+predictor");
+  add_router_line<rota::per_head_router>();
+  add_router_line<rota::shared_router>();
+  add_router_line<rota::hierarchical_router>();
   benchmark::RegisterBenchmark("compression/query_moments/threads:1", gather_moments)
       ->UseManualTime()
       ->Iterations(5)

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
@@ -16,8 +17,10 @@
 // Adapters of one 4096 x 4096 projection, rank 64, for 1 to 512 tokens of a step: what a routed
 // one (8 subspaces, 2 a token, its router included) takes beside a plain one of the same rank. The
 // plain one is the faster of Eigen's two products and our own. Adapters take turns, so that their
-// weights come from memory, as they do when each layer of a model has its own. Lines
-// lora/forward/...: time_ratio is routed over plain; plain_us and eigen_us are of the same rounds.
+// weights come from memory, as they do when each layer of a model has its own: tokens that choose
+// differently then read most of the subspaces, 1 - (3/4)^tokens of them. Lines lora/forward/...:
+// time_ratio is routed over plain; plain_us and eigen_us are of the same rounds. Lines
+// lora/forward_cached/...: the same with one adapter all the time.
 // Lines lora/project/...: the dense product alone, time_ratio is ours over Eigen's.
 
 namespace {
@@ -191,14 +194,15 @@ void project(benchmark::State& state, index_t tokens) {
   state.counters["eigen_us"] = 1e6 * median(theirs);
 }
 
-void forward(benchmark::State& state, index_t tokens) {
+/// `turns`: 1 to take another adapter each time, 0 to stay with one, which lies in the caches then.
+void forward(benchmark::State& state, index_t tokens, index_t turns) {
   contest c(tokens);
   std::vector<double> routed, plain, eigen;
   index_t turn = 0;
   for (auto _ : state) {
-    routed.push_back(c.seconds<routed_form>(++turn));
-    plain.push_back(c.seconds<rota::plain_lora>(++turn));
-    eigen.push_back(c.eigen_seconds(++turn));
+    routed.push_back(c.seconds<routed_form>(turn += turns));
+    plain.push_back(c.seconds<rota::plain_lora>(turn += turns));
+    eigen.push_back(c.eigen_seconds(turn += turns));
     state.SetIterationTime(routed.back());
   }
   state.counters["time_ratio"] = median(routed) / std::min(median(plain), median(eigen));
@@ -208,14 +212,17 @@ void forward(benchmark::State& state, index_t tokens) {
 }
 
 [[maybe_unused]] const bool registered = [] {
-  for (const index_t tokens : {1, 4, 16, 64, 512}) {
-    const std::string line = "lora/forward/tokens:" + std::to_string(tokens) + "/threads:1";
-    benchmark::RegisterBenchmark(line.c_str(),
-                                 [=](benchmark::State& state) { forward(state, tokens); })
-        ->UseManualTime()
-        ->Iterations(tokens < 100 ? 200 : 40)
-        ->Unit(benchmark::kMicrosecond);
-  }
+  for (const auto& [name, turns] : {std::pair("forward", 1), std::pair("forward_cached", 0)})
+    for (const index_t tokens : {1, 4, 16, 64, 512}) {
+      const std::string line =
+          "lora/" + std::string(name) + "/tokens:" + std::to_string(tokens) + "/threads:1";
+      const auto times = static_cast<index_t>(turns);
+      benchmark::RegisterBenchmark(line.c_str(),
+                                   [=](benchmark::State& state) { forward(state, tokens, times); })
+          ->UseManualTime()
+          ->Iterations(tokens < 100 ? 200 : 40)
+          ->Unit(benchmark::kMicrosecond);
+    }
   for (const index_t tokens : {1, 64, 512}) {
     const std::string line = "lora/project/tokens:" + std::to_string(tokens) + "/threads:1";
     benchmark::RegisterBenchmark(line.c_str(),

@@ -1,19 +1,23 @@
 // generate: prints the synthetic language, for training (--task mix), for tests and for reading.
-//   generate --split train|eval --task mix|needle|vartrack|choice|text|market --seed N --count N
-//            --length N [--format jsonl|text]
-// Lengths are in words and punctuation marks, close to tokens of the trained tokenizer.
+// --help prints the arguments. Lengths are in words and punctuation marks, close to tokens of the
+// trained tokenizer.
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "generator.hpp"
 
 namespace {
 
 namespace synth = rota_lm::synth;
+
+constexpr const char* usage =
+    "generate --split train|eval --task mix|needle|vartrack|choice|text|market --seed N --count N\n"
+    "         --length N [--format jsonl|text]\n";
 
 struct arguments {
   synth::request request;
@@ -114,6 +118,8 @@ void print_sample(const arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  if (argc == 2 && std::string_view(argv[1]) == "--help")
+    return std::fputs(usage, stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
   arguments a = parse(argc, argv);
   for (std::uint64_t i = 0; i < a.count; ++i, ++a.request.seed) {
     if (a.task == "mix")
