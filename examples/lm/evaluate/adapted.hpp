@@ -69,21 +69,10 @@ class adapted_compressor {
     }
   }
 
-  /// Packs the last selection as all the layers of `out`.
+  /// Packs the last selection as all the layers of `out`, with room for `tail` tokens each.
   void pack(std::size_t tail, row_cache& out) {
-    with_fill([&]<class Op>() {
-      typename Op::params p;
-      p.store.tail_capacity = static_cast<rota::index_t>(tail);
-      for (std::size_t i = 0; i < contexts_.size(); ++i) {
-        const auto bytes = Op::store_bytes(contexts_[i], views_[i], p);
-        cache_buffer memory = out.allocate(static_cast<std::size_t>(bytes));
-        typename Op::store_type store{memory.data(), bytes};
-        const rota::workspace ws =
-            scratch_.at_least(Op::pack_workspace_bytes(backend_, contexts_[i], p));
-        require(Op::pack(backend_, contexts_[i], views_[i], p, store, ws), layer_name(i));
-        out.add_layer(std::move(memory), store);
-      }
-    });
+    with_fill(
+        [&]<class Op>() { pack_layers<Op>(backend_, contexts_, views_, tail, scratch_, out); });
   }
 
   kept_counts kept() const { return count_kept(problems_, views_); }

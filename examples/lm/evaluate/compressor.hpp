@@ -50,6 +50,24 @@ struct fractions {
   double groups = 1;
 };
 
+/// Packs what was selected of each layer as the layers of `out`, into memory of exactly their size
+/// with room for `tail` tokens each.
+template <class Op, class Context>
+void pack_layers(const rota::cpu::backend& b, const std::vector<Context>& contexts,
+                 const std::vector<rota::selection>& kept, std::size_t tail,
+                 scratch_memory& scratch, row_cache& out) {
+  typename Op::params p;
+  p.store.tail_capacity = static_cast<rota::index_t>(tail);
+  for (std::size_t i = 0; i < contexts.size(); ++i) {
+    const auto bytes = Op::store_bytes(contexts[i], kept[i], p);
+    cache_buffer memory = out.allocate(static_cast<std::size_t>(bytes));
+    typename Op::store_type store{memory.data(), bytes};
+    const rota::workspace ws = scratch.at_least(Op::pack_workspace_bytes(b, contexts[i], p));
+    require(Op::pack(b, contexts[i], kept[i], p, store, ws), "layer " + std::to_string(i));
+    out.add_layer(std::move(memory), store);
+  }
+}
+
 /// The layers of one sequence. Contexts refer to memory that must outlive this.
 class compressor {
  public:
@@ -126,21 +144,10 @@ class compressor {
     });
   }
 
-  /// Packs the last selection as all the layers of `out`, into memory of exactly their size with
-  /// room for `tail` tokens each.
+  /// Packs the last selection as all the layers of `out`, with room for `tail` tokens each.
   void pack(std::size_t tail, row_cache& out) {
     with_packing(store_, [&]<class Op>() {
-      typename Op::params p;
-      p.store.tail_capacity = static_cast<rota::index_t>(tail);
-      for (std::size_t i = 0; i < contexts_.size(); ++i) {
-        const auto bytes = Op::store_bytes(contexts_[i], views_[i], p);
-        cache_buffer memory = out.allocate(static_cast<std::size_t>(bytes));
-        typename Op::store_type store{memory.data(), bytes};
-        const rota::workspace ws =
-            scratch_.at_least(Op::pack_workspace_bytes(backend_, contexts_[i], p));
-        require(Op::pack(backend_, contexts_[i], views_[i], p, store, ws), layer_name(i));
-        out.add_layer(std::move(memory), store);
-      }
+      pack_layers<Op>(backend_, contexts_, views_, tail, scratch_, out);
     });
   }
 
@@ -151,8 +158,6 @@ class compressor {
   const rota::selection& selection(std::size_t layer) const { return views_.at(layer); }
 
  private:
-  static std::string layer_name(std::size_t layer) { return "layer " + std::to_string(layer); }
-
   /// Selection depends on scores and budgets alone, so any scorer may stand in for the one that
   /// made the scores: 24 selectors are compiled instead of 118.
   template <class Budget>
