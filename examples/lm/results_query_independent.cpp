@@ -51,16 +51,16 @@ std::string today() {
 
 std::string page_of(const request& r, const std::vector<finished_adaptation>& runs,
                     const std::vector<adaptation_group>& groups) {
-  double longest = 0;
-  for (const finished_adaptation& f : runs) longest = std::max(longest, f.seconds);
+  std::vector<double> seconds;
+  for (const finished_adaptation& f : runs) seconds.push_back(f.seconds);
   char figures[400];
   std::snprintf(figures, sizeof figures,
-                "%zu of %zu adaptations; %zu steps each, the longest took %.0f seconds to train; "
+                "%zu of %zu adaptations; %zu steps each, trained in %.0f seconds (median); "
                 "%zu held-out texts of 1,024 tokens, of which the last 256 are scored, through the "
                 "packed store. On %zu of them the same is computed with masks: no row's loss "
                 "differs by more than %.2g nats a token.\n\n",
-                runs.size(), independent_grid().size(), r.setting.steps, longest, r.setting.samples,
-                r.setting.masked_samples, worst_distance(runs));
+                runs.size(), independent_grid().size(), r.setting.steps, eval::median(seconds),
+                r.setting.samples, r.setting.masked_samples, worst_distance(runs));
   return "# Query-independent results\n\nWritten by `make results-query-independent`, " + today() +
          ". What the columns mean and what to think of them: [README](README.md).\n\n" + figures +
          "## The goals\n\n" + goals_table(independent_goals(groups)) +

@@ -79,6 +79,21 @@ TEST_CASE("an adapted model loses the same through the packed store as with mask
   }
 }
 
+TEST_CASE("a run is measured at the shares that it is for") {
+  const auto shares = [](const adaptation_spec& s) {
+    std::vector<double> out;
+    for (const double rho : independent_rhos)
+      if (results::detail::is_measured(s, rho)) out.push_back(rho);
+    return out;
+  };
+  CHECK(shares({"dense_lora", plain_lora}) == std::vector<double>{1});
+  CHECK(shares({"fixed_k", plain_lora}) == independent_rhos);
+  CHECK(shares({"fixed_k", plain_lora, "zero", "pca", "per_head", "every", 1, true}) ==
+        std::vector<double>{0.5, 0.25});
+  CHECK(shares({"fixed_k", plain_lora, "low_rank", "identity", "per_head", "0.25"}) ==
+        std::vector<double>{0.25});
+}
+
 TEST_CASE("a finished adaptation is read, not run again, and never taken for another") {
   const temp_folder folder;
   const adaptation_spec spec{"fixed_k", plain_lora};

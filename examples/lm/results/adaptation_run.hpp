@@ -62,12 +62,17 @@ inline adapt_options training(const adaptation_spec& spec, const adaptation_sett
   return parse_adapt_options(static_cast<int>(pointers.size()), pointers.data());
 }
 
+inline bool is_measured(const adaptation_spec& spec, double rho) {
+  if (spec.dense()) return rho == 1;
+  if (spec.trained != "every") return rho == std::stod(spec.trained);
+  return !spec.brief || rho == 0.5 || rho == 0.25;
+}
+
 inline eval::options measuring(const adaptation_spec& spec, const adaptation_setting& s,
                                const std::string& folder) {
   std::string rhos;
   for (const double rho : independent_rhos) {
-    const bool trained = spec.trained == "every" || std::stod(spec.trained) == rho;
-    if ((spec.dense() && rho < 1) || (!trained && rho < 1)) continue;
+    if (!is_measured(spec, rho)) continue;
     rhos += (rhos.empty() ? "" : ",") + json(rho).dump();
   }
   std::vector<std::string> words = {"evaluate",

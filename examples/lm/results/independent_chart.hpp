@@ -66,8 +66,9 @@ class independent_chart {
   }
 
   void draw_panel(eval::svg& page, const eval::detail::panel& at, bool bytes) const {
-    const eval::axis across{0, 1.04, at.x, at.x + at.w}, up = perplexity_axis(at);
-    for (const double t : eval::ticks(0, 1, 4)) {
+    const double least = bytes ? 0.5 : 0;  // keys alone are half of the bytes
+    const eval::axis across{least, 1.04, at.x, at.x + at.w}, up = perplexity_axis(at);
+    for (const double t : eval::ticks(least, 1, 4)) {
       page.line(across(t), at.y, across(t), at.y + at.h, eval::colour::grid);
       page.text(across(t), at.y + at.h + 16, eval::svg::num(t), eval::anchor::middle, 11,
                 eval::colour::faint);

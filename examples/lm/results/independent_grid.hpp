@@ -17,6 +17,7 @@ struct adaptation_spec {
   std::string fill = "low_rank", basis = "identity", router = "per_head";
   std::string trained = "every";  ///< rho of its sequences: every one of the list, or this one
   std::uint64_t seed = 1;
+  bool brief = false;  ///< measured at rho 0.5 and 0.25 only
 
   bool dense() const { return method == "dense_lora"; }
   /// Names a folder.
@@ -81,25 +82,27 @@ inline std::vector<adaptation_spec> independent_grid() {
     out.push_back({"value_norm", plain_lora, "low_rank", "identity", "none", "every", seed});
   }
   dense(large_lora, 1);
+  const auto brief = [&](const char* method, const char* fill, const char* basis,
+                         const char* router) {
+    const adaptation_spec s{method, plain_lora, fill, basis, router, "every", 1, true};
+    for (const adaptation_spec& o : out)
+      if (o.key() == s.key()) return;
+    out.push_back(s);
+  };
   for (const char* basis : {"identity", "pca"})
-    for (const char* fill : {"zero", "mean", "low_rank"})
-      for (const char* method : {"static", "value_norm", "fixed_k", "adaptive_span"}) {
-        const bool learned =
-            std::string(method) == "fixed_k" || std::string(method) == "adaptive_span";
-        const adaptation_spec s{method,  plain_lora, fill, basis, learned ? "per_head" : "none",
-                                "every", 1};
-        bool known = false;
-        for (const adaptation_spec& o : out) known = known || o.key() == s.key();
-        if (!known) out.push_back(s);
-      }
-  out.push_back({"entropy_span", plain_lora});
+    for (const char* fill : {"zero", "mean", "low_rank"}) {
+      for (const char* method : {"static", "value_norm"}) brief(method, fill, basis, "none");
+      for (const char* method : {"fixed_k", "adaptive_span"})
+        brief(method, fill, basis, "per_head");
+    }
+  brief("entropy_span", "low_rank", "identity", "per_head");
   for (const char* router : {"shared", "hierarchical"})
-    out.push_back({"adaptive_span", plain_lora, "low_rank", "identity", router});
-  for (const char* method : {"value_norm", "fixed_k", "adaptive_span"})
-    out.push_back({method, plain_lora, "low_rank", "identity",
-                   std::string(method) == "value_norm" ? "none" : "per_head", "0.25"});
+    brief("adaptive_span", "low_rank", "identity", router);
+  out.push_back({"value_norm", plain_lora, "low_rank", "identity", "none", "0.25"});
+  for (const char* method : {"fixed_k", "adaptive_span"})
+    out.push_back({method, plain_lora, "low_rank", "identity", "per_head", "0.25"});
   for (const char* basis : {"hadamard", "random"})
-    out.push_back({"adaptive_span", plain_lora, "low_rank", basis});
+    brief("adaptive_span", "low_rank", basis, "per_head");
   return out;
 }
 

@@ -96,6 +96,12 @@ inline std::string fixed(double x, int places) {
   return text;
 }
 
+inline std::string short_number(double x) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%g", x);
+  return text;
+}
+
 inline std::string cell(const adaptation_group& g, double rho) {
   const auto s = spread_of(g.values(rho));
   if (!s) return "";
@@ -110,7 +116,7 @@ inline std::string label(const adaptation_spec& s) {
 
 inline std::string rho_header(const std::string& first) {
   std::string out = "| " + first + " |";
-  for (const double rho : independent_rhos) out += " " + eval::svg::num(rho) + " |";
+  for (const double rho : independent_rhos) out += " " + short_number(rho) + " |";
   out += "\n|---|";
   for (std::size_t i = 0; i < independent_rhos.size(); ++i) out += "---|";
   return out + "\n";
@@ -222,9 +228,9 @@ inline std::vector<independent_goal> independent_goals(const std::vector<adaptat
       whose = g.spec.method + ", " + g.spec.fill + ", " + g.spec.basis;
     }
     if (whose.empty()) continue;
-    out.push_back({"better than every method that is not learned at rho " + eval::svg::num(rho),
-                   detail::percent_over(*mine, best) + " against the best (" + whose + ")",
-                   *mine < best});
+    out.push_back(
+        {"better than every method that is not learned at rho " + detail::short_number(rho),
+         detail::percent_over(*mine, best) + " against the best (" + whose + ")", *mine < best});
   }
   return out;
 }
