@@ -8,7 +8,8 @@ install(DIRECTORY include/rota DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MAT
         PATTERN "*.hpp" PATTERN "*.cuh")
 
 # One export a target: the package loads rota::cpu only where its dependencies are.
-install(TARGETS rota EXPORT rota-targets)
+set_target_properties(rota_cuda PROPERTIES EXPORT_NAME cuda)
+install(TARGETS rota rota_cuda EXPORT rota-targets)
 install(EXPORT rota-targets NAMESPACE rota:: DESTINATION ${package_dir})
 if(TARGET rota_cpu)
   set_target_properties(rota_cpu PROPERTIES EXPORT_NAME cpu)

@@ -114,6 +114,7 @@ struct attention {
     problem.drop_empty = p.drop_empty;
     problem.available = ctx.available;
     problem.place = p.place;
+    problem.device_tokens = ctx.device_tokens;
     return problem;
   }
 
@@ -207,7 +208,7 @@ struct attention {
   template <class Backend, class Context>
   static status compress(const Backend& b, const Context& ctx, const params& p, store_type& store,
                          workspace ws) {
-    if (status s = check_context(ctx); !s) return s;
+    if (status s = seam::checking(b, ctx); !s) return s;
     if (status s = check_shape(shape_of(ctx, p)); !s) return s;
     const byte_range all(ws.data, ws.bytes);
     const byte_range target(store.data,

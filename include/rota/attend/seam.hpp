@@ -17,6 +17,12 @@
 
 namespace rota::seam {
 
+/// Whatever the backend can check of a context without waiting for it.
+template <class B, class Context>
+status checking(const B& b, const Context& ctx) {
+  return check_context_of(b, ctx);
+}
+
 template <class B, class Scorer, class Context>
 std::size_t token_score_bytes(const B& b, const typename Scorer::params& p, const Context& ctx) {
   return score_tokens_workspace_bytes(b, Scorer{}, p, ctx);

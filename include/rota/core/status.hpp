@@ -30,6 +30,9 @@ enum class errc : std::uint8_t {
   other_version,        ///< saved by another version, or with the other byte order
   other_policies,       ///< saved by other policies than are asked for
   other_model,          ///< saved for another model than is asked for
+  unsupported,          ///< this backend has no kernel for the device, element or head size
+  wrong_memory,         ///< memory that the backend's device cannot use
+  device_failure,       ///< the device's runtime refused a call
 };
 
 /// One static sentence for each code.
@@ -81,6 +84,12 @@ constexpr const char* describe(errc code) {
       return "the saved bytes were made by other policies";
     case errc::other_model:
       return "the saved bytes were made for another model";
+    case errc::unsupported:
+      return "no kernel for this device, element or head size";
+    case errc::wrong_memory:
+      return "memory that the device cannot use";
+    case errc::device_failure:
+      return "the device's runtime refused a call";
   }
   return "unknown";
 }

@@ -33,6 +33,12 @@ inline status check_backend(const backend& b) {
   return {};
 }
 
+/// What compress() checks first.
+template <class Context>
+status check_context_of(const backend&, const Context& ctx) {
+  return check_context(ctx);
+}
+
 /// Calls f(i, worker) for each i in [0, count) on the backend's threads.
 template <class F>
 void parallel_for(const backend& b, index_t count, F&& f) {

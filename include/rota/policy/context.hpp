@@ -45,6 +45,9 @@ struct context : Parts... {
   /// [kv_heads, tokens]: the groups that exist at all (a re-routed store has lost some).
   /// A null view means all.
   view<const group_mask, 2> available;
+  /// For backends on a device: where in its memory the number of tokens lies, at most the views'.
+  /// Null: as many as the views have.
+  const std::int32_t* device_tokens = nullptr;
 
   index_t tokens() const { return keys.extent[0]; }
   index_t kv_heads() const { return keys.extent[1]; }

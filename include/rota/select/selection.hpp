@@ -28,6 +28,9 @@ struct select_problem {
   view<const std::uint8_t, 1> types;
   /// Read by budgets that give layers different shares (pyramid), and by nothing else.
   layer_place place;
+  /// For backends on a device: where in its memory the number of tokens lies, at most `tokens`.
+  /// Null: `tokens`.
+  const std::int32_t* device_tokens = nullptr;
 
   /// Tokens first_ranked() .. last_ranked() - 1 are not protected.
   index_t first_ranked() const { return protect.sinks < tokens ? protect.sinks : tokens; }

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <algorithm>
+
+#include <rota/cuda/backend.cuh>
+#include <rota/cuda/ptx/config.cuh>
+
+// A kernel is a struct:
+//
+//   struct my_kernel {
+//     static constexpr int threads = 128;    // of a block
+//     static constexpr int least_blocks = 2; // that must fit on a multiprocessor
+//     struct arguments { ... };              // plain values and device pointers
+//     ROTA_DEVICE static void run(const arguments& a);
+//   };
+
+namespace rota::cuda {
+
+struct grid_shape {
+  index_t x = 1, y = 1, z = 1;
+};
+
+#if defined(__CUDACC__)
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads, Kernel::least_blocks)
+    entry(const __grid_constant__ typename Kernel::arguments a) {
+  Kernel::run(a);
+}
+
+/// Shared memory above this must be asked for.
+inline constexpr std::size_t default_shared_bytes = 48 * 1024;
+#endif
+
+/// Runs a kernel on the backend's stream. An empty grid runs nothing.
+template <class Kernel>
+status launch(const backend& b, const grid_shape& g, const typename Kernel::arguments& a,
+              std::size_t shared_bytes = 0) {
+  if (g.x <= 0 || g.y <= 0 || g.z <= 0) return {};
+  if (g.x > INT32_MAX || g.y > 65535 || g.z > 65535) return {errc::bad_count, "grid"};
+#if defined(__CUDACC__)
+  const auto kernel = entry<Kernel>;
+  if (shared_bytes > default_shared_bytes &&
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(shared_bytes)) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return {errc::device_failure, "shared memory"};
+  }
+  const dim3 grid(static_cast<unsigned>(g.x), static_cast<unsigned>(g.y),
+                  static_cast<unsigned>(g.z));
+  kernel<<<grid, Kernel::threads, shared_bytes, b.stream>>>(a);
+  if (cudaGetLastError() != cudaSuccess) return {errc::device_failure, "launch"};
+#else
+  (void)b;
+  const auto body = [](const void* arguments) {
+    Kernel::run(*static_cast<const typename Kernel::arguments*>(arguments));
+  };
+  const ptx::extent3 grid{static_cast<unsigned>(g.x), static_cast<unsigned>(g.y),
+                          static_cast<unsigned>(g.z)};
+  if (ptx::attached == nullptr ||
+      !ptx::attached->launch(grid, Kernel::threads, shared_bytes, body, &a))
+    return {errc::device_failure, "launch"};
+#endif
+  return {};
+}
+
+/// Blocks of `size` that `n` items need.
+constexpr index_t blocks_of(index_t n, index_t size) {
+  return (n + size - 1) / size;
+}
+
+}  // namespace rota::cuda

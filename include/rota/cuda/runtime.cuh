@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+#else
+#include <rota/cuda/ptx/machine.cuh>
+#endif
+
+// The few calls of the CUDA runtime that operators make. None allocates or waits. Without nvcc they
+// go to an emulated device, where memory is the host's.
+
+namespace rota::cuda {
+
+#if defined(__CUDACC__)
+using stream_t = cudaStream_t;
+#else
+using stream_t = void*;
+#endif
+
+/// What operators must know of a device.
+struct device_traits {
+  int device = 0;
+  int multiprocessors = 0;
+  int architecture = 0;  ///< 80, 90, ...
+};
+
+/// Traits of the calling thread's current device; architecture 0 where there is none.
+inline device_traits current_device() {
+  device_traits t;
+#if defined(__CUDACC__)
+  int major = 0, minor = 0;
+  if (cudaGetDevice(&t.device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&t.multiprocessors, cudaDevAttrMultiProcessorCount, t.device) !=
+          cudaSuccess ||
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, t.device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, t.device) != cudaSuccess) {
+    (void)cudaGetLastError();  // no device is an answer, not an error of somebody's later call
+    return {};
+  }
+  t.architecture = 10 * major + minor;
+#else
+  if (ptx::attached == nullptr) return t;
+  t.multiprocessors = ptx::attached->multiprocessors();
+  t.architecture = ptx::attached->architecture();
+#endif
+  return t;
+}
+
+/// Whether kernels on `device` may use this address: memory of that device, or managed memory.
+inline bool is_device_memory(const void* p, [[maybe_unused]] int device) {
+#if defined(__CUDACC__)
+  cudaPointerAttributes a{};
+  if (cudaPointerGetAttributes(&a, p) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  return a.type == cudaMemoryTypeManaged || (a.type == cudaMemoryTypeDevice && a.device == device);
+#else
+  return p != nullptr;
+#endif
+}
+
+}  // namespace rota::cuda
