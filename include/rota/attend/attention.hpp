@@ -174,7 +174,7 @@ struct attention {
 
   template <class Backend, class Context>
   static std::size_t pack_workspace_bytes(const Backend& b, const Context& ctx, const params& p) {
-    return seam::packing_bytes(b, shape_of(ctx, p));
+    return seam::packing_bytes(b, shape_of(ctx, p), ctx.tokens());
   }
 
   /// Packs a selection into store.data: store_bytes() of it, aligned to record_alignment.

@@ -14,7 +14,7 @@ struct attend_params {
 /// One sequence of a ragged batch: its last n positions ask. Query i stands at position
 /// store.next_position() - n + i; a query sees the keys at positions up to its own.
 /// An empty context gives out 0 and log-sum-exp -inf.
-template <kv_store Store>
+template <class Store>
 struct attend_item {
   view<const float, 3> q;  ///< [n, q_heads, d_k], after RoPE
   const Store* store = nullptr;

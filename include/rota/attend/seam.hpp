@@ -69,8 +69,8 @@ status selections(const B& b, std::span<const select_problem> layers,
 }
 
 template <class B>
-std::size_t packing_bytes(const B& b, const packed_shape& shape) {
-  return pack_workspace_bytes(b, shape);
+std::size_t packing_bytes(const B& b, const packed_shape& shape, index_t most_tokens) {
+  return pack_workspace_bytes(b, shape, most_tokens);
 }
 template <class B, class Context, class Store>
 status packing(const B& b, const packed_shape& shape, const Context& ctx, const selection& sel,

@@ -11,7 +11,7 @@ inline constexpr index_t record_alignment = 64;
 /// Members of a group-major record are bytes.
 inline constexpr index_t max_record_tokens = 256;
 
-constexpr index_t align_up(index_t n, index_t to) {
+ROTA_HD constexpr index_t align_up(index_t n, index_t to) {
   return (n + to - 1) / to * to;
 }
 
@@ -26,10 +26,10 @@ struct record_shape {
   index_t element_bytes = 0;
   index_t code_rank = 0;  ///< elements of a token's code in a low-rank fill; 0: it has none
 
-  constexpr index_t groups() const { return d_v / width; }
-  constexpr index_t key_bytes() const { return d_k * element_bytes; }
-  constexpr index_t slice_bytes() const { return width * element_bytes; }
-  constexpr index_t code_bytes() const { return code_rank * element_bytes; }
+  ROTA_HD constexpr index_t groups() const { return d_v / width; }
+  ROTA_HD constexpr index_t key_bytes() const { return d_k * element_bytes; }
+  ROTA_HD constexpr index_t slice_bytes() const { return width * element_bytes; }
+  ROTA_HD constexpr index_t code_bytes() const { return code_rank * element_bytes; }
 };
 
 /// Starts every record. The sections follow at the offsets that layout_record() gives.
@@ -55,7 +55,7 @@ struct record_layout {
 };
 
 /// Sections of a whole record: positions, keys, values.
-constexpr record_layout layout_whole(const record_shape& s, index_t tokens) {
+ROTA_HD constexpr record_layout layout_whole(const record_shape& s, index_t tokens) {
   record_layout at;
   at.positions = sizeof(record_header);
   at.keys = align_up(at.positions + tokens * 4, record_alignment);
@@ -65,8 +65,8 @@ constexpr record_layout layout_whole(const record_shape& s, index_t tokens) {
 }
 
 /// Places codes and values behind the keys of a record whose tokens keep only some groups.
-constexpr void layout_slices(const record_shape& s, index_t tokens, index_t slices,
-                             record_layout& at) {
+ROTA_HD constexpr void layout_slices(const record_shape& s, index_t tokens, index_t slices,
+                                     record_layout& at) {
   at.values = align_up(at.keys + tokens * s.key_bytes(), record_alignment);
   if (s.code_rank > 0) {
     at.codes = at.values;
@@ -76,7 +76,8 @@ constexpr void layout_slices(const record_shape& s, index_t tokens, index_t slic
 }
 
 /// Sections of a record whose tokens keep only some groups, tokens one after another.
-constexpr record_layout layout_token_major(const record_shape& s, index_t tokens, index_t slices) {
+ROTA_HD constexpr record_layout layout_token_major(const record_shape& s, index_t tokens,
+                                                   index_t slices) {
   record_layout at;
   at.positions = sizeof(record_header);
   at.masks = at.positions + tokens * 4;
@@ -87,7 +88,8 @@ constexpr record_layout layout_token_major(const record_shape& s, index_t tokens
 }
 
 /// The same, groups one after another.
-constexpr record_layout layout_group_major(const record_shape& s, index_t tokens, index_t slices) {
+ROTA_HD constexpr record_layout layout_group_major(const record_shape& s, index_t tokens,
+                                                   index_t slices) {
   record_layout at;
   at.positions = sizeof(record_header);
   at.starts = at.positions + tokens * 4;

@@ -152,6 +152,11 @@ inline std::size_t pack_workspace_bytes(const backend&, const packed_shape& shap
   return c.bytes();
 }
 
+/// The same: it does not depend on how long a context is.
+inline std::size_t pack_workspace_bytes(const backend& b, const packed_shape& shape, index_t) {
+  return pack_workspace_bytes(b, shape);
+}
+
 /// Packs what `sel` keeps of a context into `store.data`, which the caller has sized by
 /// packed_bytes(shape, sel) and aligned to record_alignment. Nothing is written on error.
 /// store_too_small: capacity_bytes is less than that; bad_shape and null_view of "encode" and

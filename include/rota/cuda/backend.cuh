@@ -45,6 +45,12 @@ inline status check_memory(const backend& b, const void* p, const char* name) {
   return {};
 }
 
+/// Memory of a call, for check_memory().
+struct named_memory {
+  const void* memory;
+  const char* name;
+};
+
 /// check_memory() of a view, and the alignment of its rows to `alignment` bytes.
 template <class T, int Rank>
 status check_rows(const backend& b, const view<T, Rank>& v, std::size_t alignment,

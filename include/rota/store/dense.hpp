@@ -17,6 +17,9 @@ struct dense_store {
   view<E, 3> values;  ///< [kv_heads, capacity, d_v]
   index_t length = 0;
   position_t first_position = 0;
+  /// For backends on a device: where in its memory the length lies; they use and advance it instead
+  /// of `length`. Null: `length`.
+  std::int32_t* device_length = nullptr;
 
   index_t kv_heads() const { return keys.extent[0]; }
   index_t capacity() const { return keys.extent[1]; }

@@ -21,7 +21,7 @@ struct packed_shape {
   bool has_means = false;
 
   /// Bytes of what a head's dropped groups are filled from: means, or the decoder of codes.
-  constexpr index_t fill_bytes() const {
+  ROTA_HD constexpr index_t fill_bytes() const {
     return has_means ? record.d_v * 4 : record.code_bytes() * record.d_v;
   }
 };
@@ -64,10 +64,11 @@ struct packed_head {
 };
 
 /// Offsets of the parts of a packed store whose sealed records need `record_bytes` in all.
-inline packed_header layout_packed(const packed_shape& s, index_t record_count,
-                                   index_t record_bytes) {
+ROTA_HD inline packed_header layout_packed(const packed_shape& s, index_t record_count,
+                                           index_t record_bytes) {
+  constexpr char magic[8] = {'R', 'O', 'T', 'A', 'P', 'A', 'C', 'K'};  // packed_magic
   packed_header h{};
-  std::memcpy(h.magic, packed_magic, sizeof h.magic);
+  for (int i = 0; i < 8; ++i) h.magic[i] = magic[i];
   h.version = packed_version;
   h.element_code = s.element_code;
   h.order = static_cast<std::uint8_t>(s.order);
@@ -99,12 +100,12 @@ inline packed_header layout_packed(const packed_shape& s, index_t record_count,
 
 /// The order in which a record of `tokens` tokens with `slices` kept groups is stored: nothing
 /// dropped needs no index.
-constexpr value_order record_order(const packed_shape& s, index_t tokens, index_t slices) {
+ROTA_HD constexpr value_order record_order(const packed_shape& s, index_t tokens, index_t slices) {
   return slices == tokens * s.record.groups() ? value_order::whole : s.order;
 }
 
-constexpr record_layout layout_record(const record_shape& s, value_order order, index_t tokens,
-                                      index_t slices) {
+ROTA_HD constexpr record_layout layout_record(const record_shape& s, value_order order,
+                                              index_t tokens, index_t slices) {
   switch (order) {
     case value_order::whole:
       return layout_whole(s, tokens);

@@ -16,6 +16,9 @@ struct paged_store {
   view<const std::int32_t, 1> block_table;  ///< page numbers of this sequence, in order
   index_t length = 0;
   position_t first_position = 0;
+  /// For backends on a device: where in its memory the length lies; they use and advance it instead
+  /// of `length`. Null: `length`.
+  std::int32_t* device_length = nullptr;
 
   index_t kv_heads() const { return key_pages.extent[1]; }
   index_t page_tokens() const { return key_pages.extent[2]; }
@@ -46,6 +49,15 @@ struct paged_store {
   }
 
   status check() const {
+    if (status s = check_shape(); !s) return s;
+    for (index_t i = 0; i < block_table.extent[0]; ++i)
+      if (block_table(i) < 0 || block_table(i) >= key_pages.extent[0])
+        return {errc::bad_shape, "store.block_table"};
+    return {};
+  }
+
+  /// check() without a look into the block table, for backends on a device.
+  status check_shape() const {
     if (status s = check_view(key_pages, "store.key_pages"); !s) return s;
     if (status s = check_view(value_pages, "store.value_pages"); !s) return s;
     if (status s = check_view(block_table, "store.block_table"); !s) return s;
@@ -55,9 +67,6 @@ struct paged_store {
       if (value_pages.extent[i] != key_pages.extent[i])
         return {errc::bad_shape, "store.value_pages"};
     if (value_pages.extent[3] < 1) return {errc::bad_shape, "store.value_pages"};
-    for (index_t i = 0; i < block_table.extent[0]; ++i)
-      if (block_table(i) < 0 || block_table(i) >= key_pages.extent[0])
-        return {errc::bad_shape, "store.block_table"};
     if (length < 0 || length > capacity()) return {errc::bad_count, "store.length"};
     if (first_position < 0 || first_position + length > INT32_MAX)
       return {errc::bad_position, "store.first_position"};

@@ -7,8 +7,10 @@
 
 #if defined(__CUDACC__)
 #define ROTA_DEVICE __device__ __forceinline__
+#define ROTA_UNROLL _Pragma("unroll")
 #else
 #define ROTA_DEVICE inline
+#define ROTA_UNROLL
 #endif
 
 namespace rota::cuda::ptx {

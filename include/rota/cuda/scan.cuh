@@ -1,0 +1,46 @@
+#pragma once
+
+#include <numeric>
+
+#include <rota/cuda/backend.cuh>
+
+#if defined(__CUDACC__)
+#include <cub/device/device_scan.cuh>
+#endif
+
+// The seam to CUB: device-wide primitives that the host launches. Where there is no GPU the
+// standard library does the same on the same memory.
+
+namespace rota::cuda {
+
+/// Scratch bytes of exclusive_sum(). The same on every machine: CUB is asked where it is.
+template <class T>
+std::size_t exclusive_sum_bytes(const backend& b, index_t n) {
+#if defined(__CUDACC__)
+  std::size_t bytes = 0;
+  (void)cub::DeviceScan::ExclusiveSum(nullptr, bytes, static_cast<const T*>(nullptr),
+                                      static_cast<T*>(nullptr), n, b.stream);
+  return bytes;
+#else
+  (void)b;
+  return n > 0 ? 1 : 0;
+#endif
+}
+
+/// out[i] = in[0] + ... + in[i - 1], i < n, on the backend's stream. May be in place.
+template <class T>
+status exclusive_sum(const backend& b, const T* in, T* out, index_t n, void* scratch,
+                     std::size_t bytes) {
+#if defined(__CUDACC__)
+  if (cub::DeviceScan::ExclusiveSum(scratch, bytes, in, out, n, b.stream) != cudaSuccess)
+    return {errc::device_failure, "scan"};
+#else
+  (void)b;
+  (void)scratch;
+  (void)bytes;
+  std::exclusive_scan(in, in + n, out, T{});
+#endif
+  return {};
+}
+
+}  // namespace rota::cuda
