@@ -65,6 +65,7 @@ struct dense_rows {
   std::int32_t* counter;
   position_t first_position;
 
+  dense_rows() = default;
   explicit dense_rows(const dense_store<E>& s)
       : keys(s.keys.data),
         values(s.values.data),
@@ -107,6 +108,7 @@ struct paged_rows {
   std::int32_t* counter;
   position_t first_position;
 
+  paged_rows() = default;
   explicit paged_rows(const paged_store<E>& s)
       : key_pages(s.key_pages.data),
         value_pages(s.value_pages.data),
@@ -161,6 +163,7 @@ struct tail_rows {
   std::byte* data;
   index_t d_k, d_v, capacity, kv_heads, store_bytes;
 
+  tail_rows() = default;
   template <int W, class Swizzle>
   explicit tail_rows(const packed_store<E, W, Swizzle>& s)
       : data(s.data),

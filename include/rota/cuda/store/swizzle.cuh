@@ -18,9 +18,14 @@ inline constexpr int bank_chunks = 8;
 struct banked {
   static constexpr std::int32_t code = 1;
 
-  /// Place of chunk c of a token's row of `chunks`. Other row widths stay in order.
+  /// Bits of a token's number that change places in a row of `chunks`. Rows that are no multiple of
+  /// the banks stay in order.
+  ROTA_HD static constexpr int row_bits(int chunks) {
+    return chunks % bank_chunks == 0 ? bank_chunks - 1 : 0;
+  }
+  /// Place of chunk c of a token's row of `chunks`.
   ROTA_HD static constexpr int row_chunk(int token, int c, int chunks) {
-    return chunks % bank_chunks == 0 ? c ^ (token % bank_chunks) : c;
+    return c ^ (token & row_bits(chunks));
   }
   /// Place of chunk `c` among the `chunks` of all slices of a token-major record. Runs of eight
   /// chunks are permuted inside themselves; the last, incomplete one stays in order.
@@ -33,6 +38,7 @@ struct banked {
 /// As the saved form and the CPU have them.
 struct in_order {
   static constexpr std::int32_t code = 0;
+  ROTA_HD static constexpr int row_bits(int) { return 0; }
   ROTA_HD static constexpr int row_chunk(int, int c, int) { return c; }
   ROTA_HD static constexpr int slice_chunk(int c, int) { return c; }
 };

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <rota/cuda/attend/batch.cuh>
+
+// How the bytes of a batch are shared out: all segments in a row, cut into equal parts, one a
+// block. A block works on the end of one segment, some whole ones, and the beginning of the next.
+
+namespace rota::cuda {
+
+/// One block's part of the sum of all weights, and the first segment that it meets.
+struct share {
+  index_t begin = 0, end = 0;
+  index_t segment = 0;  ///< the first that ends behind `begin`
+  index_t before = 0;   ///< weight of the segments before it
+};
+
+/// Where block `i` of `blocks` begins in `total`.
+ROTA_HD constexpr index_t share_begin(index_t total, index_t i, index_t blocks) {
+  return total * i / blocks;
+}
+
+/// Blocks and segments meet in this order: (0, 0), then each next pair is one further in either.
+/// So block + segment numbers the pairs.
+ROTA_HD constexpr index_t slots_of(index_t blocks, index_t segments) {
+  return blocks + segments;
+}
+
+/// Computed by all threads of a block. `scratch`: threads + 4 shared words of 8 bytes. `ends`
+/// [segments] gets the weights up to each segment's end, if not null.
+template <int Threads, class Source>
+ROTA_DEVICE share find_share(const attend_batch<Source>& batch, index_t first_row, index_t rows,
+                             ptx::shared_address scratch, std::int64_t* ends,
+                             std::uint32_t* fault) {
+  const ptx::shared_array<std::int64_t> sums{scratch};
+  const int thread = static_cast<int>(ptx::thread_index());
+  const index_t segments = batch.segments();
+  const index_t own = (segments + Threads - 1) / Threads;
+  const index_t first = thread * own;
+  const index_t last = first + own < segments ? first + own : segments;
+  index_t sum = 0;
+  for (index_t s = first; s < last; ++s) sum += batch.open(s, first_row, rows, fault).weight();
+  sums.set(thread, sum);
+  ptx::sync_block();
+  index_t before = 0, total = 0;
+  for (int t = 0; t < Threads; ++t) {
+    const index_t other = sums[t];
+    before += t < thread ? other : 0;
+    total += other;
+  }
+  share s;
+  s.begin = share_begin(total, ptx::block_x(), ptx::blocks_x());
+  s.end = share_begin(total, ptx::block_x() + 1, ptx::blocks_x());
+  // The thread in whose segments the share begins says so. Ends ascend, so there is one.
+  for (index_t i = first; i < last; ++i) {
+    const index_t after = before + batch.open(i, first_row, rows, fault).weight();
+    if (ends != nullptr) ptx::store(ends + i, after);
+    if (before <= s.begin && s.begin < after) {
+      sums.set(Threads, i);
+      sums.set(Threads + 1, before);
+    }
+    before = after;
+  }
+  ptx::sync_block();
+  if (s.begin < s.end) {
+    s.segment = sums[Threads];
+    s.before = sums[Threads + 1];
+  }
+  ptx::sync_block();
+  return s;
+}
+
+}  // namespace rota::cuda
