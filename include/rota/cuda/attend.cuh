@@ -160,49 +160,47 @@ attend_batch<source_type<Store>> batch_of(std::span<const attend_item<Store>> it
   return batch;
 }
 
+template <auto Value>
+using constant = std::integral_constant<decltype(Value), Value>;
+
 /// Calls f(form) with the form of the kernels for a batch. False: there is none.
 template <class Store, class F>
 bool with_form(const backend& b, const Store& store, index_t rows, F&& f) {
-  using E = typename Store::element_type;
-  if constexpr (sizeof(E) != 2) {
-    return false;
-  } else {
+  using source = source_type<Store>;
+  if constexpr (sizeof(typename Store::element_type) == 2) {
     const auto with_rows = [&](auto d, auto fill, auto extras) {
-      const auto with_loader = [&](auto row_tiles) {
-        if constexpr (source_type<Store>::has_records)
-          if (b.device.architecture >= 90) {
+      const auto with_tiles = [&](auto row_tiles) {
+        if constexpr (source::has_records && ptx::compiles_bulk)
+          if (b.device.architecture >= ptx::bulk_architecture) {
             f(attend_form<d.value, row_tiles.value, fill.value, extras.value, true>{});
-            return;
+            return true;
           }
-        f(attend_form<d.value, row_tiles.value, fill.value, extras.value, false>{});
+        if constexpr (source::has_records && !ptx::compiles_chunks) {
+          return false;
+        } else {
+          f(attend_form<d.value, row_tiles.value, fill.value, extras.value, false>{});
+          return true;
+        }
       };
-      if (rows <= fragment_rows)
-        with_loader(std::integral_constant<int, 1>{});
-      else
-        with_loader(std::integral_constant<int, 4>{});
-      return true;
+      return rows <= fragment_rows ? with_tiles(constant<1>{}) : with_tiles(constant<4>{});
     };
     const auto with_fill = [&](auto d) {
-      using none = std::integral_constant<fill_sums, fill_sums::none>;
-      using dropped = std::integral_constant<fill_sums, fill_sums::dropped_weight>;
-      using codes = std::integral_constant<fill_sums, fill_sums::codes>;
-      if constexpr (source_type<Store>::has_records) {
-        constexpr int groups = d.value / source_type<Store>::width;
-        constexpr int group_tiles = (groups + fragment_columns - 1) / fragment_columns;
+      if constexpr (source::has_records) {
+        constexpr int groups = d.value / source::width;
         const index_t rank = shape_of(store).code_rank;
-        if (has_means(store))
-          return with_rows(d, dropped{}, std::integral_constant<int, group_tiles>{});
         if (rank % fragment_columns != 0) return false;
-        if (rank > 32) return with_rows(d, codes{}, std::integral_constant<int, 8>{});
-        if (rank > 0) return with_rows(d, codes{}, std::integral_constant<int, 4>{});
+        if (rank > 32) return with_rows(d, constant<fill_sums::codes>{}, constant<8>{});
+        if (rank > 0) return with_rows(d, constant<fill_sums::codes>{}, constant<4>{});
+        return with_rows(d, constant<fill_sums::dropped_weight>{},
+                         constant<(groups + fragment_columns - 1) / fragment_columns>{});
+      } else {
+        return with_rows(d, constant<fill_sums::none>{}, constant<0>{});
       }
-      return with_rows(d, none{}, std::integral_constant<int, 0>{});
     };
-    if (store.d_k() != store.d_v()) return false;
-    if (store.d_k() == 128) return with_fill(std::integral_constant<int, 128>{});
-    if (store.d_k() == 64) return with_fill(std::integral_constant<int, 64>{});
-    return false;
+    if (store.d_k() == store.d_v() && store.d_k() == 128) return with_fill(constant<128>{});
+    if (store.d_k() == store.d_v() && store.d_k() == 64) return with_fill(constant<64>{});
   }
+  return false;
 }
 
 /// Runs f(first, items) for each launch's share of a batch.
@@ -226,15 +224,16 @@ status attend_once(const backend& b, std::span<const attend_item<Store>> items,
   if (status s = c.check(); !s) return s;
   const attend_batch<source> batch = batch_of(items, params);
   const record_shape shape = shape_of(*items[0].store);
-  if (status s = launch<kernel>(
-          b, {plan.blocks, plan.row_blocks},
-          {batch, shape, kernel::stage_bytes_of(shape), scratch.partials, scratch.ends, b.fault},
-          kernel::shared_bytes(shape));
+  if (status s =
+          launch<kernel>(b, {plan.blocks, plan.row_blocks},
+                         {batch, shape, kernel::stage_bytes_of(shape), has_means(*items[0].store),
+                          scratch.partials, scratch.ends, b.fault},
+                         kernel::shared_bytes(shape));
       !s)
     return s;
-  return launch<merge_kernel<source, Form>>(
-      b, {plan.segments, plan.rows},
-      {batch, scratch.partials, scratch.ends, plan.blocks, shape.code_rank, b.fault});
+  return launch<merge_kernel<source, Form>>(b, {plan.segments, plan.rows},
+                                            {batch, scratch.partials, scratch.ends, plan.blocks,
+                                             shape.code_rank, has_means(*items[0].store), b.fault});
 }
 
 template <class Store>

@@ -40,6 +40,7 @@ struct attend_kernel {
     attend_batch<Source> batch;
     record_shape shape;
     std::uint32_t stage_bytes;
+    bool has_means;
     float* partials;     ///< [row blocks, slots, rows, partial_floats]
     std::int64_t* ends;  ///< [row blocks, segments]: weights up to each segment's end
     std::uint32_t* fault;
@@ -71,6 +72,7 @@ struct attend_kernel {
   }
 
   ROTA_DEVICE static void run(const arguments& a) {
+    if constexpr (Source::has_records && !ptx::is_compiled_for(Form::bulk)) return;
     if (failed(a.fault)) return;
     const ptx::shared_address base = ptx::shared_base();
     const index_t first_row = index_t{ptx::block_y()} * Form::rows;
@@ -154,6 +156,7 @@ struct attend_kernel {
     const int group = a.batch.group;
     state.clear();
     state.scale = a.batch.scale;
+    state.has_means = a.has_means;
     state.load_queries([&](int r) -> const float* {
       const index_t row = first + r, token = row / group;
       if (token >= item.queries) return nullptr;
@@ -249,7 +252,7 @@ struct attend_kernel {
     float* const to = a.partials + slot * Form::rows * floats;
     for (int i = static_cast<int>(ptx::thread_index()); i < Form::rows * floats; i += threads) {
       const int row = i / floats, column = i % floats;
-      float top = -std::numeric_limits<float>::infinity();
+      float top = ptx::minus_infinity;
       const auto at = [&](int w) {
         const int tile = row / fragment_rows + w * Form::row_tiles;
         return (tile * fragment_rows + row % fragment_rows) * floats;
@@ -258,7 +261,7 @@ struct attend_kernel {
         const float m = own[at(w) + columns];
         top = m > top ? m : top;
       }
-      const float finite = top == -std::numeric_limits<float>::infinity() ? 0.0f : top;
+      const float finite = top == ptx::minus_infinity ? 0.0f : top;
       float sum = 0;
       for (int w = 0; w < Form::token_warps; ++w)
         sum += ptx::exp2(own[at(w) + columns] - finite) * own[at(w) + column];

@@ -18,6 +18,7 @@ struct merge_kernel {
     const std::int64_t* ends;
     index_t blocks;     ///< that shared the work
     index_t code_rank;  ///< of a low-rank fill
+    bool has_means;
     const std::uint32_t* fault;
   };
 
@@ -46,12 +47,12 @@ struct merge_kernel {
           f(slots + b * Form::rows * Form::partial_floats);
     };
 
-    float top = -std::numeric_limits<float>::infinity();
+    float top = ptx::minus_infinity;
     for_each_part([&](const float* part) {
       const float m = ptx::load(part + columns);
       top = m > top ? m : top;
     });
-    const float base = top == -std::numeric_limits<float>::infinity() ? 0.0f : top;
+    const float base = top == ptx::minus_infinity ? 0.0f : top;
     const int column = static_cast<int>(ptx::thread_index());
     float sum = 0, out = 0;
     for_each_part([&](const float* part) {
@@ -65,9 +66,8 @@ struct merge_kernel {
                sum == 0 ? 0.0f : out / sum);
     if (item.lse != nullptr && column == 0) {
       constexpr float ln2 = 0.69314718055994531f;
-      ptx::store(
-          item.lse + token * item.lse_token + q_head,
-          sum == 0 ? -std::numeric_limits<float>::infinity() : (base + ptx::log2(sum)) * ln2);
+      ptx::store(item.lse + token * item.lse_token + q_head,
+                 sum == 0 ? ptx::minus_infinity : (base + ptx::log2(sum)) * ln2);
     }
   }
 
@@ -81,9 +81,8 @@ struct merge_kernel {
   template <class Item>
   ROTA_DEVICE static float filled(const arguments& a, const Item& item, index_t h,
                                   const float* extra, int column) {
-    if constexpr (Form::fill == fill_sums::none) {
-      return 0;
-    } else {
+    if constexpr (Form::fill != fill_sums::none) {
+      if (Form::fill == fill_sums::dropped_weight && !a.has_means) return 0;
       const packed_parts parts = item.store.parts();
       const std::byte* const fill = parts.data + ptx::load(&parts.header()->fill_at);
       if constexpr (Form::fill == fill_sums::dropped_weight) {
@@ -98,6 +97,7 @@ struct merge_kernel {
         return sum;
       }
     }
+    return 0;
   }
 };
 

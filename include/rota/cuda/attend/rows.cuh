@@ -1,15 +1,13 @@
 #pragma once
 
-#include <limits>
-
 #include <rota/cuda/attend/tile.cuh>
 #include <rota/cuda/ptx/math.cuh>
 #include <rota/cuda/ptx/matrix.cuh>
 
 namespace rota::cuda {
 
-/// What stands in for dropped groups, as far as the sums over tokens go: nothing, the weight that
-/// lacks each group (mean fill), or the sum of the tokens' codes (low-rank fill).
+/// What is summed up besides values: nothing (a store of whole rows), the weight that lacks each
+/// group (for mean fill), or the tokens' codes (low-rank fill).
 enum class fill_sums { none, dropped_weight, codes };
 
 /// Rows of a fragment of the matrix unit.
@@ -37,7 +35,8 @@ struct warp_rows {
   float extra[extras][4];  ///< of fill_sums, 8 groups or code numbers each
   float max[2];            ///< of the logits, in units of log2
   float sum[2];
-  float scale;  ///< of the logits, times log2(e)
+  float scale;     ///< of the logits, times log2(e)
+  bool has_means;  ///< whether the dropped weight is asked for
 
   /// `row(r)`: pointer to the floats of the warp's row r, or null for rows that there are not.
   template <class Row>
@@ -65,7 +64,7 @@ struct warp_rows {
     for (int j = 0; j < extras; ++j)
       for (int i = 0; i < 4; ++i) extra[j][i] = 0;
     for (int i = 0; i < 2; ++i) {
-      max[i] = -std::numeric_limits<float>::infinity();
+      max[i] = ptx::minus_infinity;
       sum[i] = 0;
     }
   }
@@ -98,7 +97,7 @@ struct warp_rows {
  private:
   /// What is subtracted from the logits: finite, so that rows that see nothing stay empty.
   ROTA_DEVICE float base(int row) const {
-    return max[row] == -std::numeric_limits<float>::infinity() ? 0.0f : max[row];
+    return max[row] == ptx::minus_infinity ? 0.0f : max[row];
   }
 
   /// p[half][.]: logits of tokens first + 8 half + 2 (lane % 4) and the next, for both rows.
@@ -120,16 +119,15 @@ struct warp_rows {
   /// Scales the logits; -inf where a token is not there or not seen.
   ROTA_DEVICE void hide(const view& tile, int first, bool masked, const row_sights& see,
                         float (&p)[2][4]) const {
-    constexpr float nothing = -std::numeric_limits<float>::infinity();
     ROTA_UNROLL
     for (int i = 0; i < 8; ++i) {
       const int token = first + i / 4 * 8 + 2 * static_cast<int>(ptx::lane_index() % 4) + i % 2;
       const int row = i % 4 / 2;
       float& x = p[i / 4][i % 4];
-      x = token < tile.tokens ? x * scale : nothing;
+      x = token < tile.tokens ? x * scale : ptx::minus_infinity;
       if (masked && token < tile.tokens) {
         const index_t at = tile.position(token);
-        if (at > see.last[row] || at < see.first[row]) x = nothing;
+        if (at > see.last[row] || at < see.first[row]) x = ptx::minus_infinity;
       }
     }
   }
@@ -208,7 +206,8 @@ struct warp_rows {
       ptx::mma<E>(o[2 * j], weights, v[0], v[1]);
       ptx::mma<E>(o[2 * j + 1], weights, v[2], v[3]);
     }
-    if constexpr (Fill == fill_sums::dropped_weight) add_dropped(tile, first, weights);
+    if constexpr (Fill == fill_sums::dropped_weight)
+      if (has_means) add_dropped(tile, first, weights);
     if constexpr (Fill == fill_sums::codes) add_codes(tile, token, weights, zeros);
   }
 

@@ -18,4 +18,35 @@ namespace rota::cuda::ptx {
 inline constexpr int warp_threads = 32;
 inline constexpr unsigned all_lanes = 0xffffffffu;
 
+/// From here on the hardware has bulk copies and their barriers.
+inline constexpr int bulk_architecture = 90;
+
+#if defined(__CUDACC__) && defined(__CUDA_ARCH_LIST__)
+inline constexpr int compiled_architectures[] = {__CUDA_ARCH_LIST__};  // 800, 900, ...
+#else
+inline constexpr int compiled_architectures[] = {800, 900};
+#endif
+
+consteval bool compiles_any(bool bulk) {
+  for (const int a : compiled_architectures)
+    if ((a >= 10 * bulk_architecture) == bulk) return true;
+  return false;
+}
+
+/// Whether this program has code for devices with bulk copies, and for older ones. A device runs
+/// the newest code that it can: with bulk copies exactly if both the device and some code have
+/// them.
+inline constexpr bool compiles_bulk = compiles_any(true);
+inline constexpr bool compiles_chunks = compiles_any(false);
+
+/// Whether the code that is being compiled is for a device with bulk copies (or without). Kernels
+/// of the other kind are left empty there. The emulator runs both.
+ROTA_DEVICE constexpr bool is_compiled_for([[maybe_unused]] bool bulk) {
+#if defined(__CUDA_ARCH__)
+  return (__CUDA_ARCH__ >= 10 * bulk_architecture) == bulk;
+#else
+  return true;
+#endif
+}
+
 }  // namespace rota::cuda::ptx

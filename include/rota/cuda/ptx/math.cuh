@@ -8,6 +8,9 @@
 
 namespace rota::cuda::ptx {
 
+/// The log of no weight at all. (Device code may not call numeric_limits.)
+inline constexpr float minus_infinity = -__builtin_huge_valf();
+
 /// 2^x, to about two units in the last place; 0 for -inf.
 ROTA_DEVICE float exp2(float x) {
 #if defined(__CUDACC__)
