@@ -18,7 +18,7 @@ struct adaptive_span {
     if (p.tau != p.tau) return {errc::bad_parameter, "tau"};
     return {};
   }
-  static float threshold(const params& p) { return p.tau; }
+  ROTA_HD static float threshold(const params& p) { return p.tau; }
 };
 
 }  // namespace rota

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 
 #include <rota/policy/concepts.hpp>
@@ -26,9 +25,10 @@ struct at_most {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     return Budget::check(p.budget);
   }
-  static index_t count(const params& p, index_t items) {
+  ROTA_HD static index_t count(const params& p, index_t items) {
     const auto most = static_cast<index_t>(std::llround(p.ratio * static_cast<double>(items)));
-    return std::min(most, index_t{Budget::count(p.budget, items)});
+    const index_t count = Budget::count(p.budget, items);
+    return most < count ? most : count;
   }
 };
 

@@ -18,7 +18,7 @@ struct fixed_k {
     if (p.k < 0) return {errc::bad_count, "k"};
     return {};
   }
-  static index_t count(const params& p, index_t items) { return p.k < items ? p.k : items; }
+  ROTA_HD static index_t count(const params& p, index_t items) { return p.k < items ? p.k : items; }
 };
 
 }  // namespace rota

@@ -22,7 +22,7 @@ struct top_m {
     if (p.m < 0) return {errc::bad_count, "m"};
     return {};
   }
-  static index_t count(const params& p, index_t items) { return p.m < items ? p.m : items; }
+  ROTA_HD static index_t count(const params& p, index_t items) { return p.m < items ? p.m : items; }
 };
 
 /// The best m items over all heads and layers of the call.

@@ -26,12 +26,12 @@ struct head_adaptive {
     if (!(p.safeguard >= 0 && p.safeguard <= 1)) return {errc::bad_ratio, "safeguard"};
     return {};
   }
-  static index_t count(const params& p, index_t items) {
+  ROTA_HD static index_t count(const params& p, index_t items) {
     if (p.m > 0) return p.m < items ? p.m : items;
     return static_cast<index_t>(std::llround(p.ratio * static_cast<double>(items)));
   }
   /// The share is rounded down, but a head keeps one at least where there is a safeguard.
-  static index_t floor(const params& p, index_t count, index_t rows) {
+  ROTA_HD static index_t floor(const params& p, index_t count, index_t rows) {
     const index_t mean = count / rows;
     const auto share = static_cast<index_t>(p.safeguard * static_cast<double>(mean));
     return share == 0 && p.safeguard > 0 && mean > 0 ? 1 : share;

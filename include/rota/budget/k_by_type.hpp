@@ -1,14 +1,13 @@
 #pragma once
 
-#include <array>
-
 #include <rota/policy/concepts.hpp>
 
 namespace rota {
 
 /// Keeps k_m groups of each token of type m: instructions, examples, questions, or whatever the
-/// caller tells apart in select_problem::types (arXiv 2604.21335's line of work gives each type a
-/// budget of its own). Without types every token is of type 0. Protected tokens keep all groups.
+/// caller tells apart in select_problem::types (the follow-up of arXiv 2604.21335, 2608.18410,
+/// gives each type a budget of its own). Without types every token is of type 0. Protected tokens
+/// keep all groups.
 ///
 /// Errors: bad_count of "groups" for a negative k; bad_parameter of "types" for a type that is not
 /// one of the `Types`.
@@ -17,7 +16,7 @@ struct k_by_type {
   static_assert(Types >= 1 && Types <= 256, "rota: k_by_type has 1 to 256 types of tokens");
   using policy_kind = budget_tag;
   struct params {
-    std::array<index_t, Types> k{};  ///< groups kept, by type
+    index_t k[Types] = {};  ///< groups kept, by type
   };
   static constexpr int types = Types;
 
@@ -31,8 +30,8 @@ struct k_by_type {
     return {};
   }
   /// Of the `items` groups of a token.
-  static index_t count_of_type(const params& p, index_t items, int type) {
-    const index_t k = p.k[static_cast<std::size_t>(type)];
+  ROTA_HD static index_t count_of_type(const params& p, index_t items, int type) {
+    const index_t k = p.k[type];
     return k < items ? k : items;
   }
 };

@@ -22,7 +22,7 @@ struct keep_ratio_in {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     return {};
   }
-  static index_t count(const params& p, index_t items) {
+  ROTA_HD static index_t count(const params& p, index_t items) {
     return static_cast<index_t>(std::llround(p.ratio * static_cast<double>(items)));
   }
 };

@@ -56,7 +56,7 @@ struct pyramid {
     if (!(p.beta >= 1)) return {errc::bad_parameter, "beta"};
     return {};
   }
-  static index_t count(const params& p, index_t items, const layer_place& at) {
+  ROTA_HD static index_t count(const params& p, index_t items, const layer_place& at) {
     const auto n = static_cast<double>(items);
     const double mean = p.m > 0 ? std::fmin(static_cast<double>(p.m), n) : p.ratio * n;
     return pyramid_schedule(mean, items, p.window, p.beta, at);

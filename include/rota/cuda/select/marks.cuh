@@ -1,0 +1,181 @@
+#pragma once
+
+#include <rota/cuda/select/quotas.cuh>
+#include <rota/cuda/select/row_rule.cuh>
+
+// What is kept, once the cuts are known: survivors, their masks, and the selection itself.
+
+namespace rota::cuda {
+
+/// Marks the survivors of a chunk and counts them and their groups: a block a chunk. Passes
+/// without cuts: `everything` survives.
+struct mark_tokens_kernel {
+  static constexpr int threads = select_threads;
+  static constexpr int least_blocks = 4;
+  static constexpr std::uint32_t shared_bytes = 64;
+
+  struct arguments {
+    select_table table;
+    cut_pass floor, main;
+    bool everything;
+    std::uint8_t* alive;  ///< [chunks, select_chunk_tokens]
+    chunk_counts counts;
+    const std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const select_chunk c = a.table.chunk(ptx::block_x());
+    floored_cut at =
+        start_cut<token_items>(a.table, c, nullptr, a.floor, a.main, ptx::shared_base());
+    const int first = static_cast<int>(ptx::thread_index()) * select_thread_tokens;
+    std::uint32_t survivors = 0, items = 0, guarded = 0;
+    for (int k = 0; k < select_thread_tokens; ++k) {
+      const index_t i = c.first + first + k;
+      bool stays = i < c.last;
+      if (stays && !a.everything && c.layer.is_ranked(i)) stays = at.keeps(token_items::key(c, i));
+      ptx::store(a.alive + c.number * select_chunk_tokens + first + k,
+                 static_cast<std::uint8_t>(stays));
+      if (!stays) continue;
+      const auto groups =
+          static_cast<std::uint32_t>(ptx::count_bits(c.layer.available_groups(c.head, i)));
+      ++survivors;
+      items += groups;
+      guarded += c.layer.is_ranked(i) ? 0 : groups;
+    }
+    survivors = block_exclusive_sum<threads>(survivors, ptx::shared_base()).total;
+    items = block_exclusive_sum<threads>(items, ptx::shared_base()).total;
+    guarded = block_exclusive_sum<threads>(guarded, ptx::shared_base()).total;
+    if (ptx::thread_index() != 0) return;
+    ptx::store(a.counts.survivors + c.number, survivors);
+    ptx::store(a.counts.items + c.number, items);
+    ptx::store(a.counts.guarded + c.number, guarded);
+  }
+};
+
+/// The masks of a chunk's survivors, and how many of these are written: a block a chunk. Groups is
+/// the selector; it may keep every group.
+template <class Groups>
+struct mask_kernel {
+  static constexpr int threads = select_threads;
+  static constexpr int least_blocks = 2;
+  static constexpr std::uint32_t shared_bytes = 64;
+
+  struct arguments {
+    typename Groups::params params;
+    select_table table;
+    cut_pass floor, main;
+    std::uint8_t* alive;    ///< of tokens that are not written it becomes 0
+    group_mask* masks;      ///< [chunks, select_chunk_tokens]
+    std::uint32_t* counts;  ///< [chunks]: tokens that are written
+    const std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const select_chunk c = a.table.chunk(ptx::block_x());
+    floored_cut at;
+    if constexpr (cuts_items())
+      at = start_cut<group_items>(a.table, c, a.alive, a.floor, a.main, ptx::shared_base());
+    ptx::sync_block();  // below, threads change what start_cut() has read of their own tokens only
+    const index_t base = c.number * select_chunk_tokens;
+    const int first = static_cast<int>(ptx::thread_index()) * select_thread_tokens;
+    std::uint32_t written = 0;
+    for (int k = first; k < first + select_thread_tokens; ++k) {
+      if (ptx::load(a.alive + base + k) == 0) continue;
+      const index_t i = c.first + k;
+      const group_mask mask = mask_of(a, c, i, at);
+      const bool stays = mask != 0 || !c.layer.is_ranked(i) || !c.layer.drop_empty;
+      ptx::store(a.masks + base + k, mask);
+      if (!stays) ptx::store(a.alive + base + k, std::uint8_t{0});
+      written += stays;
+    }
+    written = block_exclusive_sum<threads>(written, ptx::shared_base()).total;
+    if (ptx::thread_index() == 0) ptx::store(a.counts + c.number, written);
+  }
+
+ private:
+  ROTA_DEVICE static constexpr bool cuts_items() {
+    if constexpr (Groups::selects)
+      return !decides_rows<typename Groups::budget>;
+    else
+      return false;
+  }
+
+  ROTA_DEVICE static group_mask mask_of(const arguments& a, const select_chunk& c, index_t i,
+                                        floored_cut& at) {
+    const unsigned available = c.layer.available_groups(c.head, i);
+    if (!Groups::selects || !c.layer.is_ranked(i)) return static_cast<group_mask>(available);
+    if constexpr (cuts_items()) {
+      unsigned mask = 0;
+      for (int g = 0; g < c.layer.group_count; ++g)
+        if ((available >> g & 1u) != 0 &&
+            at.keeps(score_key(ptx::load(group_items::scores(c, i) + g))))
+          mask |= 1u << g;
+      return static_cast<group_mask>(mask);
+    } else if constexpr (Groups::selects) {
+      return select_row<typename Groups::budget>(a.params.budget, c, i, available);
+    } else {
+      return static_cast<group_mask>(available);
+    }
+  }
+};
+
+/// Writes the selection: a block a chunk, behind the chunks before it in its row.
+struct write_selection_kernel {
+  static constexpr int threads = select_threads;
+  static constexpr int least_blocks = 4;
+  static constexpr std::uint32_t shared_bytes = 64;
+
+  struct arguments {
+    select_table table;
+    const std::uint8_t* alive;
+    const group_mask* masks;
+    const std::uint32_t* before;  ///< [chunks]: written tokens of the row before the chunk
+    const std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const select_chunk c = a.table.chunk(ptx::block_x());
+    const index_t base = c.number * select_chunk_tokens;
+    const int first = static_cast<int>(ptx::thread_index()) * select_thread_tokens;
+    std::uint32_t own = 0;
+    for (int k = first; k < first + select_thread_tokens; ++k) own += ptx::load(a.alive + base + k);
+    const block_sum sum = block_exclusive_sum<threads>(own, ptx::shared_base());
+    const index_t start = ptx::load(a.before + c.number);
+    index_t to = start + sum.before;
+    for (int k = first; k < first + select_thread_tokens; ++k) {
+      if (ptx::load(a.alive + base + k) == 0) continue;
+      ptx::store(c.layer.indices + c.head * c.layer.index_head + to,
+                 static_cast<std::int32_t>(c.first + k));
+      ptx::store(c.layer.masks + c.head * c.layer.mask_head + to, ptx::load(a.masks + base + k));
+      ++to;
+    }
+    const bool last_of_row =
+        c.first + select_chunk_tokens >= c.layer.chunks_per_head * select_chunk_tokens;
+    if (last_of_row && ptx::thread_index() == 0)
+      ptx::store(c.layer.counts + c.head, static_cast<std::int32_t>(start + sum.total));
+  }
+};
+
+/// Rows of layers that can hold no token at all: their counts are 0. A thread a row.
+struct empty_rows_kernel {
+  static constexpr int threads = 64;
+  static constexpr int least_blocks = 1;
+
+  struct arguments {
+    select_table table;
+    const std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const index_t row = index_t{ptx::block_x()} * threads + ptx::thread_index();
+    if (row >= a.table.rows) return;
+    const select_entry l = ptx::load(a.table.layers + a.table.layer_of_row(row));
+    if (l.chunks_per_head == 0) ptx::store(l.counts + (row - l.first_row), 0);
+  }
+};
+
+}  // namespace rota::cuda
