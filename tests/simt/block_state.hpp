@@ -52,6 +52,7 @@ struct block_state {
   schedule order;
   bank_counts* banks = nullptr;
   gate barrier;
+  bool asked = false, answer = false;  ///< of a barrier that asks; the answer of the last one
   std::vector<warp_state> warps;
   copy_queue copies;
   unsigned live = 0;

@@ -53,6 +53,15 @@ class thread final : public rota::cuda::ptx::machine {
   const thread_place& place() const override { return place_; }
 
   void block_barrier() override { pass(block_->barrier, place_.threads); }
+  bool block_barrier_or(bool predicate) override {
+    block_->asked = block_->asked || predicate;
+    if (block_->barrier.arrived + 1 == place_.threads) {
+      block_->answer = block_->asked;
+      block_->asked = false;
+    }
+    pass(block_->barrier, place_.threads);
+    return block_->answer;
+  }
   void warp_barrier() override { pass(warp().barrier, 32); }
   std::byte* slot(unsigned lane) override { return warp().slots[lane]; }
 

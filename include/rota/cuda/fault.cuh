@@ -4,6 +4,7 @@
 
 #include <rota/core/status.hpp>
 #include <rota/cuda/ptx/memory.cuh>
+#include <rota/cuda/ptx/thread.cuh>
 
 // What only the device can find wrong (a length beyond a store's capacity, a budget below what is
 // protected) goes into a word of device memory that the caller owns. It is sticky: while it is set,
@@ -61,8 +62,10 @@ ROTA_DEVICE void report(std::uint32_t* fault, errc code, culprit about) {
       fault, 0u, static_cast<std::uint32_t>(code) | static_cast<std::uint32_t>(about) << 8);
 }
 
+/// Whether something has been reported. All threads of a block ask at once and get the same answer,
+/// whatever other blocks report meanwhile: a block that was of two minds would hang.
 ROTA_DEVICE bool failed(const std::uint32_t* fault) {
-  return ptx::load(fault) != 0;
+  return ptx::sync_block_or(ptx::load(fault) != 0);
 }
 
 }  // namespace rota::cuda

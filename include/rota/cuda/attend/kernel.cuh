@@ -81,6 +81,7 @@ struct attend_kernel {
     bool sound = true;
     for (int i = static_cast<int>(ptx::thread_index()); i < a.batch.count; i += threads)
       sound = a.batch.items[i].store.is_sound(a.fault) && sound;
+    if (ptx::sync_block_or(!sound)) return;
     const index_t segments = a.batch.segments();
     std::int64_t* const ends = ptx::block_x() == 0 ? a.ends + ptx::block_y() * segments : nullptr;
     share own =

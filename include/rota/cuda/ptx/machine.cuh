@@ -30,6 +30,7 @@ class machine {
 
   /// Waits for all threads of the block, or for all lanes of the warp.
   virtual void block_barrier() = 0;
+  virtual bool block_barrier_or(bool predicate) = 0;
   virtual void warp_barrier() = 0;
   /// 64 bytes of each lane, through which a warp exchanges values between two warp_barrier()s.
   virtual std::byte* slot(unsigned lane) = 0;

@@ -158,6 +158,18 @@ ROTA_DEVICE std::uint32_t shared_add(shared_address at, std::uint32_t value) {
   return before;
 }
 
+/// Pointer to n values in shared memory, for functions that take ordinary pointers. The emulator
+/// looks at the bounds here and no more.
+template <class T>
+ROTA_DEVICE T* shared_pointer(shared_address at, [[maybe_unused]] int n) {
+#if defined(__CUDACC__)
+  return static_cast<T*>(__cvta_shared_to_generic(at));
+#else
+  return reinterpret_cast<T*>(
+      running->shared(at, sizeof(T) * static_cast<unsigned>(n), alignof(T)));
+#endif
+}
+
 /// An array in shared memory.
 template <class T>
 struct shared_array {

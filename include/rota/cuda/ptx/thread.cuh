@@ -77,6 +77,15 @@ ROTA_DEVICE void sync_block() {
 #endif
 }
 
+/// The same, and tells every thread whether the predicate holds in any.
+ROTA_DEVICE bool sync_block_or(bool predicate) {
+#if defined(__CUDACC__)
+  return __syncthreads_or(predicate) != 0;
+#else
+  return running->block_barrier_or(predicate);
+#endif
+}
+
 /// The same for the lanes of a warp.
 ROTA_DEVICE void sync_warp() {
 #if defined(__CUDACC__)

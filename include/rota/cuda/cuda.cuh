@@ -1,0 +1,13 @@
+#pragma once
+
+// Everything for NVIDIA GPUs: operators on a stream of the caller's. For .cu files.
+//
+// In a .cu file, name `rota::cuda` in full: after `using namespace rota;` the compiler's own
+// headers no longer know which `cuda` they mean.
+
+#include <rota/cuda/append.cuh>
+#include <rota/cuda/attend.cuh>
+#include <rota/cuda/pack.cuh>
+#include <rota/cuda/score.cuh>
+#include <rota/cuda/select.cuh>
+#include <rota/cuda/store/host_form.cuh>
