@@ -16,9 +16,16 @@ asan := $(shell echo 'int main() {}' | clang++ -fsanitize=address,undefined -x c
 
 .PHONY: test test-all demo results-query-aware results-query-independent bench format format-check tidy clean help
 
-test: ## build and test: release, then address and undefined-behaviour sanitizers
+# What a kernel may take of a GPU, where there is a compiler that says so.
+static_gates = $(if $(nvcc),'cuda:^cuda-static$$')
+ifeq ($(nvcc),)
+skipped = @echo "skipped: the static gates of CUDA kernels (no nvcc on the PATH)"
+endif
+
+test: ## build and test: release, sanitizers, and what kernels take (with nvcc)
 	@scripts/setup.sh
-	@scripts/check.sh release '$(asan):^(unit|lm)$$'
+	@scripts/check.sh release '$(asan):^(unit|lm)$$' $(static_gates)
+	$(skipped)
 
 test-all: ## test, and also: threads, debug, clang, every header by nvcc, format, clang-tidy
 	@scripts/setup.sh format lint

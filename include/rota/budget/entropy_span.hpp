@@ -47,10 +47,10 @@ struct entropy_span {
   ROTA_HD static int row_count(const params& p, const float* descending, int n) {
     const auto wanted = static_cast<std::uint64_t>(p.mass * static_cast<double>(whole));
     if (wanted >= whole) return n;
-    std::uint32_t before[max_groups];
-    masses_before(descending, n, before);
+    std::uint64_t total = 0, sum = 0;  // as masses_before(), without its array
+    for (int i = 0; i < n; ++i) total += weight(descending[0], descending[i]);
     int k = 0;
-    while (k < n && before[k] < wanted) ++k;
+    for (; k < n && sum * whole / total < wanted; ++k) sum += weight(descending[0], descending[k]);
     return k;
   }
 };

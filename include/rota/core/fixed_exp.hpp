@@ -14,10 +14,10 @@ inline constexpr int fixed_exp_bits = 28;
 /// compiler gives the same number: masses may then be added up and compared like counts.
 ROTA_HD inline std::uint32_t fixed_exp(double d) {
   // 2^(-i/16) in units of 2^-31, i = 0 .. 15.
-  const std::uint32_t sixteenths[16] = {0x80000000u, 0x7a92be8bu, 0x75606374u, 0x70666f76u,
-                                        0x6ba27e65u, 0x6712460bu, 0x62b39509u, 0x5e8451d0u,
-                                        0x5a82799au, 0x56ac1f75u, 0x52ff6b55u, 0x4f7a9930u,
-                                        0x4c1bf829u, 0x48e1e9bau, 0x45cae0f2u, 0x42d561b4u};
+  static constexpr std::uint32_t sixteenths[16] = {
+      0x80000000u, 0x7a92be8bu, 0x75606374u, 0x70666f76u, 0x6ba27e65u, 0x6712460bu,
+      0x62b39509u, 0x5e8451d0u, 0x5a82799au, 0x56ac1f75u, 0x52ff6b55u, 0x4f7a9930u,
+      0x4c1bf829u, 0x48e1e9bau, 0x45cae0f2u, 0x42d561b4u};
   if (!(d < 20)) return 0;
   const auto exponent = static_cast<std::uint64_t>(d * (1.4426950408889634 * 0x1p32));  // base 2
   const std::uint64_t low = exponent & 0x0fffffffu;  // the part below 1/16

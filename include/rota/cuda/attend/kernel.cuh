@@ -46,9 +46,8 @@ struct attend_kernel {
     std::uint32_t* fault;
   };
 
-  /// Tiles that are fetched ahead of the one that is worked on.
-  static constexpr int ahead = 2;
-  static constexpr int stages = ahead + 1;
+  /// Tiles that are on their way or worked on at a time, each in a place of its own.
+  static constexpr int stages = 3;
   // Shared memory: zeros, barriers, then the stages.
   static constexpr std::uint32_t zero_bytes = 128;
   static constexpr std::uint32_t stages_at = 256;
@@ -132,10 +131,10 @@ struct attend_kernel {
         load.fetch_nothing();
     };
     const unsigned first_turn = turn;
-    for (int i = 0; i < ahead; ++i) fetch(from + i, first_turn + static_cast<unsigned>(i));
+    for (int i = 0; i < stages; ++i) fetch(from + i, first_turn + static_cast<unsigned>(i));
     for (index_t tile = from; tile < to; ++tile) {
       const unsigned at = first_turn + static_cast<unsigned>(tile - from);
-      load.template wait<ahead - 1>(static_cast<int>(at % stages), at / stages % 2);
+      load.template wait<stages - 1>(static_cast<int>(at % stages), at / stages % 2);
       const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, stage_of(at));
       const bool masked = is_masked(view, whole);
       ROTA_UNROLL
@@ -144,7 +143,7 @@ struct attend_kernel {
         if (token < view.tokens) state.add(view, token, masked, see, base);
       }
       ptx::sync_block();  // all have left the place that is filled next
-      fetch(tile + ahead, at + ahead);
+      fetch(tile + stages, at + stages);
     }
     turn = first_turn + static_cast<unsigned>(to > from ? to - from : 0);
     write_partial(a, base, number, state);

@@ -59,7 +59,8 @@ template <class Groups>
 struct mask_kernel {
   static constexpr int threads = select_threads;
   static constexpr int least_blocks = 2;
-  static constexpr std::uint32_t shared_bytes = 64;
+  // The scan's words, then a row of scores for each thread.
+  static constexpr std::uint32_t shared_bytes = 64 + threads * sorted_row_bytes;
 
   struct arguments {
     typename Groups::params params;
@@ -114,7 +115,9 @@ struct mask_kernel {
           mask |= 1u << g;
       return static_cast<group_mask>(mask);
     } else if constexpr (Groups::selects) {
-      return select_row<typename Groups::budget>(a.params.budget, c, i, available);
+      const ptx::shared_array<float> sorted{ptx::shared_base() + 64 +
+                                            ptx::thread_index() * sorted_row_bytes};
+      return select_row<typename Groups::budget>(a.params.budget, c, i, available, sorted);
     } else {
       return static_cast<group_mask>(available);
     }

@@ -29,25 +29,31 @@ ROTA_DEVICE group_mask best_of_row(const float* scores, unsigned available, int 
   return static_cast<group_mask>(best);
 }
 
-/// Writes the available scores that are not NaN, best first; returns how many.
+/// Writes the available scores that are not NaN, best first; returns how many. Into shared memory:
+/// an array of the thread's own that is indexed by a variable would lie in local memory.
 ROTA_DEVICE int sort_row(const float* scores, unsigned available, int groups,
-                         float (&descending)[max_groups]) {
+                         ptx::shared_array<float> descending) {
   int n = 0;
   for (int g = 0; g < groups; ++g) {
     if ((available >> g & 1u) == 0) continue;
     const float score = ptx::load(scores + g);
     if (score != score) continue;
     int at = n++;
-    for (; at > 0 && descending[at - 1] < score; --at) descending[at] = descending[at - 1];
-    descending[at] = score;
+    for (; at > 0 && descending[at - 1] < score; --at) descending.set(at, descending[at - 1]);
+    descending.set(at, score);
   }
   return n;
 }
 
-/// What a budget keeps of token i of a row, absent groups counted.
+/// Bytes between the threads' rows of scores in shared memory: rows start in different banks.
+inline constexpr std::uint32_t sorted_row_bytes = (max_groups + 1) * 4;
+
+/// What a budget keeps of token i of a row, absent groups counted. `sorted`: max_groups floats of
+/// the thread's own, for budgets that read a token's scores.
 template <class Budget>
 ROTA_DEVICE group_mask select_row(const typename Budget::params& params, const select_chunk& c,
-                                  index_t i, unsigned available) {
+                                  index_t i, unsigned available,
+                                  [[maybe_unused]] ptx::shared_array<float> sorted) {
   const float* const scores = group_items::scores(c, i);
   const int groups = c.layer.group_count;
   if constexpr (typed_budget<Budget>) {
@@ -57,9 +63,9 @@ ROTA_DEVICE group_mask select_row(const typename Budget::params& params, const s
     return best_of_row(scores, available, groups,
                        budget_count<Budget>(params, groups, c.layer.place));
   } else {
-    float descending[max_groups];
-    const int n = sort_row(scores, available, groups, descending);
-    const int k = Budget::row_count(params, descending, n);
+    const int n = sort_row(scores, available, groups, sorted);
+    const int k =
+        Budget::row_count(params, ptx::shared_pointer<const float>(sorted.at, max_groups), n);
     // NaN ranks last, so it is never among the best n.
     return best_of_row(scores, available, groups, k < n ? k : n);
   }
