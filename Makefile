@@ -14,7 +14,7 @@ nvcc := $(shell command -v nvcc)
 asan := $(shell echo 'int main() {}' | clang++ -fsanitize=address,undefined -x c++ - -o /dev/null \
           2>/dev/null && echo asan-clang || echo asan)
 
-.PHONY: test test-all demo results-query-aware results-query-independent bench format format-check tidy clean help
+.PHONY: test test-all test-gpu demo results-query-aware results-query-independent bench format format-check tidy clean help
 
 # What a kernel may take of a GPU, where there is a compiler that says so.
 static_gates = $(if $(nvcc),'cuda:^cuda-static$$')
@@ -31,6 +31,9 @@ test-all: ## test, and also: threads, debug, clang, every header by nvcc, format
 	@scripts/setup.sh format lint
 	@scripts/check.sh release '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' clang $(if $(nvcc),cuda)
 	@$(MAKE) --no-print-directory format-check tidy
+
+test-gpu: ## build the CUDA tests for the GPU, run them on it and under compute-sanitizer
+	@scripts/test_gpu.sh
 
 demo: ## compress the small model's cache and compare methods; writes build/demo
 	@scripts/setup.sh

@@ -219,6 +219,17 @@ TEST_CASE("more layers than one launch carries") {
   for (std::size_t l = 0; l < 20; ++l) CHECK(span.layers[l].selected() == want[l]);
 }
 
+#if !defined(__CUDACC__)
+TEST_CASE("a selection takes so many launches") {
+  select_layers span;
+  span.layers.emplace_back(50, 1, 4);
+  const gpu g;
+  REQUIRE(select_on_device<by_token<rota::keep_ratio>, by_group<rota::keep_ratio>>(g, span, {}, {})
+              .ok());
+  CHECK(g.emulator().launches() == 26);  // docs/cuda.md
+}
+#endif
+
 TEST_CASE("types that there are not are reported") {
   select_layers span;
   auto& layer = span.layers.emplace_back(50, 1, 4);
