@@ -2,7 +2,6 @@
 // the query-aware results: query_aware.json, query_aware.md and pictures in --out. What has been
 // run is kept in --journal: stopped and begun again, it goes on.
 #include <chrono>
-#include <ctime>
 #include <filesystem>
 #include <iostream>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
 #include "evaluate/program.hpp"
+#include "results/date.hpp"
 #include "results/report.hpp"
 
 namespace {
@@ -122,13 +122,6 @@ eval::evaluation shown_rows(const eval::evaluation& e) {
   return out;
 }
 
-std::string today() {
-  const std::time_t now = std::time(nullptr);
-  char text[20];
-  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
-  return text;
-}
-
 std::vector<results::goal_cell> judged(const std::vector<finished_run>& runs) {
   std::vector<results::goal_cell> out;
   for (const finished_run& r : runs) {
@@ -141,7 +134,7 @@ std::vector<results::goal_cell> judged(const std::vector<finished_run>& runs) {
 void write(const setting& s, const std::vector<finished_run>& runs) {
   eval::ordered_json document;
   document["command"] = "make results-query-aware";
-  document["date"] = today();
+  document["date"] = results::today();
   document["threads"] = s.threads;
   eval::ordered_json rows = eval::ordered_json::array();
   for (const finished_run& r : runs) results::add_rows(rows, r);
@@ -151,7 +144,7 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
   write_file(s.out + "/query_aware.json", document.dump(1) + "\n");
 
   std::string page =
-      "# Query-aware results\n\nWritten by `make results-query-aware`, " + today() +
+      "# Query-aware results\n\nWritten by `make results-query-aware`, " + results::today() +
       ". What the columns mean and what to think of them: [README](README.md).\n\n"
       "## The goal cells\n\n`" +
       results::goal_method + "`, " + std::to_string(s.goal_samples) +

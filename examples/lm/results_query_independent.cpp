@@ -2,7 +2,6 @@
 // Adapts the model in every way of the grid, measures each through the packed store and writes
 // query_independent.json, query_independent.md and a picture to --out. Finished adaptations and the
 // state of an unfinished one are kept in --journal: stopped and begun again, it goes on.
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -10,6 +9,7 @@
 
 #include "engine/keep_pages.hpp"
 #include "engine/run_program.hpp"
+#include "results/date.hpp"
 #include "results/independent_chart.hpp"
 #include "results/independent_report.hpp"
 
@@ -42,13 +42,6 @@ request parse(int argc, char** argv) {
   return r;
 }
 
-std::string today() {
-  const std::time_t now = std::time(nullptr);
-  char text[20];
-  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
-  return text;
-}
-
 std::string page_of(const request& r, const std::vector<finished_adaptation>& runs,
                     const std::vector<adaptation_group>& groups) {
   std::vector<double> seconds;
@@ -61,7 +54,7 @@ std::string page_of(const request& r, const std::vector<finished_adaptation>& ru
                 "differs by more than %.2g nats a token.\n\n",
                 runs.size(), independent_grid().size(), r.setting.steps, eval::median(seconds),
                 r.setting.samples, r.setting.masked_samples, worst_distance(runs));
-  return "# Query-independent results\n\nWritten by `make results-query-independent`, " + today() +
+  return "# Query-independent results\n\nWritten by `make results-query-independent`, " + results::today() +
          ". What the columns mean and what to think of them: [README](README.md).\n\n" + figures +
          "## The goals\n\n" + goals_table(independent_goals(groups)) +
          "\n## Perplexity by kept share of value groups\n\n"
@@ -75,7 +68,7 @@ std::string page_of(const request& r, const std::vector<finished_adaptation>& ru
 void write(const request& r, const std::vector<finished_adaptation>& runs) {
   const std::vector<adaptation_group> groups = group_runs(runs);
   ordered_json document = {{"command", "make results-query-independent"},
-                           {"date", today()},
+                           {"date", results::today()},
                            {"steps", r.setting.steps},
                            {"samples", r.setting.samples}};
   for (const independent_goal& g : independent_goals(groups))

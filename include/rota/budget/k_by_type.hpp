@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include <rota/policy/concepts.hpp>
 
 namespace rota {
@@ -16,7 +18,7 @@ struct k_by_type {
   static_assert(Types >= 1 && Types <= 256, "rota: k_by_type has 1 to 256 types of tokens");
   using policy_kind = budget_tag;
   struct params {
-    index_t k[Types] = {};  ///< groups kept, by type
+    std::array<index_t, Types> k{};  ///< groups kept, by type
   };
   static constexpr int types = Types;
 
@@ -31,7 +33,8 @@ struct k_by_type {
   }
   /// Of the `items` groups of a token.
   ROTA_HD static index_t count_of_type(const params& p, index_t items, int type) {
-    const index_t k = p.k[type];
+    // Device code may not call an array's functions; its first member is the plain array.
+    const index_t k = reinterpret_cast<const index_t*>(&p.k)[type];
     return k < items ? k : items;
   }
 };

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <rota/core/workspace.hpp>
+#include <rota/core/view.hpp>
 #include <rota/lora/adapter.hpp>
 
 namespace rota {

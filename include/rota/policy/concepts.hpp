@@ -138,7 +138,7 @@ concept budget = counting_budget<B> || threshold_budget<B> || row_budget<B> || t
 /// What a counting budget keeps of `items` in a scope of the layer `at`.
 template <counting_budget B>
 ROTA_HD index_t budget_count(const typename B::params& p, index_t items,
-                     [[maybe_unused]] const layer_place& at) {
+                             [[maybe_unused]] const layer_place& at) {
   if constexpr (detail::counts_by_layer<B>)
     return B::count(p, items, at);
   else
