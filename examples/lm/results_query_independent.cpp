@@ -54,7 +54,8 @@ std::string page_of(const request& r, const std::vector<finished_adaptation>& ru
                 "differs by more than %.2g nats a token.\n\n",
                 runs.size(), independent_grid().size(), r.setting.steps, eval::median(seconds),
                 r.setting.samples, r.setting.masked_samples, worst_distance(runs));
-  return "# Query-independent results\n\nWritten by `make results-query-independent`, " + results::today() +
+  return "# Query-independent results\n\nWritten by `make results-query-independent`, " +
+         results::today() +
          ". What the columns mean and what to think of them: [README](README.md).\n\n" + figures +
          "## The goals\n\n" + goals_table(independent_goals(groups)) +
          "\n## Perplexity by kept share of value groups\n\n"
