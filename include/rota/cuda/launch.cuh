@@ -35,6 +35,7 @@ inline constexpr std::size_t default_shared_bytes = 48 * 1024;
 template <class Kernel>
 status launch(const backend& b, const grid_shape& g, const typename Kernel::arguments& a,
               std::size_t shared_bytes = 0) {
+  static_assert(Kernel::threads % ptx::warp_threads == 0 && Kernel::least_blocks >= 1);
   if (g.x <= 0 || g.y <= 0 || g.z <= 0) return {};
   if (g.x > INT32_MAX || g.y > 65535 || g.z > 65535) return {errc::bad_count, "grid"};
 #if defined(__CUDACC__)

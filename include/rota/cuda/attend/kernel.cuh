@@ -267,6 +267,7 @@ struct attend_kernel {
         sum += ptx::exp2(own[at(w) + columns] - finite) * own[at(w) + column];
       ptx::store(to + i, column == columns ? top : sum);
     }
+    if constexpr (Form::bulk) ptx::fence_before_bulk();  // the stages are filled again
     ptx::sync_block();
   }
 };

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Decode steps of PyTorch on the shapes of bench/cuda/decode.cu: the same cases, the same rows.
+
+  torch_decode.py [--out FILE.json] [--quick] [--dry-run]
+
+Peers: scaled_dot_product_attention with each backend forced in turn (enable_gqa), and flex
+attention, compiled. A row says which kernel really ran, as the profiler names it. Each call works
+on another copy of the batch, so that together at least four times the L2 cache is read. --dry-run
+runs one tiny shape on the CPU, to see that the script works.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+
+D = 128
+BACKENDS = {
+    "sdpa flash": SDPBackend.FLASH_ATTENTION,
+    "sdpa efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "sdpa cudnn": SDPBackend.CUDNN_ATTENTION,
+    "sdpa math": SDPBackend.MATH,
+}
+
+
+def cases(quick):
+    sizes = [(1, 32768)] if quick else [(1, 32768), (8, 8192), (32, 8192), (64, 16384)]
+    for batch, context in sizes:
+        for q_heads in (32, 64):
+            for queries in (1, 4, 16):
+                yield batch, context, q_heads, 8, queries
+
+
+def causal_mask(queries, context, device):
+    """Query i of n sees all but the last n - 1 - i tokens; None where it sees everything."""
+    if queries == 1:
+        return None
+    at = torch.arange(context, device=device)
+    last = context - queries + torch.arange(queries, device=device)
+    return at[None, :] <= last[:, None]
+
+
+def sdpa(backend):
+    def run(q, k, v, mask):
+        with sdpa_kernel(backend):
+            return scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+
+    return run
+
+
+def flex():
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    compiled = torch.compile(flex_attention, dynamic=False)
+    masks = {}
+
+    def run(q, k, v, mask):
+        queries, context = q.shape[2], k.shape[2]
+        if mask is None:
+            return compiled(q, k, v, enable_gqa=True)
+        key = (queries, context)
+        if key not in masks:
+            sees = lambda b, h, i, j: j <= context - queries + i
+            masks[key] = create_block_mask(sees, None, None, queries, context, device=q.device)
+        return compiled(q, k, v, block_mask=masks[key], enable_gqa=True)
+
+    return run
+
+
+def kernel_of(call):
+    """The name of the kernel that took most of the device's time."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as p:
+        call()
+        torch.cuda.synchronize()
+    events = [e for e in p.key_averages() if e.device_type == torch.autograd.DeviceType.CUDA]
+    return max(events, key=lambda e: e.self_device_time_total).key if events else "unknown"
+
+
+def median_microseconds(calls, replays):
+    """Median time of one of the calls, which are captured into one graph."""
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        for call in calls:
+            call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for call in calls:
+            call()
+    times = []
+    for i in range(replays + 3):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        if i >= 3:
+            times.append(1000 * begin.elapsed_time(end))
+    return statistics.median(times) / len(calls)
+
+
+def copy_bytes_per_second():
+    a = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    b = torch.empty_like(a)
+    return 2 * a.numel() / median_microseconds([lambda: b.copy_(a)], 20) * 1e6
+
+
+def batch_of(shape, device):
+    batch, context, q_heads, kv_heads, queries = shape
+    make = lambda heads, n: torch.randn(batch, heads, n, D, dtype=torch.bfloat16, device=device)
+    return make(q_heads, queries), make(kv_heads, context), make(kv_heads, context)
+
+
+def check(run, shape, device):
+    """A small batch against double precision, before anything is timed."""
+    small = (1, 512, *shape[2:])
+    q, k, v = batch_of(small, device)
+    mask = causal_mask(small[4], small[1], device)
+    group = small[2] // small[3]
+    wide = lambda x: x.double().repeat_interleave(group, dim=1)
+    logits = q.double() @ wide(k).transpose(-1, -2) / D**0.5
+    if mask is not None:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    want = logits.softmax(-1) @ wide(v)
+    got = run(q, k, v, mask).double()
+    error = ((got - want).abs().amax(-1) / want.abs().amax(-1)).max().item()
+    if error > 2e-2:
+        raise RuntimeError(f"wrong by {error}")
+
+
+def measure(name, run, shape, copy_rate, l2_bytes):
+    batch, context, q_heads, kv_heads, queries = shape
+    check(run, shape, "cuda")
+    nbytes = 4 * batch * context * kv_heads * D
+    copies = 1 + int(4 * l2_bytes / nbytes)
+    mask = causal_mask(queries, context, "cuda")
+    data = [batch_of(shape, "cuda") for _ in range(copies)]
+    calls = [lambda x=x: run(*x, mask) for x in data]
+    kernel = kernel_of(calls[0])
+    us = median_microseconds(calls, 30)
+    rate = nbytes / us * 1e6
+    return {
+        "case": "decode", "batch": batch, "context": context, "q_heads": q_heads,
+        "kv_heads": kv_heads, "query_tokens": queries, "store": "dense", "kv_bytes_ratio": 1.0,
+        "microseconds": us, "bytes_per_second": rate, "copy_fraction": rate / copy_rate,
+        "peer": name, "kernel": kernel,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
+    given = parser.parse_args()
+    if given.dry_run:
+        check(sdpa(SDPBackend.MATH), (1, 64, 8, 2, 4), "cpu")
+        print("dry run: ok")
+        return
+    if not torch.cuda.is_available():
+        print("no GPU: nothing measured")
+        return
+    rows, refused = [], []
+    device = torch.cuda.get_device_properties(0)
+    copy_rate = copy_bytes_per_second()
+    peers = {name: sdpa(backend) for name, backend in BACKENDS.items()} | {"flex": flex()}
+    for shape in cases(given.quick):
+        for name, run in peers.items():
+            try:
+                row = measure(name, run, shape, copy_rate, device.L2_cache_size)
+            except Exception as error:  # a backend that cannot do the shape is an answer
+                refused.append({"peer": name, "shape": shape, "why": str(error).split("\n")[0]})
+                print(f"{shape} {name}: refused", file=sys.stderr)
+                continue
+            finally:
+                torch.cuda.empty_cache()
+            rows.append(row)
+            print(f"{shape} {name}: {row['microseconds']:.1f} us, {row['copy_fraction']:.3f} of a copy, {row['kernel'][:60]}")
+    if given.out:
+        with open(given.out, "w") as out:
+            json.dump({"gpu": device.name, "torch": torch.__version__,
+                       "copy_bytes_per_second": copy_rate, "rows": rows, "refused": refused}, out, indent=1)
+
+
+if __name__ == "__main__":
+    main()
