@@ -107,8 +107,8 @@ ROTA_DEVICE void copy_bulk(shared_address to, const void* from, unsigned bytes,
 #endif
 }
 
-/// What the calling thread did to shared memory comes before what later bulk copies do to it. Before
-/// the block's sync where many threads wrote, behind it where they only read.
+/// What the calling thread did to shared memory comes before what later bulk copies do to it.
+/// Before the block's sync where many threads wrote, behind it where they only read.
 ROTA_DEVICE void fence_before_bulk() {
 #if defined(__CUDACC__) && __CUDA_ARCH__ >= 900
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
