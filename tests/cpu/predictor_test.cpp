@@ -5,52 +5,11 @@
 
 #include <rota/score/predictor_reference.hpp>
 
-#include "support/random_layer.hpp"
+#include "support/relevance_layers.hpp"
 #include "support/scoring.hpp"
 
 using namespace rota;
 using namespace rota_test;
-
-namespace {
-
-using predicted_context =
-    context<bf16, split_states, linear_relevance, query_states, bilinear_relevance>;
-
-/// A layer, hidden states of its tokens and of the query, and random weights.
-struct predicted_layer {
-  static constexpr int width = 8;
-  random_layer<bf16> plain;
-  std::vector<float> hidden, query, linear, bias, token_factor, query_factor, mix;
-  predicted_context c;
-
-  predicted_layer(random_source& rng, index_t n, index_t kv_heads, index_t groups, index_t d,
-                  index_t queries, index_t rank)
-      : plain(rng, n, kv_heads, 16, groups * width) {
-    c.keys = plain.context.keys;
-    c.values = plain.context.values;
-    const float unit = 1 / std::sqrt(static_cast<float>(d));
-    c.hidden = matrix(rng, hidden, n, d, 1);
-    c.query_hidden = matrix(rng, query, queries, d, 1);
-    c.linear = matrix(rng, linear, kv_heads * groups, d, unit);
-    bias.resize(static_cast<std::size_t>(kv_heads * groups));
-    for (float& x : bias) x = rng.normal();
-    c.bias = view<const float, 1>(bias.data(), kv_heads * groups);
-    c.token_factor = matrix(rng, token_factor, rank, d, unit);
-    c.query_factor = matrix(rng, query_factor, rank, d, unit);
-    c.mix = matrix(rng, mix, kv_heads, rank, 1);
-  }
-  predicted_layer(const predicted_layer&) = delete;
-  predicted_layer& operator=(const predicted_layer&) = delete;
-
-  static view<const float, 2> matrix(random_source& rng, std::vector<float>& x, index_t rows,
-                                     index_t columns, float scale) {
-    x.resize(static_cast<std::size_t>(rows * columns));
-    for (float& v : x) v = scale * rng.normal();
-    return view<const float, 2>(x.data(), rows, columns);
-  }
-};
-
-}  // namespace
 
 TEST_CASE("the predictor follows its double reference in both forms") {
   for (std::uint64_t seed = 0; seed < 60; ++seed) {

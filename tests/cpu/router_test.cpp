@@ -6,43 +6,13 @@
 #include <rota/score/role_router_reference.hpp>
 #include <rota/score/router_reference.hpp>
 
-#include "support/random_layer.hpp"
+#include "support/relevance_layers.hpp"
 #include "support/scoring.hpp"
 
 using namespace rota;
 using namespace rota_test;
 
 namespace {
-
-using routed_context = context<bf16, layer_states, router_weights>;
-
-/// A layer, the states that its projections read, and a router of random weights.
-template <router_form Form>
-struct routed_layer {
-  static constexpr int width = 8;
-  random_layer<bf16> plain;
-  std::vector<float> hidden, weights, bias;
-  routed_context c;
-
-  routed_layer(random_source& rng, index_t n, index_t kv_heads, index_t groups, index_t d)
-      : plain(rng, n, kv_heads, 16, groups * width) {
-    c.keys = plain.context.keys;
-    c.values = plain.context.values;
-    const index_t outputs = Form::outputs(kv_heads, groups);
-    fill(rng, hidden, n * d);
-    fill(rng, weights, outputs * d);
-    fill(rng, bias, outputs);
-    c.layer_hidden = view<const float, 2>(hidden.data(), n, d);
-    c.router = view<const float, 2>(weights.data(), outputs, d);
-    c.router_bias = view<const float, 1>(bias.data(), outputs);
-  }
-  routed_layer(const routed_layer&) = delete;
-  routed_layer& operator=(const routed_layer&) = delete;
-
-  static void fill(random_source& rng, std::vector<float>& x, index_t n) {
-    for (index_t i = 0; i < n; ++i) x.push_back(rng.normal());
-  }
-};
 
 template <router_form Form>
 void compare_with_reference() {
@@ -58,28 +28,6 @@ void compare_with_reference() {
     CHECK(one == group_scores(router<Form>{}, {}, l.c, 8, 3));
   }
 }
-
-using role_context = context<bf16, layer_states, router_weights, role_weights>;
-
-/// The same, with five roles.
-struct role_layer : routed_layer<per_head_router> {
-  std::vector<float> role_rows, role_offsets, mixture;
-  role_context roles;
-
-  role_layer(random_source& rng, index_t n, index_t kv_heads, index_t groups, index_t d)
-      : routed_layer(rng, n, kv_heads, groups, d) {
-    static_cast<layer_states&>(roles) = c;
-    static_cast<router_weights&>(roles) = c;
-    roles.keys = c.keys;
-    roles.values = c.values;
-    fill(rng, role_rows, 5 * d);
-    fill(rng, role_offsets, 5);
-    fill(rng, mixture, kv_heads * groups * 5);
-    roles.role_router = view<const float, 2>(role_rows.data(), 5, d);
-    roles.role_bias = view<const float, 1>(role_offsets.data(), 5);
-    roles.role_groups = view<const float, 2>(mixture.data(), kv_heads * groups, 5);
-  }
-};
 
 }  // namespace
 

@@ -4,7 +4,10 @@
 #include <rota/cuda/context.cuh>
 #include <rota/cuda/launch.cuh>
 #include <rota/cuda/score/pointwise.cuh>
+#include <rota/cuda/score/predictor.cuh>
 #include <rota/cuda/score/reduced.cuh>
+#include <rota/cuda/score/role_router.cuh>
+#include <rota/cuda/score/router.cuh>
 #include <rota/policy/context_memory.hpp>
 #include <rota/policy/diagnostics.hpp>
 
@@ -12,13 +15,29 @@ namespace rota::cuda {
 
 namespace detail {
 
-/// What whole-head scorers will need a kernel of their own for.
-template <class Scorer>
+/// Whether this backend has a kernel for the scorer.
+template <class Scorer, class Context>
+consteval bool has_kernel() {
+  using params = typename Scorer::params;
+  if constexpr (!whole_head_scorer<Scorer>)
+    return true;
+  else if constexpr (token_scorer<Scorer>)
+    return requires(const backend& b, const params& p, const Context& c) {
+      score_whole_tokens_workspace_bytes(b, Scorer{}, p, c);
+    };
+  else
+    return requires(const backend& b, const params& p, const Context& c) {
+      score_whole_groups_workspace_bytes(b, Scorer{}, p, c, 1);
+    };
+}
+
+template <class Scorer, class Context>
 consteval bool require_kernel() {
-  static_assert(!whole_head_scorer<Scorer>,
-                "rota: cuda has no kernel for this scorer yet: pointwise and reduced ones run as "
-                "they are");
-  return !whole_head_scorer<Scorer>;
+  static_assert(has_kernel<Scorer, Context>(),
+                "rota: cuda has no kernel for this scorer: a whole-head scorer needs overloads of "
+                "score_whole_tokens() or score_whole_groups() for cuda::backend, and of their "
+                "workspace twins");
+  return has_kernel<Scorer, Context>();
 }
 
 /// Checks an output [kv_heads, tokens, ...] against the context and the scratch memory.
@@ -79,17 +98,28 @@ status score_reduced(const backend& b, const typename Scorer::params& p,
 
 /// Bytes that score_tokens() needs for this call.
 template <class Scorer, element E, class... Parts>
-std::size_t score_tokens_workspace_bytes(const backend&, Scorer, const typename Scorer::params& p,
+std::size_t score_tokens_workspace_bytes([[maybe_unused]] const backend& b, Scorer scorer,
+                                         const typename Scorer::params& p,
                                          const context<E, Parts...>& c) {
   static_assert(rota::detail::require_token_scorer<Scorer>());
-  carver count;
-  index_t width = 0;
-  detail::carve_sums<Scorer>(count, p, c, width);
-  return count.bytes();
+  using context_type = context<E, Parts...>;
+  if constexpr (rota::detail::require_parts<context_type, Scorer>() &&
+                detail::require_kernel<Scorer, context_type>()) {
+    if constexpr (whole_head_scorer<Scorer>) {
+      return score_whole_tokens_workspace_bytes(b, scorer, p, c);
+    } else {
+      carver count;
+      index_t width = 0;
+      detail::carve_sums<Scorer>(count, p, c, width);
+      return count.bytes();
+    }
+  }
+  return 0;
 }
 
 /// Scores every (kv head, token) of a context in device memory: out [kv_heads, tokens]. Any
-/// pointwise or reduced scorer whose functions are ROTA_HD; those two forms only, so far.
+/// pointwise or reduced scorer whose functions are ROTA_HD; whole-head ones through an overload of
+/// score_whole_tokens() and its workspace twin that argument-dependent lookup finds.
 /// Results may differ from other backends' in the last places. Behind the length that lies in
 /// device memory nothing is written.
 ///
@@ -97,18 +127,21 @@ std::size_t score_tokens_workspace_bytes(const backend&, Scorer, const typename 
 /// bad_alignment (keys and values: rows on 16 bytes), overlapping_memory, workspace_too_small,
 /// device_failure ("shared memory": a row, or the scorer's sums, are too long).
 template <class Scorer, element E, class... Parts>
-status score_tokens(const backend& b, Scorer, const typename Scorer::params& p,
+status score_tokens(const backend& b, Scorer scorer, const typename Scorer::params& p,
                     const context<E, Parts...>& c, view<float, 2> out, workspace ws) {
   static_assert(rota::detail::require_token_scorer<Scorer>());
-  if constexpr (rota::detail::require_parts<context<E, Parts...>, Scorer>() &&
-                detail::require_kernel<Scorer>()) {
+  using context_type = context<E, Parts...>;
+  if constexpr (rota::detail::require_parts<context_type, Scorer>() &&
+                detail::require_kernel<Scorer, context_type>()) {
     if (status s = check_backend(b); !s) return s;
     if (status s = detail::check_scores(b, c, out, ws); !s) return s;
-    carver from(ws);
-    index_t width = 0;
-    float* const sums = detail::carve_sums<Scorer>(from, p, c, width);
-    if (status s = from.check(); !s) return s;
-    if constexpr (reduced_token_scorer<Scorer>) {
+    if constexpr (whole_head_scorer<Scorer>) {
+      return score_whole_tokens(b, scorer, p, c, out, ws);
+    } else if constexpr (reduced_token_scorer<Scorer>) {
+      carver from(ws);
+      index_t width = 0;
+      float* const sums = detail::carve_sums<Scorer>(from, p, c, width);
+      if (status s = from.check(); !s) return s;
       return detail::score_reduced<Scorer>(b, p, c, out, sums, width);
     } else {
       using kernel = score_tokens_kernel<Scorer, E>;
@@ -122,32 +155,44 @@ status score_tokens(const backend& b, Scorer, const typename Scorer::params& p,
   return {};
 }
 
-/// Bytes that score_groups() needs: none.
+/// Bytes that score_groups() needs for this call: none for pointwise scorers.
 template <class Scorer, element E, class... Parts>
-std::size_t score_groups_workspace_bytes(const backend&, Scorer, const typename Scorer::params&,
-                                         const context<E, Parts...>&, int) {
+std::size_t score_groups_workspace_bytes([[maybe_unused]] const backend& b, Scorer scorer,
+                                         [[maybe_unused]] const typename Scorer::params& p,
+                                         [[maybe_unused]] const context<E, Parts...>& c,
+                                         [[maybe_unused]] int width) {
   static_assert(rota::detail::require_group_scorer<Scorer>());
+  using context_type = context<E, Parts...>;
+  if constexpr (rota::detail::require_parts<context_type, Scorer>() &&
+                detail::require_kernel<Scorer, context_type>())
+    if constexpr (whole_head_scorer<Scorer>)
+      return score_whole_groups_workspace_bytes(b, scorer, p, c, width);
   return 0;
 }
 
 /// Scores every (kv head, token, value group): out [kv_heads, tokens, d_v / width]. As
 /// score_tokens(); an illegal width is bad_group_width.
 template <class Scorer, element E, class... Parts>
-status score_groups(const backend& b, Scorer, const typename Scorer::params& p,
+status score_groups(const backend& b, Scorer scorer, const typename Scorer::params& p,
                     const context<E, Parts...>& c, int width, view<float, 3> out, workspace ws) {
   static_assert(rota::detail::require_group_scorer<Scorer>());
-  if constexpr (rota::detail::require_parts<context<E, Parts...>, Scorer>() &&
-                detail::require_kernel<Scorer>()) {
+  using context_type = context<E, Parts...>;
+  if constexpr (rota::detail::require_parts<context_type, Scorer>() &&
+                detail::require_kernel<Scorer, context_type>()) {
     if (status s = check_backend(b); !s) return s;
     if (!legal_group_width(c.d_v(), width, sizeof(E))) return {errc::bad_group_width, "width"};
     if (status s = detail::check_scores(b, c, out, ws); !s) return s;
     if (out.extent[2] != c.d_v() / width) return {errc::bad_shape, "out"};
-    using kernel = score_groups_kernel<Scorer, E>;
-    return launch<kernel>(
-        b, {blocks_of(c.tokens(), score_tokens_a_block), c.kv_heads()},
-        {p, pack_source<E>(c), static_cast<int>(c.d_k()), static_cast<int>(c.d_v()), width,
-         c.kv_heads(), out.data, out.stride[0], out.stride[1], b.fault},
-        kernel::block::shared_bytes(c.d_k(), c.d_v()));
+    if constexpr (whole_head_scorer<Scorer>) {
+      return score_whole_groups(b, scorer, p, c, width, out, ws);
+    } else {
+      using kernel = score_groups_kernel<Scorer, E>;
+      return launch<kernel>(
+          b, {blocks_of(c.tokens(), score_tokens_a_block), c.kv_heads()},
+          {p, pack_source<E>(c), static_cast<int>(c.d_k()), static_cast<int>(c.d_v()), width,
+           c.kv_heads(), out.data, out.stride[0], out.stride[1], b.fault},
+          kernel::block::shared_bytes(c.d_k(), c.d_v()));
+    }
   }
   return {};
 }

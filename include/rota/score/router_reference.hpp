@@ -25,7 +25,7 @@ scores score_groups(router<Form>, const typename router<Form>::params&,
   for (index_t h = 0; h < c.kv_heads(); ++h)
     for (const scores& of_token : outputs)
       for (index_t s = 0; s < groups; ++s)
-        out.push_back(Form::logit(of_token.data(), 1, groups, c.kv_heads(), h, s));
+        out.push_back(router_logit<Form>(of_token.data(), 1, groups, c.kv_heads(), h, s));
   return out;
 }
 

@@ -20,14 +20,18 @@ struct router_weights {
   view<const float, 1> router_bias;  ///< [outputs]
 };
 
+/// Which of a token's outputs make a logit: their sum. `second` -1: only the first.
+struct router_terms {
+  index_t first;
+  index_t second = -1;
+};
+
 /// gamma_{j, h, s} = W_{h S + s} h_j + b: kv_heads * S outputs.
 struct per_head_router {
   static constexpr const char* name = "per_head";
   static index_t outputs(index_t kv_heads, index_t groups) { return kv_heads * groups; }
-  /// Logit of (h, s) from a token's outputs, which lie `stride` apart.
-  template <class T>
-  static T logit(const T* out, index_t stride, index_t groups, index_t, index_t h, index_t s) {
-    return out[(h * groups + s) * stride];
+  ROTA_HD static router_terms terms(index_t groups, index_t, index_t h, index_t s) {
+    return {h * groups + s};
   }
 };
 
@@ -35,27 +39,31 @@ struct per_head_router {
 struct shared_router {
   static constexpr const char* name = "shared";
   static index_t outputs(index_t, index_t groups) { return groups; }
-  template <class T>
-  static T logit(const T* out, index_t stride, index_t, index_t, index_t, index_t s) {
-    return out[s * stride];
-  }
+  ROTA_HD static router_terms terms(index_t, index_t, index_t, index_t s) { return {s}; }
 };
 
 /// kv heads first, then groups: kv_heads + S outputs, a logit is the sum of the two.
 struct hierarchical_router {
   static constexpr const char* name = "hierarchical";
   static index_t outputs(index_t kv_heads, index_t groups) { return kv_heads + groups; }
-  template <class T>
-  static T logit(const T* out, index_t stride, index_t, index_t kv_heads, index_t h, index_t s) {
-    return out[h * stride] + out[(kv_heads + s) * stride];
+  ROTA_HD static router_terms terms(index_t, index_t kv_heads, index_t h, index_t s) {
+    return {h, kv_heads + s};
   }
 };
 
 template <class F>
-concept router_form = requires(const float* out) {
+concept router_form = requires {
   { F::outputs(index_t{}, index_t{}) } -> std::same_as<index_t>;
-  { F::logit(out, index_t{}, index_t{}, index_t{}, index_t{}, index_t{}) } -> std::same_as<float>;
+  { F::terms(index_t{}, index_t{}, index_t{}, index_t{}) } -> std::same_as<router_terms>;
 };
+
+/// Logit of (h, s) from a token's outputs, which lie `stride` apart.
+template <router_form Form, class T>
+T router_logit(const T* out, index_t stride, index_t groups, index_t kv_heads, index_t h,
+               index_t s) {
+  const router_terms t = Form::terms(groups, kv_heads, h, s);
+  return t.second < 0 ? out[t.first * stride] : out[t.first * stride] + out[t.second * stride];
+}
 
 template <class F>
 void for_each_range(const layer_states& part, F&& f) {

@@ -60,7 +60,7 @@ status score_whole_groups(const backend& b, router<Form>, const typename router<
       for (index_t t = 0; t < count; ++t)
         for (index_t s = 0; s < groups; ++s)
           out(h, first + t, s) =
-              Form::logit(results + t, sd::tile_tokens, groups, c.kv_heads(), h, s);
+              router_logit<Form>(results + t, sd::tile_tokens, groups, c.kv_heads(), h, s);
   });
   return {};
 }
