@@ -3,6 +3,8 @@
 #include <rota/core/workspace.hpp>
 #include <rota/cuda/context.cuh>
 #include <rota/cuda/launch.cuh>
+#include <rota/cuda/score/attention_mass.cuh>
+#include <rota/cuda/score/attention_tokens.cuh>
 #include <rota/cuda/score/pointwise.cuh>
 #include <rota/cuda/score/predictor.cuh>
 #include <rota/cuda/score/reduced.cuh>

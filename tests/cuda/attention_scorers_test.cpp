@@ -1,0 +1,59 @@
+#include <rota/cuda/score.cuh>
+#include <rota/score/attention_reference.hpp>
+
+#include "cuda/device_scores.hpp"
+#include "support/scored_layer.hpp"
+#include "support/scoring.hpp"
+
+// Scorers that sum attention, and Expected Attention.
+
+namespace {
+
+using rota::bf16;
+using rota::f16;
+using rota::index_t;
+using rota_test::for_each_schedule;
+using rota_test::random_source;
+using rota_test::relative_difference;
+using rota_test::scored_layer;
+
+template <class Scorer, class Layer>
+void compare(std::uint64_t schedule, Scorer scorer, const typename Scorer::params& p,
+             const Layer& l) {
+  CHECK(relative_difference(rota_test::device_token_scores(schedule, scorer, p, l.c),
+                            rota::reference::score_tokens(scorer, p, l.c)) < 1e-4);
+}
+
+template <class Layer>
+void compare_mass(std::uint64_t schedule, const rota::attention_mass::params& p, const Layer& l) {
+  CHECK(relative_difference(
+            rota_test::device_group_scores(schedule, rota::attention_mass{}, p, l.c, 8),
+            rota::reference::score_groups(rota::attention_mass{}, p, l.c, 8)) < 1e-4);
+}
+
+TEST_CASE("scorers that sum attention follow their double references") {
+  random_source rng(1);
+  const scored_layer<bf16> window(rng, 150, 2, 4, 64, 32, 20);
+  const scored_layer<f16> odd(rng, 65, 3, 3, 24, 16, 3);
+  const scored_layer<float> none(rng, 10, 2, 1, 8, 8, 0);
+  for_each_schedule([&](std::uint64_t schedule) {
+    compare(schedule, rota::tova{}, {}, window);
+    compare(schedule, rota::snapkv{}, {16, 5, 0}, window);
+    compare(schedule, rota::snapkv{}, {64, 1, 0.2f}, odd);
+    compare(schedule, rota::snapkv{}, {}, none);
+    compare(schedule, rota::tova{}, {}, none);
+    compare_mass(schedule, {0, 1}, window);
+    compare_mass(schedule, {0.3f, 7}, odd);
+  });
+}
+
+TEST_CASE("attention of all queries, more tokens than a chunk") {
+  random_source rng(2);
+  const scored_layer<bf16> all(rng, 70, 2, 2, 16, 8, 70);
+  const scored_layer<bf16> longer(rng, 600, 1, 1, 8, 8, 2);
+  compare(1, rota::observed_attention{}, {}, all);
+  compare(2, rota::observed_attention{}, {0.4f}, all);
+  compare(3, rota::tova{}, {}, longer);
+}
+
+}  // namespace
