@@ -56,4 +56,18 @@ TEST_CASE("attention of all queries, more tokens than a chunk") {
   compare(3, rota::tova{}, {}, longer);
 }
 
+TEST_CASE("Expected Attention follows its double reference") {
+  random_source rng(3);
+  const scored_layer<bf16> usual(rng, 130, 2, 4, 64, 32, 0, true);
+  const scored_layer<f16> odd(rng, 65, 2, 1, 72, 16, 0);
+  const scored_layer<float> few(rng, 3, 1, 2, 8, 8, 0);
+  for_each_schedule([&](std::uint64_t schedule) {
+    const rota::expected_attention e;
+    compare(schedule, e, {}, usual);
+    compare(schedule, e, {7, 0, 0.01f, true, true}, odd);
+    compare(schedule, e, {1, 2, 0, false, false}, odd);
+    compare(schedule, e, {512, 5, 0, true, true}, few);
+  });
+}
+
 }  // namespace

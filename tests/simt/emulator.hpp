@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "simt/block.hpp"
+#include "simt/global_memory.hpp"
 
 namespace simt {
 
@@ -22,6 +23,7 @@ class emulator final : public rota::cuda::ptx::device {
 
   int multiprocessors() const override { return 3; }
   int architecture() const override { return architecture_; }
+  bool owns(const void* p) const override { return global_memory::instance().contains(p, 0); }
 
   bool launch(rota::cuda::ptx::extent3 grid, unsigned threads, std::size_t shared_bytes,
               void (*body)(const void*), const void* arguments) override {

@@ -58,7 +58,7 @@ inline bool is_device_memory(const void* p, [[maybe_unused]] int device) {
   }
   return a.type == cudaMemoryTypeManaged || (a.type == cudaMemoryTypeDevice && a.device == device);
 #else
-  return p != nullptr;
+  return ptx::attached != nullptr && ptx::attached->owns(p);
 #endif
 }
 

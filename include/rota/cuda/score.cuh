@@ -5,6 +5,7 @@
 #include <rota/cuda/launch.cuh>
 #include <rota/cuda/score/attention_mass.cuh>
 #include <rota/cuda/score/attention_tokens.cuh>
+#include <rota/cuda/score/expected_attention.cuh>
 #include <rota/cuda/score/pointwise.cuh>
 #include <rota/cuda/score/predictor.cuh>
 #include <rota/cuda/score/reduced.cuh>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include <rota/policy/concepts.hpp>
 
 namespace rota {
@@ -31,5 +33,30 @@ struct expected_attention {
     f.add(p.use_covariance).add(p.use_value_norm);
   }
 };
+
+/// Checks the parameters and the parts of a context that they are about.
+template <class Context>
+status check_expected_attention(const expected_attention::params& p, const Context& c) {
+  if (p.future_positions < 1) return {errc::bad_parameter, "future_positions"};
+  if (p.sinks < 0) return {errc::bad_parameter, "sinks"};
+  if (!(p.epsilon >= 0 && p.epsilon <= std::numeric_limits<float>::max()))
+    return {errc::bad_parameter, "epsilon"};
+  const index_t d = c.d_k();
+  if (status s = check_view(c.mean, "mean"); !s) return s;
+  if (c.mean.extent[0] < 1 || c.mean.extent[1] != d) return {errc::bad_shape, "mean"};
+  if (c.mean.extent[0] % c.kv_heads() != 0) return {errc::heads_not_divisible, "mean"};
+  if (p.use_covariance) {
+    if (status s = check_view(c.covariance, "covariance"); !s) return s;
+    if (c.covariance.extent[0] != c.mean.extent[0] || c.covariance.extent[1] != d ||
+        c.covariance.extent[2] != d)
+      return {errc::bad_shape, "covariance"};
+  }
+  if (status s = check_view(c.inverse_frequencies, "inverse_frequencies"); !s) return s;
+  if (d % 2 != 0 || c.inverse_frequencies.extent[0] != d / 2)
+    return {errc::bad_shape, "inverse_frequencies"};
+  if (!(c.scale > 0 && c.scale <= std::numeric_limits<float>::max()))
+    return {errc::bad_parameter, "scale"};
+  return {};
+}
 
 }  // namespace rota

@@ -118,7 +118,7 @@ status score_whole_tokens(const backend& b, Scorer, const typename Scorer::param
   namespace sd = score_detail;
   if (status s = sd::check_queries(c, out); !s) return s;
   if (status s = sd::check_attention_tokens(p, c); !s) return s;
-  const sd::mass_queries queries = sd::queries_of(p, c);
+  const mass_queries queries = sd::queries_of(p, c);
   carver from(ws);
   const auto m = sd::attention_tokens_memory::carve(from, b, c, queries);
   if (status s = from.check(); !s) return s;

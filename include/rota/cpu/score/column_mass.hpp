@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rota/cpu/score/key_tile.hpp>
+#include <rota/score/mass_queries.hpp>
 
 // Attention that queries give each token, summed over the queries: the fused pass of every scorer
 // that needs attention weights. The attention matrix is never stored: a first pass over the keys
@@ -9,22 +10,6 @@
 namespace rota::cpu::inline ROTA_CPU_ISA::score_detail {
 
 inline constexpr index_t mass_chunk = 256;
-
-/// The queries whose attention is summed: row i of `queries` [rows, q_heads, d_k] belongs to token
-/// tokens - rows + i.
-struct mass_queries {
-  view<const float, 3> queries;
-  float scale = 0;  ///< 0: 1 / sqrt(d_k)
-
-  /// The last `count` of a context's window queries.
-  static mass_queries last_of(const view<const float, 3>& all, index_t count, float scale) {
-    mass_queries m{all, scale};
-    const index_t dropped = std::max<index_t>(0, all.extent[0] - count);
-    m.queries.extent[0] -= dropped;
-    if (all.data != nullptr) m.queries.data += dropped * all.stride[0];
-    return m;
-  }
-};
 
 /// Scratch memory of column_mass().
 struct mass_memory {
@@ -50,18 +35,10 @@ struct mass_memory {
   float* tile(int worker, index_t d) const { return tiles + worker * tile_floats(d); }
 };
 
-inline status check_scale(float scale) {
-  if (!(scale >= 0 && scale <= 1e30f)) return {errc::bad_parameter, "scale"};
-  return {};
-}
-
 /// Checks the window queries of a context, whatever is then made of them.
 template <element E, class... Parts, class Out>
 status check_queries(const context<E, Parts...>& c, const Out& out) {
-  if (status s = check_view(c.queries, "queries"); !s) return s;
-  if (c.queries.extent[2] != c.d_k() || c.queries.extent[1] < 1 || c.queries.extent[0] > c.tokens())
-    return {errc::bad_shape, "queries"};
-  if (c.queries.extent[1] % c.kv_heads() != 0) return {errc::heads_not_divisible, "queries"};
+  if (status s = check_mass_queries(c); !s) return s;
   if (overlaps(range_of(out), range_of(c.queries))) return {errc::overlapping_memory, "out"};
   return {};
 }
@@ -73,7 +50,7 @@ void for_query_rows(const mass_queries& m, const context<E, Parts...>& c, index_
                     index_t first, index_t count, const float* tile, float* product, F&& f) {
   const index_t d = c.d_k(), group = m.queries.extent[1] / c.kv_heads();
   const index_t rows = m.queries.extent[0] * group;
-  const float scale = m.scale > 0 ? m.scale : 1 / std::sqrt(static_cast<float>(d));
+  const float scale = m.logit_scale();
   const auto visible_to = [&](index_t row) {
     const index_t own = c.tokens() - m.queries.extent[0] + row / group;
     return std::min(count, own + 1 - first);
@@ -149,11 +126,6 @@ void column_mass(const backend& b, const context<E, Parts...>& c, const mass_que
     const detail::token_chunk chunk = chunks.at(i);
     mass_chunk_sums(q, c, m, chunk, out.row(chunk.head), worker);
   });
-}
-
-inline status check_kernel(index_t kernel, const char* name) {
-  if (kernel < 1 || kernel % 2 == 0 || kernel > INT32_MAX) return {errc::bad_parameter, name};
-  return {};
 }
 
 /// x_i <- sum over |j - i| <= kernel / 2 of x_j / kernel, zeros outside 0 .. n - 1. `copy` [n].

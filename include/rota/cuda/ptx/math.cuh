@@ -30,6 +30,23 @@ ROTA_DEVICE float log2(float x) {
 #endif
 }
 
+/// Sine and cosine of 2 pi x, for any x that a double still knows the fraction of.
+struct circle_point {
+  double sine, cosine;
+};
+ROTA_DEVICE circle_point turn(double x) {
+  circle_point p;
+#if defined(__CUDACC__)
+  ::sincospi(2 * x, &p.sine, &p.cosine);
+#else
+  constexpr double two_pi = 6.283185307179586;
+  const double angle = two_pi * (x - std::floor(x));
+  p.sine = std::sin(angle);
+  p.cosine = std::cos(angle);
+#endif
+  return p;
+}
+
 /// Two floats rounded to E, the first in the lower half.
 template <element E>
 ROTA_DEVICE std::uint32_t pack_pair(float low, float high) {
