@@ -5,18 +5,6 @@
 using rota::bf16;
 using rota::f16;
 
-template <class Scorer, class Context>
-rota::status tokens(const rota::cuda::backend& b, const typename Scorer::params& p,
-                    const Context& c, const rota::view<float, 2>& out, rota::workspace ws) {
-  return rota::cuda::score_tokens(b, Scorer{}, p, c, out, ws);
-}
-template <class Scorer, class Context>
-rota::status groups(const rota::cuda::backend& b, const typename Scorer::params& p,
-                    const Context& c, int width, const rota::view<float, 3>& out,
-                    rota::workspace ws) {
-  return rota::cuda::score_groups(b, Scorer{}, p, c, width, out, ws);
-}
-
 template <class E>
 using windowed =
     rota::context<E, rota::window_queries, rota::query_moments, rota::rope_frequencies>;
@@ -24,7 +12,30 @@ using routed = rota::context<bf16, rota::layer_states, rota::router_weights, rot
 using predicted = rota::context<bf16, rota::split_states, rota::linear_relevance,
                                 rota::query_states, rota::bilinear_relevance>;
 
-#define INSTANTIATE_TOKENS(SCORER, CONTEXT)                                                        \
-  template rota::status tokens<SCORER, CONTEXT>(const rota::cuda::backend&, const SCORER::params&, \
-                                                const CONTEXT&, const rota::view<float, 2>&,       \
-                                                rota::workspace)
+template <class Scorer, class Context>
+rota::status tokens(const rota::cuda::backend& b, const Context& c, rota::view<float, 2> out,
+                    rota::workspace ws) {
+  return rota::cuda::score_tokens(b, Scorer{}, {}, c, out, ws);
+}
+template <class Scorer, class Context>
+rota::status groups(const rota::cuda::backend& b, const Context& c, rota::view<float, 3> out,
+                    rota::workspace ws) {
+  return rota::cuda::score_groups(b, Scorer{}, {}, c, 16, out, ws);
+}
+
+template <class Scorer, class Context>
+constexpr auto keep_tokens = &tokens<Scorer, Context>;
+template <class Scorer, class Context>
+constexpr auto keep_groups = &groups<Scorer, Context>;
+extern const void* const scorers[];
+const void* const scorers[] = {
+    reinterpret_cast<const void*>(keep_tokens<rota::expected_attention, windowed<bf16>>),
+    reinterpret_cast<const void*>(keep_tokens<rota::expected_attention, windowed<f16>>),
+    reinterpret_cast<const void*>(keep_tokens<rota::snapkv, windowed<bf16>>),
+    reinterpret_cast<const void*>(keep_tokens<rota::tova, windowed<f16>>),
+    reinterpret_cast<const void*>(keep_tokens<rota::observed_attention, windowed<float>>),
+    reinterpret_cast<const void*>(keep_groups<rota::attention_mass, windowed<bf16>>),
+    reinterpret_cast<const void*>(keep_groups<rota::router<>, routed>),
+    reinterpret_cast<const void*>(keep_groups<rota::role_router<8>, routed>),
+    reinterpret_cast<const void*>(keep_groups<rota::predictor<>, predicted>),
+    reinterpret_cast<const void*>(keep_tokens<rota::token_predictor<>, predicted>)};
