@@ -167,39 +167,37 @@ using constant = std::integral_constant<decltype(Value), Value>;
 template <class Store, class F>
 bool with_form(const backend& b, const Store& store, index_t rows, F&& f) {
   using source = source_type<Store>;
-  if constexpr (sizeof(typename Store::element_type) == 2) {
-    const auto with_rows = [&](auto d, auto fill, auto extras) {
-      const auto with_tiles = [&](auto row_tiles) {
-        if constexpr (source::has_records && ptx::compiles_bulk)
-          if (b.device.architecture >= ptx::bulk_architecture) {
-            f(attend_form<d.value, row_tiles.value, fill.value, extras.value, true>{});
-            return true;
-          }
-        if constexpr (source::has_records && !ptx::compiles_chunks) {
-          return false;
-        } else {
-          f(attend_form<d.value, row_tiles.value, fill.value, extras.value, false>{});
+  const auto with_rows = [&](auto d, auto fill, auto extras) {
+    const auto with_tiles = [&](auto row_tiles) {
+      if constexpr (source::has_records && ptx::compiles_bulk)
+        if (b.device.architecture >= ptx::bulk_architecture) {
+          f(attend_form<d.value, row_tiles.value, fill.value, extras.value, true>{});
           return true;
         }
-      };
-      return rows <= fragment_rows ? with_tiles(constant<1>{}) : with_tiles(constant<4>{});
-    };
-    const auto with_fill = [&](auto d) {
-      if constexpr (source::has_records) {
-        constexpr int groups = d.value / source::width;
-        const index_t rank = shape_of(store).code_rank;
-        if (rank % fragment_columns != 0) return false;
-        if (rank > 32) return with_rows(d, constant<fill_sums::codes>{}, constant<8>{});
-        if (rank > 0) return with_rows(d, constant<fill_sums::codes>{}, constant<4>{});
-        return with_rows(d, constant<fill_sums::dropped_weight>{},
-                         constant<(groups + fragment_columns - 1) / fragment_columns>{});
+      if constexpr (source::has_records && !ptx::compiles_chunks) {
+        return false;
       } else {
-        return with_rows(d, constant<fill_sums::none>{}, constant<0>{});
+        f(attend_form<d.value, row_tiles.value, fill.value, extras.value, false>{});
+        return true;
       }
     };
-    if (store.d_k() == store.d_v() && store.d_k() == 128) return with_fill(constant<128>{});
-    if (store.d_k() == store.d_v() && store.d_k() == 64) return with_fill(constant<64>{});
-  }
+    return rows <= fragment_rows ? with_tiles(constant<1>{}) : with_tiles(constant<4>{});
+  };
+  const auto with_fill = [&](auto d) {
+    if constexpr (source::has_records) {
+      constexpr int groups = d.value / source::width;
+      const index_t rank = shape_of(store).code_rank;
+      if (rank % fragment_columns != 0) return false;
+      if (rank > 32) return with_rows(d, constant<fill_sums::codes>{}, constant<8>{});
+      if (rank > 0) return with_rows(d, constant<fill_sums::codes>{}, constant<4>{});
+      return with_rows(d, constant<fill_sums::dropped_weight>{},
+                       constant<(groups + fragment_columns - 1) / fragment_columns>{});
+    } else {
+      return with_rows(d, constant<fill_sums::none>{}, constant<0>{});
+    }
+  };
+  if (store.d_k() == store.d_v() && store.d_k() == 128) return with_fill(constant<128>{});
+  if (store.d_k() == store.d_v() && store.d_k() == 64) return with_fill(constant<64>{});
   return false;
 }
 
@@ -263,16 +261,17 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 }
 
 /// Attention of each item's queries over its store, as rota::cpu::attend; queries, outputs and
-/// stores lie in device memory. Items have heads, head sizes and fill in common. bf16 and f16,
-/// heads of 64 or 128 (keys and values alike).
+/// stores lie in device memory. Items have heads, head sizes and fill in common. Heads of 64
+/// or 128 (keys and values alike).
 ///
-/// Products are of the store's element, sums are float: queries and weights are rounded to it. A
+/// Products are of the store's element, sums are float: queries and weights are rounded to it.
+/// Stores of floats are for tests and comparison: their products are made one by one. A
 /// token that a row does not see has no influence on it if its values are finite. Results depend on
 /// the batch and the device, not on timing.
 ///
 /// On the device: bad_store ("store"), bad_count ("length"); outputs are then untouched. From the
 /// host: the errors of the views, heads_not_divisible, overlapping_memory, wrong_memory,
-/// bad_alignment, unsupported ("store": element, head size, or a low-rank fill whose rank is no
+/// bad_alignment, unsupported ("store": head size, or a low-rank fill whose rank is no
 /// multiple of 8), workspace_too_small.
 template <class Store>
 status attend(const backend& b, std::span<const attend_item<Store>> batch,

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <rota/cuda/attend/loaders.cuh>
-#include <rota/cuda/attend/rows.cuh>
+#include <rota/cuda/attend/matrix_rows.cuh>
+#include <rota/cuda/attend/plain_rows.cuh>
 #include <rota/cuda/attend/shares.cuh>
 
 namespace rota::cuda {
@@ -34,7 +35,9 @@ struct attend_kernel {
   using swizzle = typename Source::swizzle;
   using loader =
       std::conditional_t<Form::bulk, bulk_loader<Source, threads>, chunk_loader<Source, threads>>;
-  using warp_state = warp_rows<E, Form::head, Source::width, swizzle, Form::fill, Form::extras>;
+  using warp_state = std::conditional_t<
+      sizeof(E) == 2, matrix_rows<E, Form::head, Source::width, swizzle, Form::fill, Form::extras>,
+      plain_rows<Form::head, Source::width, swizzle, Form::fill, Form::extras>>;
 
   struct arguments {
     attend_batch<Source> batch;

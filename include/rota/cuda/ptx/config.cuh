@@ -8,9 +8,11 @@
 #if defined(__CUDACC__)
 #define ROTA_DEVICE __device__ __forceinline__
 #define ROTA_UNROLL _Pragma("unroll")
+#define ROTA_NO_UNROLL _Pragma("unroll 1")
 #else
 #define ROTA_DEVICE inline
 #define ROTA_UNROLL
+#define ROTA_NO_UNROLL
 #endif
 
 namespace rota::cuda::ptx {
