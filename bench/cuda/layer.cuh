@@ -82,20 +82,29 @@ inline rota::packed_header header_of(const op::store_type& store) {
   return h;
 }
 
+/// Host memory, aligned as stores are.
+struct aligned {
+  std::byte* data;
+  std::size_t size;
+
+  explicit aligned(std::size_t n)
+      : data(static_cast<std::byte*>(std::aligned_alloc(64, (n / 64 + 1) * 64))), size(n) {}
+  ~aligned() { std::free(data); }
+  aligned(const aligned&) = delete;
+  aligned& operator=(const aligned&) = delete;
+  rota::workspace get() const { return {data, size}; }
+};
+
 /// A packed store on the host, in the CPU's order.
 struct host_copy {
-  std::byte* data;
+  aligned bytes;
   rota::cuda::packed<bf16, width>::host_form::store_type store;
 
-  host_copy(const std::byte* device_memory, std::size_t bytes)
-      : data(static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))),
-        store{data, static_cast<index_t>(bytes)} {
-    expect(cudaMemcpy(data, device_memory, bytes, cudaMemcpyDeviceToHost), "store");
+  host_copy(const std::byte* device_memory, std::size_t n)
+      : bytes(n), store{bytes.data, static_cast<index_t>(n)} {
+    expect(cudaMemcpy(bytes.data, device_memory, n, cudaMemcpyDeviceToHost), "store");
     expect(rota::cuda::to_host_form<rota::cuda::banked>(store), "host form");
   }
-  ~host_copy() { std::free(data); }
-  host_copy(const host_copy&) = delete;
-  host_copy& operator=(const host_copy&) = delete;
 };
 
 }  // namespace bench
