@@ -43,6 +43,7 @@ awk -v broken="${broken[*]}" '
     for (i = 1; i <= NF; i++) {
       if ($i == "passed") ok += $(i - 1)
       if ($i == "failed") bad += $(i - 1)
+      if ($i == "skipped") skipped += $(i - 1)
     }
     cases = 1
   }
@@ -57,6 +58,8 @@ awk -v broken="${broken[*]}" '
     failed += split(broken, stages)
     for (i in stages) names = names "\n  " stages[i] " does not build"
     if (names) printf "\nfailed:%s\n", names
-    printf "\n%d passed, %d failed\n", passed, failed
+    printf "\n%d passed, %d failed", passed, failed
+    if (skipped) printf ", %d skipped (need a GPU)", skipped
+    printf "\n"
     exit failed > 0
   }' "${logs[@]:-/dev/null}"

@@ -7,75 +7,22 @@
 // timed.
 
 #include <cmath>
-#include <cstring>
 #include <memory>
-#include <string>
 
-#include <rota/attend/attention.hpp>
 #include <rota/attend/reference.hpp>
-#include <rota/budget/keep_ratio.hpp>
-#include <rota/cuda/cuda.cuh>
-#include <rota/fill/mean.hpp>
-#include <rota/score/key_norm.hpp>
-#include <rota/score/value_norm.hpp>
 
-#include "device.cuh"
+#include "layer.cuh"
 
 namespace {
 
-using rota::bf16;
-using rota::index_t;
-constexpr index_t d = 128;
-constexpr int width = 16;
-
-using op = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,
-                           rota::groups<rota::value_norm, rota::keep_ratio>,
-                           rota::cuda::packed<bf16, width>, rota::mean_fill>;
-
-struct shape {
-  index_t batch, context, q_heads, kv_heads, queries;
-};
-
-/// What is kept: a ratio of tokens, and of the groups of those.
-struct kept {
-  const char* name;
-  double tokens, groups;
-};
-
-struct row {
-  shape s;
-  std::string store;
-  double kv_bytes_ratio, microseconds, bytes_per_second, copy_fraction;
-};
-
-void expect(const rota::status& s, const char* what) {
-  if (s.ok()) return;
-  std::fprintf(stderr, "%s: %s (%s)\n", what, s.what(), s.argument);
-  std::exit(1);
-}
-
-/// Keys and values of a batch, head by head: [batch][kv_heads][context][d].
-struct rows_of_batch {
-  shape s;
-  bench::memory<bf16> keys, values;
-
-  rows_of_batch(const shape& shape_, unsigned seed)
-      : s(shape_),
-        keys(static_cast<std::size_t>(s.batch * s.context * s.kv_heads * d)),
-        values(keys.size()) {
-    bench::fill(keys, seed);
-    bench::fill(values, seed + 1);
-  }
-  rota::context<bf16> context(index_t i) const {
-    rota::context<bf16> c;
-    const index_t offset = i * s.context * s.kv_heads * d;
-    c.keys = rota::view<const bf16, 3>(keys.data() + offset, {s.context, s.kv_heads, d},
-                                       {d, s.context * d, 1});
-    c.values = rota::view<const bf16, 3>(values.data() + offset, {s.context, s.kv_heads, d},
-                                         {d, s.context * d, 1});
-    return c;
-  }
-};
+using bench::bf16;
+using bench::d;
+using bench::expect;
+using bench::index_t;
+using bench::kept;
+using bench::op;
+using bench::rows_of_batch;
+using bench::shape;
 
 /// Queries and outputs of a batch.
 struct answers {
@@ -122,10 +69,7 @@ struct packed_batch {
   double bytes = 0;
 
   packed_batch(const rota::cuda::backend& b, const rows_of_batch& rows, const kept& k) {
-    op::params p;
-    p.tokens.budget.ratio = k.tokens;
-    p.groups.budget.ratio = k.groups;
-    p.store.tail_capacity = 0;
+    const op::params p = k.params();
     const auto first = rows.context(0);
     const bench::memory<std::byte> ws(op::compress_workspace_bytes(b, first, p));
     const bench::memory<std::byte> large(static_cast<std::size_t>(op::max_store_bytes(first, p)));
@@ -134,11 +78,9 @@ struct packed_batch {
       store.data = large.data();
       store.capacity_bytes = static_cast<index_t>(large.size());
       expect(op::compress(b, rows.context(i), p, store, {ws.data(), ws.size()}), "compress");
-      rota::packed_header header;
-      bench::expect(cudaMemcpy(&header, large.data(), sizeof header, cudaMemcpyDeviceToHost),
-                    "header");
+      const rota::packed_header header = bench::header_of(store);
       memory.push_back(std::make_unique<bench::memory<std::byte>>(header.bytes));
-      bench::expect(
+      expect(
           cudaMemcpy(memory.back()->data(), large.data(), header.bytes, cudaMemcpyDeviceToDevice),
           "store");
       store.data = memory.back()->data();
@@ -206,15 +148,8 @@ void check(const rota::cuda::backend& b, const shape& like, const kept* k) {
     const packed_batch packed(b, rows, *k);
     const auto items = a.items(s, packed.stores);
     attend(b, items, workspace_of(b, items));
-    const std::vector<std::byte> bytes = packed.memory[0]->download();
-    auto* const copy =
-        static_cast<std::byte*>(std::aligned_alloc(64, (bytes.size() + 63) / 64 * 64));
-    std::copy(bytes.begin(), bytes.end(), copy);
-    rota::cuda::packed<bf16, width>::host_form::store_type host{copy,
-                                                                static_cast<index_t>(bytes.size())};
-    expect(rota::cuda::to_host_form<rota::cuda::banked>(host), "host form");
-    error = error_of(s, a, host);
-    std::free(copy);
+    const bench::host_copy host(packed.stores[0].data, packed.memory[0]->size());
+    error = error_of(s, a, host.store);
   }
   if (!(error < 4e-3)) {
     std::fprintf(stderr, "wrong: error %g\n", error);
@@ -223,12 +158,12 @@ void check(const rota::cuda::backend& b, const shape& like, const kept* k) {
 }
 
 /// Times one case. `k` null: dense.
-row measure(rota::cuda::backend b, const shape& s, const kept* k, double copy_rate,
-            std::size_t l2_bytes, int replays) {
+bench::row measure(const bench::machine& m, const shape& s, const kept* k, int replays) {
+  rota::cuda::backend b = m.backend;
   check(b, s, k);
-  const double dense_bytes = 4.0 * static_cast<double>(s.batch * s.context * s.kv_heads * d);
+  const double dense_bytes = bench::dense_bytes(s);
   const double one = k == nullptr ? dense_bytes : dense_bytes * k->tokens * (1 + k->groups) / 2;
-  const int copies = 1 + static_cast<int>(4.0 * static_cast<double>(l2_bytes) / one);
+  const int copies = m.copies_of(one);
   std::vector<std::unique_ptr<rows_of_batch>> rows;
   std::vector<std::unique_ptr<packed_batch>> packed;
   std::vector<std::vector<rota::dense_store<bf16>>> dense;
@@ -257,91 +192,29 @@ row measure(rota::cuda::backend b, const shape& s, const kept* k, double copy_ra
                         replays) /
                     copies;
   const double bytes = k == nullptr ? dense_bytes : packed[0]->bytes;
-  const double rate = bytes / us * 1e6;
-  return {s, k == nullptr ? "dense" : k->name, bytes / dense_bytes, us, rate, rate / copy_rate};
-}
-
-void print(std::FILE* out, const row& r, bool first) {
-  std::fprintf(
-      out,
-      "%s\n    {\"case\": \"decode\", \"batch\": %lld, \"context\": %lld, \"q_heads\": %lld, "
-      "\"kv_heads\": %lld, \"query_tokens\": %lld, \"store\": \"%s\", "
-      "\"kv_bytes_ratio\": %.4f, \"microseconds\": %.2f, \"bytes_per_second\": %.4g, "
-      "\"copy_fraction\": %.3f, \"peer\": \"rota\"}",
-      first ? "" : ",", static_cast<long long>(r.s.batch), static_cast<long long>(r.s.context),
-      static_cast<long long>(r.s.q_heads), static_cast<long long>(r.s.kv_heads),
-      static_cast<long long>(r.s.queries), r.store.c_str(), r.kv_bytes_ratio, r.microseconds,
-      r.bytes_per_second, r.copy_fraction);
+  return {"decode", s, k == nullptr ? "dense" : k->name, bytes / dense_bytes, us, bytes};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const char* out_path = nullptr;
-  bool quick = false;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--out") == 0 && i + 1 < argc) {
-      out_path = argv[++i];
-    } else if (std::strcmp(argv[i], "--quick") == 0) {
-      quick = true;
-    } else {
-      std::fprintf(stderr, "usage: decode [--out FILE.json] [--quick]\n");
-      return 2;
-    }
-  }
-  cudaDeviceProp device{};
-  int driver = 0;
-  if (cudaGetDeviceProperties(&device, 0) != cudaSuccess) {
+  const bench::options given = bench::options_of(argc, argv);
+  if (!bench::machine::is_there()) {
     std::puts("no GPU: nothing measured");
     return 0;
   }
-  cudaDriverGetVersion(&driver);
-  const bench::memory<std::uint32_t> fault(1);
-  bench::expect(cudaMemset(fault.data(), 0, 4), "fault word");
-  const rota::cuda::backend b = rota::cuda::make_backend(nullptr, fault.data());
-  const double copy_rate = bench::copy_bytes_per_second();
-  std::printf("%s, driver %d, copies at %.3g bytes/s\n", device.name, driver, copy_rate);
-
-  std::FILE* const out = out_path != nullptr ? std::fopen(out_path, "w") : nullptr;
-  if (out_path != nullptr && out == nullptr) {
-    std::fprintf(stderr, "cannot write %s\n", out_path);
-    return 1;
-  }
-  if (out != nullptr)
-    std::fprintf(out,
-                 "{\"gpu\": \"%s\", \"driver\": %d, \"copy_bytes_per_second\": %.4g, \"rows\": [",
-                 device.name, driver, copy_rate);
-  // Half of the groups of every survivor; then whole tokens at the same bytes.
-  const kept kinds[] = {{"packed 75%", 1, 0.5},     {"packed 50%", 2.0 / 3, 0.5},
-                        {"packed 37.5%", 0.5, 0.5}, {"packed 25%", 1.0 / 3, 0.5},
-                        {"tokens 75%", 0.75, 1},    {"tokens 50%", 0.5, 1},
-                        {"tokens 37.5%", 0.375, 1}, {"tokens 25%", 0.25, 1}};
-  const std::vector<std::pair<index_t, index_t>> sizes =
-      quick ? std::vector<std::pair<index_t, index_t>>{{1, 32768}}
-            : std::vector<std::pair<index_t, index_t>>{
-                  {1, 32768}, {8, 8192}, {32, 8192}, {64, 16384}};
-  std::printf("%5s %7s %5s %4s  %-13s %6s %10s %8s\n", "batch", "context", "heads", "q", "store",
-              "bytes", "us", "of copy");
-  bool first = true;
+  const bench::machine m;
+  bench::report report(given, m);
+  std::vector<const kept*> kinds{nullptr};
+  for (const kept& k : bench::packed_kinds) kinds.push_back(&k);
+  for (const kept& k : bench::token_kinds) kinds.push_back(&k);
+  std::vector<std::pair<index_t, index_t>> sizes{{1, 32768}};
+  if (!given.quick) sizes.insert(sizes.end(), {{8, 8192}, {32, 8192}, {64, 16384}});
   for (const auto& [batch, context] : sizes)
     for (const index_t q_heads : {index_t{32}, index_t{64}})
       for (const index_t queries : {index_t{1}, index_t{4}, index_t{16}})
-        for (int kind = -1; kind < 8; ++kind) {
-          const shape s{batch, context, q_heads, 8, queries};
-          const row r = measure(b, s, kind < 0 ? nullptr : &kinds[kind], copy_rate,
-                                static_cast<std::size_t>(device.l2CacheSize), quick ? 10 : 30);
-          std::printf("%5lld %7lld %3lld/8 %4lld  %-13s %5.1f%% %10.2f %8.3f\n",
-                      static_cast<long long>(batch), static_cast<long long>(context),
-                      static_cast<long long>(q_heads), static_cast<long long>(queries),
-                      r.store.c_str(), 100 * r.kv_bytes_ratio, r.microseconds, r.copy_fraction);
-          std::fflush(stdout);
-          if (out != nullptr) print(out, r, first);
-          first = false;
-        }
-  if (out != nullptr) {
-    std::fprintf(out, "\n]}\n");
-    if (std::fclose(out) != 0) return 1;
-  }
-  const rota::status fault_status = rota::cuda::status_of_fault(fault.download()[0]);
-  expect(fault_status, "fault");
+        for (const kept* k : kinds)
+          report.add(measure(m, {batch, context, q_heads, 8, queries}, k, given.quick ? 10 : 30));
+  m.expect_no_fault();
+  return report.close() ? 0 : 1;
 }

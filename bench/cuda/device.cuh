@@ -7,7 +7,8 @@
 
 #include <cuda_runtime.h>
 
-#include <rota/cuda/ptx/memory.cuh>
+#include <rota/cuda/backend.cuh>
+#include <rota/cuda/fault.cuh>
 
 // What a benchmark needs of a GPU: memory, random numbers, time.
 
@@ -16,6 +17,12 @@ namespace bench {
 inline void expect(cudaError_t e, const char* what) {
   if (e == cudaSuccess) return;
   std::fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(e));
+  std::exit(1);
+}
+
+inline void expect(const rota::status& s, const char* what) {
+  if (s.ok()) return;
+  std::fprintf(stderr, "%s: %s (%s)\n", what, s.what(), s.argument);
   std::exit(1);
 }
 
@@ -45,9 +52,9 @@ class memory {
   std::size_t size_;
 };
 
-/// Numbers of mean 0 and variance 1, uniform, from their place and a seed.
+/// Numbers of mean 0 and a standard deviation, uniform, from their place and a seed.
 template <class T>
-__global__ void fill_kernel(T* out, std::size_t n, unsigned seed) {
+__global__ void fill_kernel(T* out, std::size_t n, unsigned seed, float deviation) {
   for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < n;
        i += std::size_t{gridDim.x} * blockDim.x) {
     unsigned x = static_cast<unsigned>(i) * 2654435761u + seed * 40503u;
@@ -56,13 +63,18 @@ __global__ void fill_kernel(T* out, std::size_t n, unsigned seed) {
     x ^= x >> 13;
     x *= 3266489917u;
     x ^= x >> 16;
-    out[i] = static_cast<T>((static_cast<float>(x) * 0x1p-32f - 0.5f) * 3.4641016f);
+    out[i] = static_cast<T>((static_cast<float>(x) * 0x1p-32f - 0.5f) * 3.4641016f * deviation);
   }
 }
 template <class T>
-void fill(const memory<T>& m, unsigned seed) {
-  fill_kernel<<<1024, 256>>>(m.data(), m.size(), seed);
+void fill(T* to, std::size_t n, unsigned seed, float deviation = 1) {
+  fill_kernel<<<1024, 256>>>(to, n, seed, deviation);
+  expect(cudaGetLastError(), "fill");
   expect(cudaDeviceSynchronize(), "fill");
+}
+template <class T>
+void fill(const memory<T>& m, unsigned seed) {
+  fill(m.data(), m.size(), seed);
 }
 
 /// Median microseconds of a graph that `record(stream)` makes, over the replays of it.
@@ -111,5 +123,36 @@ inline double copy_bytes_per_second() {
       20);
   return 2.0 * static_cast<double>(bytes) / us * 1e6;
 }
+
+/// The GPU that a benchmark runs on. Only where is_there().
+struct machine {
+  cudaDeviceProp device{};
+  int driver = 0;  ///< the newest CUDA that the driver knows
+  memory<std::uint32_t> fault{1};
+  rota::cuda::backend backend;
+  double copy_rate = 0;  ///< bytes/s, the probe of this run
+
+  machine() {
+    expect(cudaGetDeviceProperties(&device, 0), "device");
+    expect(cudaDriverGetVersion(&driver), "driver");
+    expect(cudaMemset(fault.data(), 0, 4), "fault word");
+    backend = rota::cuda::make_backend(nullptr, fault.data());
+    copy_rate = copy_bytes_per_second();
+    std::printf("%s, driver %d, copies at %.3g bytes/s\n", device.name, driver, copy_rate);
+  }
+
+  static bool is_there() {
+    int count = 0;
+    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+  }
+  /// Ends the program if a kernel reported anything.
+  void expect_no_fault() const {
+    expect(rota::cuda::status_of_fault(fault.download()[0]), "fault");
+  }
+  /// Copies of something that are together at least four times the L2 cache.
+  int copies_of(double bytes) const {
+    return 1 + static_cast<int>(4.0 * device.l2CacheSize / bytes);
+  }
+};
 
 }  // namespace bench
