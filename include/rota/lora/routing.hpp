@@ -12,7 +12,7 @@ namespace rota {
 struct softmax_gate {
   static constexpr const char* name = "softmax";
   template <class T>
-  static void gates(const T* chosen, int count, T* out) {
+  ROTA_HD static void gates(const T* chosen, int count, T* out) {
     T top = chosen[0];
     for (int i = 1; i < count; ++i) top = chosen[i] > top ? chosen[i] : top;
     T sum = 0;
@@ -25,7 +25,7 @@ struct softmax_gate {
 struct sigmoid_gate {
   static constexpr const char* name = "sigmoid";
   template <class T>
-  static void gates(const T* chosen, int count, T* out) {
+  ROTA_HD static void gates(const T* chosen, int count, T* out) {
     for (int i = 0; i < count; ++i) out[i] = 2 / (1 + std::exp(-chosen[i]));
   }
 };

@@ -34,15 +34,15 @@ struct rows_product_kernel {
     const index_t left = a.left.count.get(a.fault) - first;
     if (left <= 0) return;
     const int count = static_cast<int>(left < product::tokens ? left : product::tokens);
-    product_fragments sums;
+    product_fragments<> sums;
     product{ptx::shared_base()}.multiply(
         sums, [&](int j) { return a.left.row(first + j); }, count, a.right, 0, first_row);
     ROTA_UNROLL
     for (int j = 0; j < 8; ++j) {
       ROTA_UNROLL
       for (int i = 0; i < 4; ++i) {
-        const int token = product_fragments::token(i / 2);
-        const index_t row = first_row + product_fragments::row(j, i % 2);
+        const int token = product_fragments<>::token(i / 2);
+        const index_t row = first_row + product_fragments<>::row(j, i % 2);
         if (token < count && row < a.right.rows)
           ptx::store(a.out + (first + token) * a.right.rows + row, sums.c[j][i]);
       }

@@ -9,14 +9,16 @@
 
 namespace rota::cuda {
 
-/// What a thread holds of a product of 64 tokens with 64 rows. Warp w has tokens 16 w ..
-/// 16 w + 15; a lane two of them and sixteen rows.
+/// What a thread holds of a product of 64 tokens with Rows rows, 16 or 64. Warp w has tokens 16 w
+/// .. 16 w + 15; a lane two of them and a quarter of the rows.
+template <int Rows = 64>
 struct product_fragments {
-  float c[8][4];
+  static constexpr int columns = Rows / 8;
+  float c[columns][4];
 
   ROTA_DEVICE void clear() {
     ROTA_UNROLL
-    for (int j = 0; j < 8; ++j) {
+    for (int j = 0; j < columns; ++j) {
       ROTA_UNROLL
       for (int i = 0; i < 4; ++i) c[j][i] = 0;
     }
@@ -31,37 +33,50 @@ struct product_fragments {
   }
 };
 
-/// Multiplies 64 tokens' rows of E with 64 split rows, by a block of 128 threads. Both come through
-/// shared memory, 64 numbers of each row at a time.
-template <element E>
+/// Part of the numbers of rows that are multiplied.
+struct depth_range {
+  index_t from = 0;  ///< in the right rows, a multiple of 8; left rows begin with it
+  index_t count = 0;
+};
+
+/// Multiplies 64 tokens' rows of E with Rows split rows, by a block of 128 threads. Both come
+/// through shared memory, 64 numbers of each row at a time.
+template <element E, int Rows = 64>
 struct product_tile {
+  using fragments = product_fragments<Rows>;
   static constexpr int threads = 128;
   static constexpr int tokens = 64;
   /// bf16 has no low part.
   static constexpr bool exact = std::is_same_v<E, bf16>;
   static constexpr std::uint32_t row_bytes = split_rows::tile * sizeof(bf16);
-  static constexpr std::uint32_t plane_bytes = tokens * row_bytes;
-  static constexpr std::uint32_t shared_bytes = (exact ? 3 : 4) * plane_bytes;
+  static constexpr std::uint32_t left_bytes = tokens * row_bytes, right_bytes = Rows * row_bytes;
+  static constexpr std::uint32_t shared_bytes = 2 * right_bytes + (exact ? 1 : 2) * left_bytes;
   static constexpr int row_chunks = row_bytes / chunk_bytes;
 
   ptx::shared_address base = 0;
 
   ROTA_DEVICE ptx::shared_address right_high() const { return base; }
-  ROTA_DEVICE ptx::shared_address right_low() const { return base + plane_bytes; }
-  ROTA_DEVICE ptx::shared_address left_high() const { return base + 2 * plane_bytes; }
-  ROTA_DEVICE ptx::shared_address left_low() const { return base + 3 * plane_bytes; }
+  ROTA_DEVICE ptx::shared_address right_low() const { return base + right_bytes; }
+  ROTA_DEVICE ptx::shared_address left_high() const { return base + 2 * right_bytes; }
+  ROTA_DEVICE ptx::shared_address left_low() const { return left_high() + left_bytes; }
 
-  /// out = left right'. `left(j)` points to row j of `count` tokens, right.depth elements, on a
-  /// multiple of 16 bytes; rows from `first_row` on of matrix `matrix`. By all threads; threads of
-  /// tokens behind `count` get zeros.
+  /// out = left right'. `left(j)` points to row j of `count` tokens, on a multiple of 16 bytes;
+  /// rows from `first_row` on of matrix `matrix`. By all threads; threads of tokens behind `count`
+  /// get zeros.
   template <class Left>
-  ROTA_DEVICE void multiply(product_fragments& out, Left&& left, int count, const split_rows& right,
+  ROTA_DEVICE void multiply(fragments& out, Left&& left, int count, const split_rows& right,
                             index_t matrix, index_t first_row) const {
+    multiply(out, left, count, right, matrix, first_row, {0, right.depth});
+  }
+  /// The same over a part of the numbers.
+  template <class Left>
+  ROTA_DEVICE void multiply(fragments& out, Left&& left, int count, const split_rows& right,
+                            index_t matrix, index_t first_row, const depth_range& part) const {
     out.clear();
-    for (index_t k = 0; k < right.depth; k += split_rows::tile) {
+    for (index_t k = 0; k < part.count; k += split_rows::tile) {
       ptx::sync_block();  // the chunk before has been read
-      load_right(right, matrix, first_row, k);
-      load_left(left, count, k, right.depth);
+      load_right(right, matrix, first_row, part, k);
+      load_left(left, count, k, part.count);
       ptx::commit_copies();
       ptx::wait_copies<0>();
       ptx::sync_block();
@@ -75,15 +90,19 @@ struct product_tile {
            static_cast<std::uint32_t>(chunk ^ (row % bank_chunks)) * chunk_bytes;
   }
 
+  /// Zeros behind the rows and behind the part.
   ROTA_DEVICE void load_right(const split_rows& right, index_t matrix, index_t first_row,
-                              index_t k) const {
+                              const depth_range& part, index_t k) const {
     constexpr int elements = chunk_bytes / static_cast<int>(sizeof(bf16));
-    for (int i = static_cast<int>(ptx::thread_index()); i < split_rows::tile * row_chunks;
-         i += threads) {
+    for (int i = static_cast<int>(ptx::thread_index()); i < Rows * row_chunks; i += threads) {
       const int row = i / row_chunks, chunk = i % row_chunks;
-      const index_t at = right.offset(matrix, first_row + row, k + chunk * elements);
-      ptx::copy16_async(place(right_high(), row, chunk), right.high + at);
-      ptx::copy16_async(place(right_low(), row, chunk), right.low + at);
+      const index_t column = k + chunk * elements;
+      const bool exists = first_row + row < right.rows && column < part.count;
+      const index_t at =
+          exists ? right.offset(matrix, first_row + row, part.from + column) : index_t{0};
+      const int bytes = exists ? chunk_bytes : 0;
+      ptx::copy16_async(place(right_high(), row, chunk), right.high + at, bytes);
+      ptx::copy16_async(place(right_low(), row, chunk), right.low + at, bytes);
     }
   }
 
@@ -140,7 +159,7 @@ struct product_tile {
   }
 
   /// Products of the 64 numbers that lie in shared memory.
-  ROTA_DEVICE void add_chunk(product_fragments& out) const {
+  ROTA_DEVICE void add_chunk(fragments& out) const {
     const int lane = static_cast<int>(ptx::lane_index()), matrix = lane / 8, row = lane % 8;
     const int left_row = static_cast<int>(ptx::warp_index()) * 16 + matrix % 2 * 8 + row;
     ROTA_UNROLL
@@ -149,7 +168,7 @@ struct product_tile {
       ptx::ldmatrix(high, place(left_high(), left_row, k + matrix / 2));
       if constexpr (!exact) ptx::ldmatrix(low, place(left_low(), left_row, k + matrix / 2));
       ROTA_UNROLL
-      for (int j = 0; j < 8; j += 2) {
+      for (int j = 0; j < fragments::columns; j += 2) {
         const int right_row = j * 8 + matrix / 2 * 8 + row;
         std::uint32_t right[4], rest[4];
         ptx::ldmatrix(right, place(right_high(), right_row, k + matrix % 2));

@@ -98,15 +98,15 @@ struct mass_softmax_kernel {
     for (index_t first = begin; first < behind; first += product::tokens) {
       const index_t left = end - first;
       const int count = static_cast<int>(left < product::tokens ? left : product::tokens);
-      product_fragments logits;
+      product_fragments<> logits;
       product{ptx::shared_base()}.multiply(
           logits, [&](int j) { return a.from.key(first + j, head); }, count, a.rows, head, row);
       ROTA_UNROLL
       for (int j = 0; j < 8; ++j) {
         ROTA_UNROLL
         for (int i = 0; i < 4; ++i) {
-          const int token = product_fragments::token(i / 2);
-          const index_t own = row + product_fragments::row(j, i % 2);
+          const int token = product_fragments<>::token(i / 2);
+          const index_t own = row + product_fragments<>::row(j, i % 2);
           if (token < count && own < a.rows.rows && first + token <= a.last_seen(own, n))
             sums[j][i % 2].add(logits.c[j][i]);
         }
@@ -126,9 +126,9 @@ struct mass_softmax_kernel {
         ROTA_UNROLL
         for (int step = 4; step < ptx::warp_threads; step *= 2) sums[j][k].add_lane(step);
         if (lane < 4)
-          all.set(
-              static_cast<int>(ptx::warp_index() * split_rows::tile) + product_fragments::row(j, k),
-              sums[j][k]);
+          all.set(static_cast<int>(ptx::warp_index() * split_rows::tile) +
+                      product_fragments<>::row(j, k),
+                  sums[j][k]);
       }
     }
     ptx::sync_block();
@@ -159,19 +159,19 @@ struct mass_sums_kernel {
     const int count = static_cast<int>(left < product::tokens ? left : product::tokens);
     float mass[2] = {0, 0};
     for (index_t row = first_row(a, n, first); row < a.rows.rows; row += split_rows::tile) {
-      product_fragments logits;
+      product_fragments<> logits;
       product{ptx::shared_base()}.multiply(
           logits, [&](int j) { return a.from.key(first + j, head); }, count, a.rows, head, row);
       ROTA_UNROLL
       for (int j = 0; j < 8; ++j) {
         ROTA_UNROLL
         for (int k = 0; k < 2; ++k) {
-          const index_t own = row + product_fragments::row(j, k);
+          const index_t own = row + product_fragments<>::row(j, k);
           if (own >= a.rows.rows) continue;
           const softmax_row softmax = ptx::load(a.softmax + head * a.rows.rows + own);
           ROTA_UNROLL
           for (int half = 0; half < 2; ++half)
-            if (first + product_fragments::token(half) <= a.last_seen(own, n))
+            if (first + product_fragments<>::token(half) <= a.last_seen(own, n))
               mass[half] += probability(logits.c[j][2 * half + k], softmax);
         }
       }
@@ -180,7 +180,7 @@ struct mass_sums_kernel {
     for (int half = 0; half < 2; ++half) {
       mass[half] += ptx::shuffle_xor(mass[half], 1);
       mass[half] += ptx::shuffle_xor(mass[half], 2);
-      const int token = product_fragments::token(half);
+      const int token = product_fragments<>::token(half);
       if (ptx::lane_index() % 4 == 0 && token < count)
         ptx::store(a.mass + head * a.from.tokens.capacity + first + token, mass[half]);
     }

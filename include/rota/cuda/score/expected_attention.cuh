@@ -80,19 +80,19 @@ struct expected_logits_kernel {
   ROTA_DEVICE static void add_rows(const arguments& a, index_t q, index_t first, int count,
                                    index_t row, float (&z)[2]) {
     const index_t head = q / a.group;
-    product_fragments sums;
+    product_fragments<> sums;
     product{ptx::shared_base()}.multiply(
         sums, [&](int j) { return a.from.key(first + j, head); }, count, a.sigma, q, row);
     ROTA_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const int token = product_fragments::token(half);
+      const int token = product_fragments<>::token(half);
       if (token >= count) continue;
       const E* const key = a.from.key(first + token, head);
       ROTA_UNROLL
       for (int j = 0; j < 8; ++j) {
         ROTA_UNROLL
         for (int k = 0; k < 2; ++k) {
-          const index_t own = row + product_fragments::row(j, k);
+          const index_t own = row + product_fragments<>::row(j, k);
           if (own < a.d)
             z[half] += static_cast<float>(ptx::load(key + own)) *
                        (ptx::load(a.mu + q * a.d + own) + sums.c[j][2 * half + k]);
@@ -106,7 +106,7 @@ struct expected_logits_kernel {
     const ptx::shared_array<float> logits{ptx::shared_base() + logits_at};
     ROTA_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const int token = product_fragments::token(half);
+      const int token = product_fragments<>::token(half);
       if (ptx::lane_index() % 4 != 0) continue;
       logits.set(token, z[half] * log2_e);
       if (token < count)

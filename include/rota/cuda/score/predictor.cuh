@@ -73,14 +73,14 @@ struct query_terms_kernel {
     const int count = static_cast<int>(left < product::tokens ? left : product::tokens);
     softmax_part sums[2];
     for (index_t from = 0; from < a.query_rows.rows; from += split_rows::tile) {
-      product_fragments logits;
+      product_fragments<> logits;
       product{ptx::shared_base()}.multiply(
           logits, [&](int j) { return a.factors.row(first + j); }, count, a.query_rows, head, from);
       ROTA_UNROLL
       for (int j = 0; j < 8; ++j) {
         ROTA_UNROLL
         for (int i = 0; i < 4; ++i)
-          if (from + product_fragments::row(j, i % 2) < a.query_rows.rows)
+          if (from + product_fragments<>::row(j, i % 2) < a.query_rows.rows)
             sums[i / 2].add(logits.c[j][i] * log2_e);
       }
     }
@@ -88,7 +88,7 @@ struct query_terms_kernel {
     for (int half = 0; half < 2; ++half) {
       sums[half].add_lane(1);
       sums[half].add_lane(2);
-      const int token = product_fragments::token(half);
+      const int token = product_fragments<>::token(half);
       if (ptx::lane_index() % 4 == 0 && token < count)
         ptx::store(a.out + head * a.factors.count.capacity + first + token,
                    sums[half].log2_sum() * ln_2);

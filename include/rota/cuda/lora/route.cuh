@@ -1,0 +1,177 @@
+#pragma once
+
+#include <rota/core/score_key.hpp>
+#include <rota/core/workspace.hpp>
+#include <rota/cuda/fault.cuh>
+#include <rota/cuda/launch.cuh>
+#include <rota/cuda/ptx/warp.cuh>
+#include <rota/lora/adapter.hpp>
+
+// Which tokens use which subspaces of an adapter. A token's choices are its slots, ascending; for
+// each slot the tokens are listed by subspace, so that one product serves all that chose alike, and
+// no two entries of a slot's list are about the same token.
+
+namespace rota::cuda {
+
+/// The lists of all slots. A plain adapter has one slot and one subspace, and no list is needed.
+struct routed_lists {
+  index_t tokens = 0;
+  int subspaces = 1, slots = 1;
+  std::int32_t* chosen = nullptr;  ///< [tokens, slots]; null: all tokens use subspace 0
+  float* logits = nullptr;         ///< [tokens, slots]: of the chosen
+  float* gates = nullptr;          ///< [tokens, slots]
+  std::int32_t* counts = nullptr;  ///< [slots, subspaces]: tokens of each
+  std::int32_t* list = nullptr;    ///< [slots, tokens], by subspace, then by token
+
+  template <lora_form Form>
+  static routed_lists carve(carver& from, index_t tokens) {
+    routed_lists l;
+    l.tokens = tokens;
+    l.subspaces = Form::subspaces;
+    l.slots = Form::active;
+    if constexpr (Form::routed) {
+      l.chosen = from.take<std::int32_t>(tokens * l.slots);
+      l.logits = from.take<float>(tokens * l.slots);
+      l.gates = from.take<float>(tokens * l.slots);
+      l.counts = from.take<std::int32_t>(l.slots * l.subspaces);
+      l.list = from.take<std::int32_t>(l.slots * tokens);
+    }
+    return l;
+  }
+
+  ROTA_DEVICE index_t count(int slot, int subspace) const {
+    return counts == nullptr ? tokens : ptx::load(counts + slot * subspaces + subspace);
+  }
+  ROTA_DEVICE index_t token(int slot, index_t entry) const {
+    return list == nullptr ? entry : ptx::load(list + slot * tokens + entry);
+  }
+  ROTA_DEVICE float gate(index_t token, int slot) const {
+    return gates == nullptr ? 1.0f : ptx::load(gates + token * slots + slot);
+  }
+};
+
+/// Up to 64 entries of a slot's list that are about one subspace.
+struct entry_tile {
+  static constexpr int size = 64;
+  int subspace = 0;
+  index_t first = 0;  ///< entry
+  int count = 0;      ///< 0: there is no such tile
+
+  /// The most tiles that a slot can have: each subspace may begin one.
+  static index_t most(const routed_lists& l) {
+    return blocks_of(l.tokens, size) + (l.subspaces - 1);
+  }
+  ROTA_DEVICE static entry_tile find(const routed_lists& l, int slot, index_t number) {
+    entry_tile t;
+    for (; t.subspace < l.subspaces; ++t.subspace) {
+      const index_t entries = l.count(slot, t.subspace), tiles = (entries + size - 1) / size;
+      if (number < tiles) {
+        const index_t left = entries - number * size;
+        t.first += number * size;
+        t.count = static_cast<int>(left < size ? left : size);
+        return t;
+      }
+      number -= tiles;
+      t.first += entries;
+    }
+    return t;
+  }
+};
+
+/// The best subspaces of each token and their gates, a thread a token. Ties go to the smaller
+/// index, NaN counts below all numbers.
+template <lora_form Form>
+struct choose_subspaces_kernel {
+  static constexpr int threads = 128;
+  static constexpr int least_blocks = 4;
+
+  struct arguments {
+    const float* products;  ///< [tokens, N]: router times x
+    const float* bias;      ///< [N], or null
+    routed_lists to;
+    float* out;  ///< logits [tokens, N], or null
+    index_t out_stride;
+    std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const index_t token = index_t{ptx::block_x()} * threads + ptx::thread_index();
+    if (token >= a.to.tokens) return;
+    const auto logit = [&](int i) {
+      const float z = ptx::load(a.products + token * Form::subspaces + i);
+      return a.bias == nullptr ? z : z + ptx::load(a.bias + i);
+    };
+    index_t to = token * Form::active;
+    for (int i = 0; i < Form::subspaces; ++i) {
+      const float z = logit(i);
+      const std::uint32_t key = score_key(z);
+      int before = 0;
+      for (int j = 0; j < Form::subspaces; ++j) {
+        const std::uint32_t other = score_key(logit(j));
+        before += other > key || (other == key && j < i) ? 1 : 0;
+      }
+      if (a.out != nullptr) ptx::store(a.out + token * a.out_stride + i, z);
+      if (before >= Form::active) continue;
+      ptx::store(a.to.chosen + to, i);
+      ptx::store(a.to.logits + to, z);
+      ++to;
+    }
+    const index_t own = token * Form::active;
+    Form::gate::gates(static_cast<const float*>(a.to.logits + own), Form::active, a.to.gates + own);
+  }
+};
+
+/// Counts the tokens of each subspace, or lists them: a warp a slot and subspace.
+template <bool List>
+struct list_tokens_kernel {
+  static constexpr int threads = ptx::warp_threads;
+  static constexpr int least_blocks = 8;
+
+  struct arguments {
+    routed_lists lists;
+    std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const routed_lists& l = a.lists;
+    const int subspace = static_cast<int>(ptx::block_x()), slot = static_cast<int>(ptx::block_y());
+    const unsigned lane = ptx::lane_index();
+    index_t at = 0;
+    if constexpr (List)
+      for (int i = 0; i < subspace; ++i) at += l.count(slot, i);
+    for (index_t first = 0; first < l.tokens; first += ptx::warp_threads) {
+      const index_t token = first + lane;
+      const bool mine =
+          token < l.tokens && ptx::load(l.chosen + token * l.slots + slot) == subspace;
+      const unsigned all = ptx::ballot(mine);
+      if (List && mine)
+        ptx::store(l.list + slot * l.tokens + at + ptx::count_bits(all & ((1u << lane) - 1u)),
+                   static_cast<std::int32_t>(token));
+      at += ptx::count_bits(all);
+    }
+    if constexpr (!List)
+      if (lane == 0)
+        ptx::store(l.counts + slot * l.subspaces + subspace, static_cast<std::int32_t>(at));
+  }
+};
+
+/// Makes the lists from what the router's rows times x are.
+template <lora_form Form, element E>
+status launch_route(const backend& b, const lora_item<E>& item, const float* products,
+                    const routed_lists& lists) {
+  using choose = choose_subspaces_kernel<Form>;
+  const float* const bias =
+      item.weights.router_bias.empty() ? nullptr : item.weights.router_bias.data;
+  float* const out = item.logits.empty() ? nullptr : item.logits.data;
+  if (status s = launch<choose>(b, {blocks_of(lists.tokens, choose::threads)},
+                                {products, bias, lists, out, item.logits.stride[0], b.fault});
+      !s)
+    return s;
+  const grid_shape grid{lists.subspaces, lists.slots};
+  if (status s = launch<list_tokens_kernel<false>>(b, grid, {lists, b.fault}); !s) return s;
+  return launch<list_tokens_kernel<true>>(b, grid, {lists, b.fault});
+}
+
+}  // namespace rota::cuda
