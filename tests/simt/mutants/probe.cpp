@@ -1,4 +1,5 @@
 #include <rota/budget/keep_ratio.hpp>
+#include <rota/cuda/product/rows_product.cuh>
 #include <rota/cuda/select.cuh>
 #include <rota/score/key_norm.hpp>
 #include <rota/score/value_norm.hpp>
@@ -10,6 +11,7 @@
 
 namespace {
 
+using rota::index_t;
 using layout = rota::cuda::packed<rota::bf16, 8>;
 
 TEST_CASE("attention over a packed store") {
@@ -55,6 +57,41 @@ TEST_CASE("selection among ties") {
       right = right && kept[at] == i && have[at] == (i < n / 4 ? 0xf : 0);
     }
     CHECK(right);
+  }
+}
+
+TEST_CASE("a product of floats, deeper than a chunk") {
+  constexpr index_t n = 70, rows = 5, d = 200;
+  rota_test::random_source rng(1);
+  std::vector<float> x(n * d), w(rows * d);
+  for (float& v : x) v = rng.normal();
+  for (float& v : w) v = rng.normal();
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    const rota_test::gpu g(seed);
+    const rota_test::device_array<float> left(x), right(w), out(n * rows);
+    rota::carver count;
+    rota::cuda::split_rows::carve(count, 1, rows, d);
+    const rota_test::device_workspace ws(count.bytes());
+    rota::carver from(ws.get());
+    const auto split = rota::cuda::split_rows::carve(from, 1, rows, d);
+    const rota::cuda::weight_rows weights(rota::view<const float, 2>(right.data(), rows, d));
+    REQUIRE(rota::cuda::launch_split(g.backend(), 1, weights, split).ok());
+    REQUIRE(
+        rota::cuda::launch_product(g.backend(), {left.data(), d, {n, nullptr}}, split, out.data())
+            .ok());
+    REQUIRE(g.result().ok());
+    const std::vector<float> got = out.download();
+    bool right_sums = true;
+    for (index_t i = 0; i < n; ++i)
+      for (index_t r = 0; r < rows; ++r) {
+        double sum = 0;
+        for (index_t k = 0; k < d; ++k)
+          sum += double{x[static_cast<std::size_t>(i * d + k)]} *
+                 double{w[static_cast<std::size_t>(r * d + k)]};
+        const double error = static_cast<double>(got[static_cast<std::size_t>(i * rows + r)]) - sum;
+        right_sums = right_sums && std::fabs(error) < 1e-3;
+      }
+    CHECK(right_sums);
   }
 }
 
