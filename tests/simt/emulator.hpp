@@ -23,11 +23,12 @@ class emulator final : public rota::cuda::ptx::device {
 
   int multiprocessors() const override { return 3; }
   int architecture() const override { return architecture_; }
+  int shared_bytes() const override { return 227 * 1024; }
   bool owns(const void* p) const override { return global_memory::instance().contains(p, 0); }
 
   bool launch(rota::cuda::ptx::extent3 grid, unsigned threads, std::size_t shared_bytes,
               void (*body)(const void*), const void* arguments) override {
-    constexpr std::size_t most_shared = 227 * 1024;
+    const auto most_shared = static_cast<std::size_t>(this->shared_bytes());
     if (threads == 0 || threads > 1024 || threads % 32 != 0 || shared_bytes > most_shared)
       return false;
     if (!fault_.empty()) return true;  // as after a fault on a GPU: nothing runs any more

@@ -98,6 +98,10 @@ status check_append(const backend& b, const Store& store, const view<const From,
   if (k.extent[1] != store.kv_heads() || k.extent[2] != store.d_k()) return {errc::bad_shape, "k"};
   if (v.extent[0] != k.extent[0] || v.extent[1] != store.kv_heads() || v.extent[2] != store.d_v())
     return {errc::bad_shape, "v"};
+  constexpr index_t elements =
+      chunk_bytes / static_cast<index_t>(sizeof(typename Store::element_type));
+  if (store.d_k() % elements != 0) return {errc::unsupported, "k"};
+  if (store.d_v() % elements != 0) return {errc::unsupported, "v"};
   if (status s = check_store(b, store); !s) return s;
   if (meets(store, range_of(k)) || meets(store, range_of(v)))
     return {errc::overlapping_memory, "store"};
@@ -117,7 +121,8 @@ status append_rows(const backend& b, const Rows& rows, const view<const From, 3>
 
 }  // namespace detail
 
-/// Appends n tokens: k [n, kv_heads, d_k], v [n, kv_heads, d_v], rows on 16 bytes. tail_full
+/// Appends n tokens: k [n, kv_heads, d_k], v [n, kv_heads, d_v], rows on 16 bytes. unsupported
+/// ("k", "v"): a row of the store is no multiple of 16 bytes. tail_full
 /// ("store"): they do not all fit, and nothing is appended; found on the host where the count is
 /// there, else on the device.
 template <element E, element From>

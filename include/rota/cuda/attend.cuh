@@ -170,7 +170,7 @@ bool with_form(const backend& b, const Store& store, index_t rows, F&& f) {
   const auto with_rows = [&](auto d, auto fill, auto extras) {
     const auto with_tiles = [&](auto row_tiles) {
       if constexpr (source::has_records && ptx::compiles_bulk)
-        if (b.device.architecture >= ptx::bulk_architecture) {
+        if (b.device.code_architecture >= ptx::bulk_architecture) {
           f(attend_form<d.value, row_tiles.value, fill.value, extras.value, true>{});
           return true;
         }
@@ -229,7 +229,7 @@ status attend_once(const backend& b, std::span<const attend_item<Store>> items,
                          kernel::shared_bytes(shape));
       !s)
     return s;
-  return launch<merge_kernel<source, Form>>(b, {plan.segments, plan.rows},
+  return launch<merge_kernel<source, Form>>(b, {plan.rows, plan.segments},
                                             {batch, scratch.partials, scratch.ends, plan.blocks,
                                              shape.code_rank, has_means(*items[0].store), b.fault});
 }

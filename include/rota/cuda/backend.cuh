@@ -33,6 +33,8 @@ inline status check_backend(const backend& b) {
   if (b.device.architecture < least_architecture) return {errc::unsupported, "backend"};
   if (b.device.multiprocessors < 1) return {errc::bad_count, "backend"};
   if (b.fault == nullptr) return {errc::null_view, "backend"};
+  if (reinterpret_cast<std::uintptr_t>(b.fault) % alignof(std::uint32_t) != 0)
+    return {errc::bad_alignment, "backend"};
   if (b.check_pointers && !is_device_memory(b.fault, b.device.device))
     return {errc::wrong_memory, "backend"};
   return {};
@@ -43,6 +45,13 @@ inline status check_memory(const backend& b, const void* p, const char* name) {
   if (p != nullptr && b.check_pointers && !is_device_memory(p, b.device.device))
     return {errc::wrong_memory, name};
   return {};
+}
+
+/// The same for an array of T, which must lie on its alignment.
+template <class T>
+status check_array(const backend& b, const T* p, const char* name) {
+  if (reinterpret_cast<std::uintptr_t>(p) % alignof(T) != 0) return {errc::bad_alignment, name};
+  return check_memory(b, p, name);
 }
 
 /// Memory of a call, for check_memory().

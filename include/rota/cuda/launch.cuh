@@ -40,16 +40,24 @@ status launch(const backend& b, const grid_shape& g, const typename Kernel::argu
   if (g.x > INT32_MAX || g.y > 65535 || g.z > 65535) return {errc::bad_count, "grid"};
 #if defined(__CUDACC__)
   const auto kernel = entry<Kernel>;
-  if (shared_bytes > default_shared_bytes &&
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(shared_bytes)) != cudaSuccess) {
+  // Always as much as there is: another thread's launch of the same kernel may need more.
+  if (shared_bytes > static_cast<std::size_t>(b.device.shared_bytes) ||
+      (shared_bytes > default_shared_bytes &&
+       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                            b.device.shared_bytes) != cudaSuccess)) {
     (void)cudaGetLastError();
     return {errc::device_failure, "shared memory"};
   }
   const dim3 grid(static_cast<unsigned>(g.x), static_cast<unsigned>(g.y),
                   static_cast<unsigned>(g.z));
-  kernel<<<grid, Kernel::threads, shared_bytes, b.stream>>>(a);
-  if (cudaGetLastError() != cudaSuccess) return {errc::device_failure, "launch"};
+  auto given = a;
+  void* arguments[] = {&given};
+  // The result is this launch's own; <<<>>> would leave it among the errors of others.
+  if (cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, dim3(Kernel::threads),
+                       arguments, shared_bytes, b.stream) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return {errc::device_failure, "launch"};
+  }
 #else
   (void)b;
   const auto body = [](const void* arguments) {

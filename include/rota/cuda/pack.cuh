@@ -60,6 +60,7 @@ status check_pack(const backend& b, const packed_shape& shape, const context<Fro
   if (shape.record.key_bytes() % chunk_bytes != 0) return {errc::unsupported, "d_k"};
   if (status s = check_selection_memory(sel, ctx.kv_heads(), 0); !s) return s;
   if (store.data == nullptr) return {errc::null_view, "store"};
+  if (store.capacity_bytes < 0) return {errc::store_too_small, "store"};
   if (reinterpret_cast<std::uintptr_t>(store.data) % record_alignment != 0)
     return {errc::bad_alignment, "store"};
   const named_memory uses[] = {{store.data, "store"},
@@ -67,6 +68,11 @@ status check_pack(const backend& b, const packed_shape& shape, const context<Fro
                                {sel.masks.data, "selection.masks"},
                                {sel.counts.data, "selection.counts"},
                                {ws.data, "ws"}};
+  const auto words = [](const void* p) {
+    return reinterpret_cast<std::uintptr_t>(p) % alignof(std::int32_t) == 0;
+  };
+  if (!words(sel.indices.data) || !words(sel.counts.data))
+    return {errc::bad_alignment, "selection"};
   for (const named_memory& use : uses)
     if (status s = check_memory(b, use.memory, use.name); !s) return s;
   const byte_range target(store.data,
@@ -109,9 +115,12 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
   codec_rows codec;
   if constexpr (provides<context<From, Parts...>, detail::needs_codec>) {
     const fill_codec& c = ctx;
-    if (shape.record.code_rank > 0)
+    if (shape.record.code_rank > 0) {
       if (status s = check_codec(c, shape.kv_heads, shape.record.code_rank, shape.record.d_v); !s)
         return s;
+      if (status s = check_rows(b, c.encode, alignof(float), "encode"); !s) return s;
+      if (status s = check_rows(b, c.decode, alignof(float), "decode"); !s) return s;
+    }
     codec = codec_rows(c);
   } else if (shape.record.code_rank > 0) {
     return {errc::null_view, "encode"};

@@ -24,26 +24,42 @@ struct device_traits {
   int device = 0;
   int multiprocessors = 0;
   int architecture = 0;  ///< 80, 90, ...
+  /// Architecture that the code was compiled for which this device runs of our program: a newer
+  /// device may run older code.
+  int code_architecture = 0;
+  int shared_bytes = 0;  ///< that a block may have at most
 };
+
+#if defined(__CUDACC__)
+/// A kernel to ask about.
+template <int>
+__global__ void code_probe() {}
+#endif
 
 /// Traits of the calling thread's current device; architecture 0 where there is none.
 inline device_traits current_device() {
   device_traits t;
 #if defined(__CUDACC__)
   int major = 0, minor = 0;
+  cudaFuncAttributes code{};
   if (cudaGetDevice(&t.device) != cudaSuccess ||
       cudaDeviceGetAttribute(&t.multiprocessors, cudaDevAttrMultiProcessorCount, t.device) !=
           cudaSuccess ||
       cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, t.device) != cudaSuccess ||
-      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, t.device) != cudaSuccess) {
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, t.device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&t.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, t.device) !=
+          cudaSuccess ||
+      cudaFuncGetAttributes(&code, code_probe<0>) != cudaSuccess) {
     (void)cudaGetLastError();  // no device is an answer, not an error of somebody's later call
     return {};
   }
   t.architecture = 10 * major + minor;
+  t.code_architecture = code.ptxVersion;
 #else
   if (ptx::attached == nullptr) return t;
   t.multiprocessors = ptx::attached->multiprocessors();
-  t.architecture = ptx::attached->architecture();
+  t.architecture = t.code_architecture = ptx::attached->architecture();
+  t.shared_bytes = ptx::attached->shared_bytes();
 #endif
   return t;
 }

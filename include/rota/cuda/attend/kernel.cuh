@@ -56,7 +56,8 @@ struct attend_kernel {
   static constexpr std::uint32_t stages_at = 256;
 
   static std::uint32_t stage_bytes_of(const record_shape& s) {
-    const index_t rows = tile_tokens * (s.key_bytes() + s.d_v * s.element_bytes + 2 * chunk_bytes);
+    const index_t padding = Form::bulk ? 2 * chunk_bytes : 0;  // see bulk_loader::places()
+    const index_t rows = tile_tokens * (s.key_bytes() + s.d_v * s.element_bytes + padding);
     index_t record = 0;
     if (Source::has_records)
       for (const value_order order : {value_order::whole, value_order::token_major}) {

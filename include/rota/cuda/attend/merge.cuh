@@ -25,7 +25,7 @@ struct merge_kernel {
   ROTA_DEVICE static void run(const arguments& a) {
     if (failed(a.fault)) return;
     constexpr int columns = Form::head + Form::extra_columns;
-    const index_t number = ptx::block_x(), row = ptx::block_y();
+    const index_t row = ptx::block_x(), number = ptx::block_y();
     const auto& item = a.batch.items[number / a.batch.kv_heads];
     const index_t h = number % a.batch.kv_heads, token = row / a.batch.group;
     if (token >= item.queries) return;

@@ -88,17 +88,25 @@ struct packed_source {
   static constexpr int width = W;
   tail_rows<E> rows;
   index_t code_bytes = 0;
+  std::int32_t code_rank = 0;
+  bool has_means = false;
 
   packed_source() = default;
   explicit packed_source(const packed_store<E, W, Swizzle>& s)
-      : rows(s), code_bytes(s.shape.record.code_bytes()) {}
+      : rows(s),
+        code_bytes(s.shape.record.code_bytes()),
+        code_rank(static_cast<std::int32_t>(s.shape.record.code_rank)),
+        has_means(s.shape.has_means) {}
 
   ROTA_DEVICE packed_parts parts() const { return {rows.data, rows.kv_heads}; }
   /// Whether the memory holds a store of this shape; else it is reported.
   ROTA_DEVICE bool is_sound(std::uint32_t* fault) const {
     const packed_header* const h = parts().header();
     const bool same = ptx::load(&h->width) == W && ptx::load(&h->reserved_word) == Swizzle::code &&
-                      ptx::load(&h->element_code) == element_traits<E>::code;
+                      ptx::load(&h->element_code) == element_traits<E>::code &&
+                      ptx::load(&h->code_rank) == code_rank &&
+                      (ptx::load(&h->has_means) != 0) == has_means &&
+                      ptx::load(&h->record_tokens) == record_tokens;
     if (!same) report(fault, errc::bad_store, culprit::store);
     return same && rows.count(fault) >= 0;
   }

@@ -69,6 +69,7 @@ class device {
   virtual ~device() = default;
   virtual int multiprocessors() const = 0;
   virtual int architecture() const = 0;        ///< 80, 90, ...
+  virtual int shared_bytes() const = 0;        ///< that a block may have
   virtual bool owns(const void* p) const = 0;  ///< whether this is its memory
   /// Runs body(args) for each thread. False: refused (more shared memory than there is, say).
   virtual bool launch(extent3 grid, unsigned threads, std::size_t shared_bytes,
