@@ -136,8 +136,8 @@ def document(result, gpu, date):
     rows = [row for run in result["runs"] for row in run["rows"]]
     text = [f"# CUDA on {result['gpu']}\n",
             f"Measured on {date.isoformat()}; written by `bench/report_cuda.py` from "
-            f"`bench/results/{gpu}-{date.isoformat()}.json`. Medians of replayed graphs; buffers rotate, so "
-            "that the L2 cache holds none of them. Times are of this machine and these shapes alone.\n"]
+            f"`bench/results/{gpu}-{date.isoformat()}.json`. Medians of replayed graphs; decoding, "
+            "selection and packing rotate over buffers of four times the L2 cache. Times are of this machine and these shapes alone.\n"]
     rates = ", ".join(f"{run['copy_bytes_per_second'] / 1e12:.3f}" for run in result["runs"])
     text.append(f"Copies inside the device, read plus written, in each run: {rates} TB/s.\n")
     versions = {f"driver for CUDA {run['driver']}" for run in result["runs"] if "driver" in run}
