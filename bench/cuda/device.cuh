@@ -137,6 +137,11 @@ struct machine {
     expect(cudaDriverGetVersion(&driver), "driver");
     expect(cudaMemset(fault.data(), 0, 4), "fault word");
     backend = rota::cuda::make_backend(nullptr, fault.data());
+    if (backend.device.architecture >= rota::cuda::ptx::bulk_architecture &&
+        backend.device.code_architecture < rota::cuda::ptx::bulk_architecture) {
+      std::fprintf(stderr, "built for older GPUs than this one: build with -arch=native\n");
+      std::exit(1);
+    }
     copy_rate = copy_bytes_per_second();
     std::printf("%s, driver %d, copies at %.3g bytes/s\n", device.name, driver, copy_rate);
   }

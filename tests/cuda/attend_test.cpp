@@ -189,4 +189,22 @@ TEST_CASE("keys are read without conflicts of banks, values nearly so") {
 }
 #endif
 
+TEST_CASE("a handle that says another than its memory") {
+  using layout = packed<8>;
+  attend_shape s;
+  s.tokens = 70;
+  s.rank = 8;
+  const packed_case<layout> c(25, s);
+  const gpu g;
+  rota_test::device_store<layout> store(c.packed_shape(), s.tokens);
+  c.fill(g, store);
+  store.store.shape.record.code_rank = 0;
+  store.store.shape.fill_code = 0;
+  const rota_test::device_item<layout::store_type> item(c.queries, store.store, s.queries,
+                                                        s.kv_heads * s.group);
+  REQUIRE(rota_test::run_attend(g.backend(), std::vector{item.item}, {}).ok());
+  CHECK(g.result() == errc::bad_store);
+  for (const float x : item.out.download()) CHECK(x != x);  // untouched
+}
+
 }  // namespace

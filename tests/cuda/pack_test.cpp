@@ -198,4 +198,63 @@ TEST_CASE("a length in device memory") {
   }
 }
 
+TEST_CASE("a selection of a context without tokens must be empty") {
+  rota_test::random_source rng(31);
+  const rota_test::random_layer<bf16> none(rng, 0, 2, 16, 16);
+  const rota_test::random_layer<bf16> some(rng, 5, 2, 16, 16);
+  const rota_test::random_selection kept(rng, 5, 2, 2, 1, 1);
+  const rota_test::device_layer<bf16> rows(none);
+  const rota_test::device_selection selected(kept);
+  const gpu g;
+  rota_test::device_store<layout> store(layout::shape(2, 16, 16, {4}, 0, false), 5);
+  REQUIRE(
+      rota_test::run_pack(g.backend(), store.shape, rows.context, selected.kept, store.store).ok());
+  CHECK(g.result() == rota::errc::bad_selection);
+}
+
+TEST_CASE("pack refuses memory that the host can see is not fit") {
+  rota_test::random_source rng(32);
+  const rota_test::random_layer<bf16> layer(rng, 5, 2, 16, 16);
+  const rota_test::random_selection kept(rng, 5, 2, 2, 1, 1);
+  const rota_test::random_codec codec(rng, 2, 8, 16);
+  const rota_test::coded_device_layer<bf16> rows(layer, codec);
+  const rota_test::device_selection selected(kept);
+  const gpu g;
+  rota_test::device_store<layout> store(layout::shape(2, 16, 16, {4}, 2, false, 8), 5);
+  const auto pack = [&](const auto& ctx, const rota::selection& sel, index_t capacity) {
+    auto handle = store.store;
+    handle.capacity_bytes = capacity;
+    return rota_test::run_pack(g.backend(), store.shape, ctx, sel, handle);
+  };
+  const index_t enough = store.store.capacity_bytes;
+  CHECK(pack(rows.context, selected.kept, enough).ok());
+  CHECK(pack(rows.context, selected.kept, -1) == rota::errc::store_too_small);
+  auto on_host = rows.context;
+  on_host.decode.data = codec.decode.data();
+  CHECK(pack(on_host, selected.kept, enough) == rota::errc::wrong_memory);
+  rota::selection odd = selected.kept;
+  odd.counts.data =
+      reinterpret_cast<std::int32_t*>(reinterpret_cast<std::byte*>(odd.counts.data) + 1);
+  CHECK(pack(rows.context, odd, enough) == rota::errc::bad_alignment);
+  rota::cuda::backend b = g.backend();
+  b.fault = reinterpret_cast<std::uint32_t*>(reinterpret_cast<std::byte*>(b.fault) + 2);
+  CHECK(rota_test::run_pack(b, store.shape, rows.context, selected.kept, store.store) ==
+        rota::errc::bad_alignment);
+}
+
+TEST_CASE("append refuses rows that are no multiple of 16 bytes") {
+  const gpu g;
+  const rota_test::device_array<bf16> rows(4 * 8 * 16);
+  rota::dense_store<bf16> store;
+  store.keys = rota::view<bf16, 3>(rows.data(), 1, 8, 12);
+  store.keys.stride[0] = 8 * 16;
+  store.keys.stride[1] = 16;
+  store.values = store.keys;
+  store.values.data += 8 * 16;
+  rota::view<const bf16, 3> k(rows.data() + 2 * 8 * 16, 1, 1, 12);
+  k.stride[0] = k.stride[1] = 16;
+  CHECK(rota::cuda::append(g.backend(), store, k, k) == rota::errc::unsupported);
+  CHECK(store.length == 0);
+}
+
 }  // namespace

@@ -12,6 +12,7 @@
 #include <rota/budget/pyramid.hpp>
 #include <rota/score/key_norm.hpp>
 #include <rota/score/value_norm.hpp>
+#include <rota/select/selectors.hpp>
 
 #include "support/policies.hpp"
 #include "support/random.hpp"

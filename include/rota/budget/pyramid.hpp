@@ -30,7 +30,8 @@ ROTA_HD inline index_t pyramid_schedule(double mean, index_t n, index_t window, 
   }
   const double steps = at.layers > 1 ? static_cast<double>(at.layers - 1) : 1.0;
   const double step = (most - least) / steps;
-  return static_cast<index_t>(std::nearbyint(most - static_cast<double>(at.layer) * step));
+  // Fused by name: compilers may fuse it or not, and the count must be the same everywhere.
+  return static_cast<index_t>(std::nearbyint(std::fma(-static_cast<double>(at.layer), step, most)));
 }
 
 /// Keeps more in the first layers than in the last, the same in each head of a layer. The layer

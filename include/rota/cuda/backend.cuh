@@ -37,6 +37,7 @@ inline status check_backend(const backend& b) {
     return {errc::bad_alignment, "backend"};
   if (b.check_pointers && !is_device_memory(b.fault, b.device.device))
     return {errc::wrong_memory, "backend"};
+  if (!is_current(b.device)) return {errc::unsupported, "backend"};
   return {};
 }
 
@@ -47,18 +48,21 @@ inline status check_memory(const backend& b, const void* p, const char* name) {
   return {};
 }
 
-/// The same for an array of T, which must lie on its alignment.
-template <class T>
-status check_array(const backend& b, const T* p, const char* name) {
-  if (reinterpret_cast<std::uintptr_t>(p) % alignof(T) != 0) return {errc::bad_alignment, name};
-  return check_memory(b, p, name);
-}
-
 /// Memory of a call, for check_memory().
 struct named_memory {
   const void* memory;
+  std::size_t alignment;
   const char* name;
+
+  template <class T>
+  named_memory(const T* p, const char* n) : memory(p), alignment(alignof(T)), name(n) {}
 };
+
+inline status check_memory(const backend& b, const named_memory& m) {
+  if (reinterpret_cast<std::uintptr_t>(m.memory) % m.alignment != 0)
+    return {errc::bad_alignment, m.name};
+  return check_memory(b, m.memory, m.name);
+}
 
 /// check_memory() of a view, and the alignment of its rows to `alignment` bytes.
 template <class T, int Rank>

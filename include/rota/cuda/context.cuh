@@ -16,7 +16,7 @@ status check_context_of(const backend& b, const context<E, Parts...>& c) {
   if (c.tokens() > INT32_MAX) return {errc::bad_shape, "keys"};
   if (status s = check_rows(b, c.keys, chunk_bytes, "keys"); !s) return s;
   if (status s = check_rows(b, c.values, chunk_bytes, "values"); !s) return s;
-  if (status s = check_array(b, c.device_tokens, "device_tokens"); !s) return s;
+  if (status s = check_memory(b, named_memory(c.device_tokens, "device_tokens")); !s) return s;
   if (c.available.data != nullptr) {
     if (status s = check_rows(b, c.available, alignof(group_mask), "available"); !s) return s;
     if (c.available.extent[0] != c.kv_heads() || c.available.extent[1] != c.tokens())

@@ -67,14 +67,9 @@ status check_pack(const backend& b, const packed_shape& shape, const context<Fro
                                {sel.indices.data, "selection.indices"},
                                {sel.masks.data, "selection.masks"},
                                {sel.counts.data, "selection.counts"},
-                               {ws.data, "ws"}};
-  const auto words = [](const void* p) {
-    return reinterpret_cast<std::uintptr_t>(p) % alignof(std::int32_t) == 0;
-  };
-  if (!words(sel.indices.data) || !words(sel.counts.data))
-    return {errc::bad_alignment, "selection"};
+                               {static_cast<const std::byte*>(ws.data), "ws"}};
   for (const named_memory& use : uses)
-    if (status s = check_memory(b, use.memory, use.name); !s) return s;
+    if (status s = check_memory(b, use); !s) return s;
   const byte_range target(store.data,
                           static_cast<std::size_t>(std::max<index_t>(0, store.capacity_bytes)));
   const byte_range scratch(ws.data, ws.bytes);

@@ -64,6 +64,16 @@ inline device_traits current_device() {
   return t;
 }
 
+/// Whether what the calling thread launches goes to this device.
+inline bool is_current([[maybe_unused]] const device_traits& t) {
+#if defined(__CUDACC__)
+  int device = -1;
+  return cudaGetDevice(&device) == cudaSuccess && device == t.device;
+#else
+  return true;
+#endif
+}
+
 /// Whether kernels on `device` may use this address: memory of that device, or managed memory.
 inline bool is_device_memory(const void* p, [[maybe_unused]] int device) {
 #if defined(__CUDACC__)

@@ -132,6 +132,7 @@ struct bulk_loader {
   template <int Later>
   ROTA_DEVICE void wait(int stage, unsigned parity) const {
     ptx::barrier_wait(barrier(stage), parity);
+    ptx::sync_warp();  // lanes may leave the wait apart; the matrix unit wants them together
   }
 
  private:

@@ -5,6 +5,11 @@
 // carries the instruction out on an emulated machine (machine.cuh). Kernels are written once,
 // above.
 
+#if defined(__CUDACC__) && \
+    (__CUDACC_VER_MAJOR__ < 12 || (__CUDACC_VER_MAJOR__ == 12 && __CUDACC_VER_MINOR__ < 1))
+#error "rota: rota::cuda needs CUDA 12.1 or later: kernels take more than 4 KB of arguments"
+#endif
+
 #if defined(__CUDACC__)
 #define ROTA_DEVICE __device__ __forceinline__
 #define ROTA_UNROLL _Pragma("unroll")

@@ -57,7 +57,7 @@ inline status check_layer(const backend& b, const select_problem& p, bool tokens
                                {p.types.data, "types"},
                                {p.device_tokens, "device_tokens"}};
   for (const named_memory& use : uses)
-    if (status s = check_memory(b, use.memory, use.name); !s) return s;
+    if (status s = check_memory(b, use); !s) return s;
   return {};
 }
 

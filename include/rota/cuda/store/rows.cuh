@@ -15,7 +15,7 @@ status check_store(const backend& b, const dense_store<E>& store) {
   if (status s = store.check(); !s) return s;
   if (status s = check_rows(b, store.keys, chunk_bytes, "store.keys"); !s) return s;
   if (status s = check_rows(b, store.values, chunk_bytes, "store.values"); !s) return s;
-  return check_array(b, store.device_length, "store.device_length");
+  return check_memory(b, named_memory(store.device_length, "store.device_length"));
 }
 
 template <element E>
@@ -23,8 +23,9 @@ status check_store(const backend& b, const paged_store<E>& store) {
   if (status s = store.check_shape(); !s) return s;
   if (status s = check_rows(b, store.key_pages, chunk_bytes, "store.key_pages"); !s) return s;
   if (status s = check_rows(b, store.value_pages, chunk_bytes, "store.value_pages"); !s) return s;
-  if (status s = check_array(b, store.block_table.data, "store.block_table"); !s) return s;
-  return check_array(b, store.device_length, "store.device_length");
+  if (status s = check_memory(b, named_memory(store.block_table.data, "store.block_table")); !s)
+    return s;
+  return check_memory(b, named_memory(store.device_length, "store.device_length"));
 }
 
 template <element E, int W, class Swizzle>
