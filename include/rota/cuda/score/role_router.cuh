@@ -33,7 +33,8 @@ struct role_logits_kernel {
     float share;
     index_t outputs, groups;
     length_ref tokens;
-    view<float, 3> out;
+    float* out;
+    index_t out_head, out_token;  ///< strides
     std::uint32_t* fault;
   };
 
@@ -53,7 +54,7 @@ struct role_logits_kernel {
     for (int r = 0; r < Roles; ++r)
       lean += ptx::exp2(role(r) - roles.max) / roles.sum *
               ptx::load(a.mixture + output * a.mixture_stride + r);
-    ptx::store(a.out.data + h * a.out.stride[0] + token * a.out.stride[1] + s,
+    ptx::store(a.out + h * a.out_head + token * a.out_token + s,
                ptx::load(own + output) + ptx::load(a.bias + output) + a.share * lean);
   }
 };
@@ -91,9 +92,10 @@ status score_whole_groups(const backend& b, role_router<Roles>,
   const state_rows states{c.layer_hidden.data, c.layer_hidden.stride[0], tokens};
   if (status s = launch_product(b, states, m.weights, m.states); !s) return s;
   using kernel = role_logits_kernel<Roles>;
-  return launch<kernel>(b, {blocks_of(c.tokens() * groups, kernel::threads), c.kv_heads()},
-                        {m.states, c.router_bias.data, c.role_bias.data, c.role_groups.data,
-                         c.role_groups.stride[0], p.share, outputs, groups, tokens, out, b.fault});
+  return launch<kernel>(
+      b, {blocks_of(c.tokens() * groups, kernel::threads), c.kv_heads()},
+      {m.states, c.router_bias.data, c.role_bias.data, c.role_groups.data, c.role_groups.stride[0],
+       p.share, outputs, groups, tokens, out.data, out.stride[0], out.stride[1], b.fault});
 }
 
 }  // namespace rota::cuda

@@ -29,7 +29,8 @@ struct router_logits_kernel {
     const float* bias;
     index_t kv_heads, groups;
     length_ref tokens;
-    view<float, 3> out;
+    float* out;
+    index_t out_head, out_token;  ///< strides
     std::uint32_t* fault;
   };
 
@@ -45,7 +46,7 @@ struct router_logits_kernel {
     const index_t token = i / a.groups, s = i % a.groups;
     if (token >= a.tokens.get(a.fault)) return;
     const router_terms t = Form::terms(a.groups, a.kv_heads, h, s);
-    ptx::store(a.out.data + h * a.out.stride[0] + token * a.out.stride[1] + s,
+    ptx::store(a.out + h * a.out_head + token * a.out_token + s,
                biased(a, token, t.first) + biased(a, token, t.second));
   }
 };
@@ -86,9 +87,9 @@ status score_whole_groups(const backend& b, router<Form>, const typename router<
   const state_rows states{c.layer_hidden.data, c.layer_hidden.stride[0], tokens};
   if (status s = launch_product(b, states, m.weights, m.outputs); !s) return s;
   using kernel = router_logits_kernel<Form>;
-  return launch<kernel>(
-      b, {blocks_of(c.tokens() * groups, kernel::threads), c.kv_heads()},
-      {m.outputs, m.weights.rows, c.router_bias.data, c.kv_heads(), groups, tokens, out, b.fault});
+  return launch<kernel>(b, {blocks_of(c.tokens() * groups, kernel::threads), c.kv_heads()},
+                        {m.outputs, m.weights.rows, c.router_bias.data, c.kv_heads(), groups,
+                         tokens, out.data, out.stride[0], out.stride[1], b.fault});
 }
 
 }  // namespace rota::cuda
