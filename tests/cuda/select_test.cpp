@@ -4,8 +4,7 @@
 
 #include <rota/cuda/select.cuh>
 
-#include "cuda/gpu.hpp"
-#include "support/select_layers.hpp"
+#include "cuda/device_layers.hpp"
 #include "support/select_params.hpp"
 
 // Selection on the device against sorting: the same sets, bit for bit.
@@ -18,71 +17,20 @@ using rota::errc;
 
 namespace {
 
-/// A layer's memory on the device.
-struct device_select_layer {
-  device_array<float> token_scores, group_scores;
-  device_array<rota::group_mask> available, masks;
-  device_array<std::uint8_t> types;
-  device_array<std::int32_t> indices, counts;
-  rota::select_problem problem;
-  rota::layer_scores scores;
-  rota::selection out;
-
-  explicit device_select_layer(const select_layer_memory& host)
-      : token_scores(host.token_scores),
-        group_scores(host.group_scores),
-        available(host.available),
-        masks(host.masks),
-        types(host.types),
-        indices(host.indices),
-        counts(host.counts),
-        problem(host.problem),
-        scores(host.scores),
-        out(host.out) {
-    scores.tokens.data = token_scores.data();
-    scores.groups.data = group_scores.data();
-    if (problem.available.data != nullptr) problem.available.data = available.data();
-    if (problem.types.data != nullptr) problem.types.data = types.data();
-    out.indices.data = indices.data();
-    out.masks.data = masks.data();
-    out.counts.data = counts.data();
-  }
-  void copy_to(select_layer_memory& host) const {
-    const auto copy = [](const auto& from, auto& to) {
-      const auto values = from.download();
-      std::copy(values.begin(), values.end(), to.begin());  // views point into it
-    };
-    copy(indices, host.indices);
-    copy(masks, host.masks);
-    copy(counts, host.counts);
-  }
-};
-
 /// Selects on the device and copies the outputs back.
 template <class Tokens, class Groups>
 rota::status select_on_device(const gpu& g, select_layers& span,
                               const typename Tokens::params& tokens,
                               const typename Groups::params& groups,
                               const std::int32_t* lengths = nullptr) {
-  std::deque<device_select_layer> layers;
-  std::vector<rota::select_problem> problems;
-  std::vector<rota::layer_scores> scores;
-  std::vector<rota::selection> out;
-  for (auto& l : span.layers) {
-    l.reset();
-    layers.emplace_back(l);
-    problems.push_back(layers.back().problem);
-    if (lengths != nullptr) problems.back().device_tokens = lengths + problems.size() - 1;
-    scores.push_back(layers.back().scores);
-    out.push_back(layers.back().out);
-  }
+  const device_select_layers on(span, lengths);
   const device_workspace ws(rota::cuda::select_workspace_bytes<Tokens, Groups>(
-      g.backend(), problems, static_cast<index_t>(layers.size())));
-  const rota::status s = rota::cuda::select<Tokens, Groups>(g.backend(), problems, tokens, groups,
-                                                            scores, out, ws.get());
+      g.backend(), on.problems, static_cast<index_t>(on.layers.size())));
+  const rota::status s = rota::cuda::select<Tokens, Groups>(g.backend(), on.problems, tokens,
+                                                            groups, on.scores, on.out, ws.get());
   if (!s) return s;
   const rota::status result = g.result();
-  for (std::size_t l = 0; l < layers.size(); ++l) layers[l].copy_to(span.layers[l]);
+  on.copy_to(span);
   return result;
 }
 
@@ -202,6 +150,92 @@ TEST_CASE("counts and lengths in device memory") {
     for (index_t h = 0; h < 2; ++h)
       for (index_t i = 0; i < layer.out.counts(h); ++i) CHECK(layer.out.indices(h, i) < length);
   }
+}
+
+/// A budget at either level, its parameters in device memory, against the same in the call.
+template <class Budget>
+void compare_on_device(std::uint64_t seed, int& refused) {
+  random_source rng(seed);
+  select_layers span;
+  fill_span(rng, span, 2, 50);
+  device_array<typename Budget::params> there(1);
+  const auto check = [&](auto tokens, auto groups, auto tokens_there, auto groups_there,
+                         const auto& tp, const auto& gp, const auto& tp_there,
+                         const auto& gp_there) {
+    std::vector<rota::reference::layer_selection> want;
+    const rota::status expected = rota::reference::select<decltype(tokens), decltype(groups)>(
+        span.problems(), tp, gp, span.scores(), want);
+    const gpu g(seed % 4);
+    const rota::status got = select_on_device<decltype(tokens_there), decltype(groups_there)>(
+        g, span, tp_there, gp_there);
+    CAPTURE(seed);
+    REQUIRE(got.code == expected.code);
+    refused += !got.ok();
+    for (std::size_t l = 0; l < span.layers.size() && got.ok(); ++l)
+      REQUIRE(span.layers[l].selected() == want[l]);
+  };
+  const auto gp = random_params<by_group<Budget>>(rng, 50);
+  there.upload({gp.budget});
+  check(all_tokens{}, by_group<Budget>{}, all_tokens{},
+        by_group<rota::cuda::device_budget<Budget>>{}, all_tokens::params{}, gp,
+        all_tokens::params{},
+        typename by_group<rota::cuda::device_budget<Budget>>::params{{}, {there.data()}});
+  if constexpr (rota::counting_budget<Budget> || rota::threshold_budget<Budget>)
+    check(by_token<Budget>{}, all_groups{}, by_token<rota::cuda::device_budget<Budget>>{},
+          all_groups{}, typename by_token<Budget>::params{{}, gp.budget}, all_groups::params{},
+          typename by_token<rota::cuda::device_budget<Budget>>::params{{}, {there.data()}},
+          all_groups::params{});
+}
+
+TEST_CASE("budgets in device memory") {
+  int refused = 0;
+  for (std::uint64_t seed = 700; seed < 706; ++seed) {
+    compare_on_device<rota::keep_ratio>(seed, refused);
+    compare_on_device<rota::global_top_m>(seed, refused);
+    compare_on_device<rota::head_adaptive>(seed, refused);
+    compare_on_device<rota::pyramid>(seed, refused);
+    compare_on_device<rota::fixed_k>(seed, refused);
+    compare_on_device<rota::adaptive_span>(seed, refused);
+    compare_on_device<rota::entropy_span>(seed, refused);
+    compare_on_device<rota::k_by_type<3>>(seed, refused);
+  }
+  CHECK(refused > 5);
+  CHECK(refused < 60);
+}
+
+TEST_CASE("budgets in device memory are checked there") {
+  using ratio = rota::cuda::device_budget<rota::keep_ratio>;
+  using by_type = rota::cuda::device_budget<rota::k_by_type<2>>;
+  select_layers span;
+  span.layers.emplace_back(50, 1, 4);
+  for (const double bad : {-0.1, 1.5, static_cast<double>(NAN)}) {
+    const device_array<rota::keep_ratio::params> there(
+        std::vector<rota::keep_ratio::params>{{bad}});
+    const gpu g;
+    const rota::status tokens =
+        select_on_device<by_token<ratio>, all_groups>(g, span, {{}, {there.data()}}, {});
+    CHECK(tokens == errc::bad_ratio);
+    CHECK(std::string(tokens.argument) == "tokens");
+    CHECK(span.layers[0].is_untouched());
+    const gpu h;
+    const rota::status groups =
+        select_on_device<all_tokens, by_group<ratio>>(h, span, {}, {{}, {there.data()}});
+    CHECK(groups == errc::bad_ratio);
+    CHECK(std::string(groups.argument) == "groups");
+  }
+  const device_array<rota::k_by_type<2>::params> types(
+      std::vector<rota::k_by_type<2>::params>{{{1, -1}}});
+  const gpu g;
+  CHECK(select_on_device<all_tokens, by_group<by_type>>(g, span, {}, {{}, {types.data()}}) ==
+        errc::bad_count);
+  CHECK(span.layers[0].is_untouched());
+  const rota::keep_ratio::params on_host;
+  const auto refused = [&](const rota::keep_ratio::params* at) {
+    const gpu h;
+    return select_on_device<by_token<ratio>, all_groups>(h, span, {{}, {at}}, {});
+  };
+  CHECK(refused(nullptr) == errc::null_view);
+  CHECK(refused(&on_host) == errc::wrong_memory);
 }
 
 TEST_CASE("more layers than one launch carries") {

@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include <rota/attend/seam.hpp>
 #include <rota/core/workspace.hpp>
 #include <rota/select/selection.hpp>
 #include <rota/store/packed_size.hpp>
@@ -90,6 +91,9 @@ status fit_ratio(const Backend& b, std::span<const select_problem> layers,
                  std::span<const packed_shape> shapes, typename Op::params p,
                  std::span<const layer_scores> scores, index_t limit, SetRatio&& set_ratio,
                  double& ratio, std::span<const selection> out, workspace ws) {
+  static_assert(seam::host_backend<Backend>,
+                "rota: this fit_ratio weighs selections on the host; those in device memory are "
+                "weighed by rota::cuda::fit_ratio");
   if (status s = detail::check_fit(layers, shapes, scores, out); !s) return s;
   for (std::size_t l = 0; l < layers.size(); ++l)
     if (detail::touches_layer({ws.data, ws.bytes}, layers[l], scores[l], out[l]))

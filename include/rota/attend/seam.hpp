@@ -17,6 +17,12 @@
 
 namespace rota::seam {
 
+/// Whether the host may read what the backend's operators write.
+template <class B>
+concept host_backend = !requires {
+  requires B::in_device_memory;
+};
+
 /// Whatever the backend can check of a context without waiting for it.
 template <class B, class Context>
 status checking(const B& b, const Context& ctx) {

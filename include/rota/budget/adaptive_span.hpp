@@ -14,7 +14,7 @@ struct adaptive_span {
   };
 
   static void describe(const params& p, fingerprint& f) { f.add("adaptive_span").add(p.tau); }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (p.tau != p.tau) return {errc::bad_parameter, "tau"};
     return {};
   }

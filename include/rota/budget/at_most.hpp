@@ -21,7 +21,7 @@ struct at_most {
     f.add("at_most").add(p.ratio);
     Budget::describe(p.budget, f);
   }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     return Budget::check(p.budget);
   }

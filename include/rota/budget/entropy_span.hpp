@@ -23,7 +23,7 @@ struct entropy_span {
   static constexpr std::uint64_t whole = std::uint64_t{1} << 31;
 
   static void describe(const params& p, fingerprint& f) { f.add("entropy_span").add(p.mass); }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (!(p.mass >= 0 && p.mass <= 1)) return {errc::bad_ratio, "mass"};
     return {};
   }

@@ -14,7 +14,7 @@ struct fixed_k {
   static constexpr budget_scope scope = budget_scope::row;
 
   static void describe(const params& p, fingerprint& f) { f.add("fixed_k").add(p.k); }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (p.k < 0) return {errc::bad_count, "k"};
     return {};
   }

@@ -18,7 +18,7 @@ struct top_m {
   static void describe(const params& p, fingerprint& f) {
     f.add("top_m").add(static_cast<int>(Scope)).add(p.m);
   }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (p.m < 0) return {errc::bad_count, "m"};
     return {};
   }

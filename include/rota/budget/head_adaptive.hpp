@@ -20,7 +20,7 @@ struct head_adaptive {
   static void describe(const params& p, fingerprint& f) {
     f.add("head_adaptive").add(p.ratio).add(p.m).add(p.safeguard);
   }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     if (p.m < 0) return {errc::bad_count, "m"};
     if (!(p.safeguard >= 0 && p.safeguard <= 1)) return {errc::bad_ratio, "safeguard"};

@@ -26,16 +26,21 @@ struct k_by_type {
     f.add("k_by_type").add(index_t{Types});
     for (const index_t k : p.k) f.add(k);
   }
-  static status check(const params& p) {
-    for (const index_t k : p.k)
-      if (k < 0) return {errc::bad_count, "k"};
+  ROTA_HD static status check(const params& p) {
+    for (int type = 0; type < types; ++type)
+      if (plain(p)[type] < 0) return {errc::bad_count, "k"};
     return {};
   }
   /// Of the `items` groups of a token.
   ROTA_HD static index_t count_of_type(const params& p, index_t items, int type) {
-    // Device code may not call an array's functions; its first member is the plain array.
-    const index_t k = reinterpret_cast<const index_t*>(&p.k)[type];
+    const index_t k = plain(p)[type];
     return k < items ? k : items;
+  }
+
+ private:
+  /// Device code may not call an array's functions; its first member is the plain array.
+  ROTA_HD static const index_t* plain(const params& p) {
+    return reinterpret_cast<const index_t*>(&p.k);
   }
 };
 

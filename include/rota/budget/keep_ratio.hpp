@@ -18,7 +18,7 @@ struct keep_ratio_in {
   static void describe(const params& p, fingerprint& f) {
     f.add("keep_ratio").add(static_cast<int>(Scope)).add(p.ratio);
   }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     return {};
   }

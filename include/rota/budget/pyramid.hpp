@@ -50,7 +50,7 @@ struct pyramid {
   static void describe(const params& p, fingerprint& f) {
     f.add("pyramid").add(p.ratio).add(p.m).add(p.window).add(p.beta);
   }
-  static status check(const params& p) {
+  ROTA_HD static status check(const params& p) {
     if (!(p.ratio >= 0 && p.ratio <= 1)) return {errc::bad_ratio, "ratio"};
     if (p.m < 0) return {errc::bad_count, "m"};
     if (p.window < 0) return {errc::bad_count, "window"};

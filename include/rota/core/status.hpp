@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include <rota/core/config.hpp>
+
 namespace rota {
 
 /// What went wrong. `ok` is zero.
@@ -101,9 +103,9 @@ struct [[nodiscard]] status {
   const char* argument = "";
 
   constexpr status() = default;
-  constexpr status(errc c, const char* arg) : code(c), argument(arg) {}
+  ROTA_HD constexpr status(errc c, const char* arg) : code(c), argument(arg) {}
 
-  constexpr bool ok() const { return code == errc::ok; }
+  ROTA_HD constexpr bool ok() const { return code == errc::ok; }
   constexpr explicit operator bool() const { return ok(); }
   constexpr const char* what() const { return describe(code); }
   friend constexpr bool operator==(const status& s, errc c) { return s.code == c; }

@@ -12,6 +12,9 @@ namespace rota::cuda {
 /// on the stream and return; they never allocate, wait, or read device memory from the host, so
 /// every call can be captured into a graph.
 struct backend {
+  /// The host reads nothing of what operators write.
+  static constexpr bool in_device_memory = true;
+
   stream_t stream = nullptr;
   /// One word of device memory, zero at first (fault.cuh).
   std::uint32_t* fault = nullptr;

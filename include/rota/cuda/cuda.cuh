@@ -7,6 +7,7 @@
 
 #include <rota/cuda/append.cuh>
 #include <rota/cuda/attend.cuh>
+#include <rota/cuda/fit_ratio.cuh>
 #include <rota/cuda/lora.cuh>
 #include <rota/cuda/pack.cuh>
 #include <rota/cuda/score.cuh>

@@ -22,7 +22,8 @@ enum class culprit : std::uint8_t {
   length,
   k,
   types,
-  query
+  query,
+  limit
 };
 
 /// The name of an argument, as a status has it.
@@ -46,6 +47,8 @@ constexpr const char* name_of(culprit c) {
       return "types";
     case culprit::query:
       return "q";
+    case culprit::limit:
+      return "limit";
   }
   return "";
 }

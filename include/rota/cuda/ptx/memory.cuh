@@ -29,6 +29,16 @@ ROTA_DEVICE T load(const T* p) {
 #endif
 }
 
+/// load() in functions that are compiled for the host too but called on the device only.
+template <class T>
+ROTA_HD T load_on_device(const T* p) {
+#if defined(__CUDACC__)
+  return *p;
+#else
+  return load(p);
+#endif
+}
+
 template <class T>
 ROTA_DEVICE void store(T* p, std::type_identity_t<T> value) {
 #if defined(__CUDACC__)

@@ -4,6 +4,7 @@
 
 #include <rota/core/workspace.hpp>
 #include <rota/cuda/backend.cuh>
+#include <rota/cuda/select/device_budget.cuh>
 #include <rota/cuda/select/table.cuh>
 
 namespace rota::cuda::detail {
@@ -28,10 +29,14 @@ inline status check_problems(std::span<const select_problem> problems, std::size
 
 /// A budget does not know which level it serves: `argument` says so.
 template <class Selector>
-status check_budget([[maybe_unused]] const typename Selector::params& params,
+status check_budget([[maybe_unused]] const backend& b,
+                    [[maybe_unused]] const typename Selector::params& params,
                     [[maybe_unused]] const char* argument) {
-  if constexpr (Selector::selects)
+  if constexpr (Selector::selects) {
     if (status s = Selector::budget::check(params.budget); !s) return {s.code, argument};
+    if constexpr (checked_on_device<typename Selector::budget>)
+      return check_memory(b, params.budget.at, argument);
+  }
   return {};
 }
 

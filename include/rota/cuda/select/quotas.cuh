@@ -139,12 +139,13 @@ struct quotas_kernel {
 };
 
 /// A threshold decides each item alone: a thread a unit.
+template <class Budget>
 struct threshold_kernel {
   static constexpr int threads = 64;
   static constexpr int least_blocks = 1;
 
   struct arguments {
-    std::uint32_t key;
+    typename Budget::params params;
     score_cut* cuts;
     index_t units;
     const std::uint32_t* fault;
@@ -153,7 +154,27 @@ struct threshold_kernel {
   ROTA_DEVICE static void run(const arguments& a) {
     if (failed(a.fault)) return;
     const index_t unit = index_t{ptx::block_x()} * threads + ptx::thread_index();
-    if (unit < a.units) ptx::store(a.cuts + unit, score_cut{a.key, score_cut::all});
+    if (unit >= a.units) return;
+    ptx::store(a.cuts + unit, score_cut{score_key(Budget::threshold(a.params)), score_cut::all});
+  }
+};
+
+/// Reports what a budget finds wrong with parameters that the host cannot see.
+template <class Budget>
+struct check_budget_kernel {
+  static constexpr int threads = 32;
+  static constexpr int least_blocks = 1;
+
+  struct arguments {
+    typename Budget::params params;
+    culprit about;
+    std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault) || ptx::thread_index() != 0) return;
+    const status s = Budget::check_on_device(a.params);
+    if (!s.ok()) report(a.fault, s.code, a.about);
   }
 };
 
