@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include <rota/cuda/product/tile.cuh>
 #include <rota/cuda/score/rows.cuh>

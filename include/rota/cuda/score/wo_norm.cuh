@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include <rota/cuda/score/attention_mass.cuh>
 #include <rota/score/attention_mass_wo.hpp>
 #include <rota/score/wo_norm.hpp>
