@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <rota/cuda/score.cuh>
+#include <rota/score/output_projection.hpp>
 #include <rota/score/predictor.hpp>
 #include <rota/score/role_router.hpp>
 
@@ -47,6 +48,8 @@ class device_context<rota::context<E, Parts...>> {
     move(p.covariance);
   }
   void move_part(rota::rope_frequencies& p) { move(p.inverse_frequencies); }
+  void move_part(rota::output_projection& p) { move(p.weights); }
+  void move_part(rota::output_gram& p) { move(p.gram); }
   void move_part(rota::layer_states& p) { move(p.layer_hidden); }
   void move_part(rota::router_weights& p) {
     move(p.router);

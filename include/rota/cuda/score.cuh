@@ -5,12 +5,15 @@
 #include <rota/cuda/launch.cuh>
 #include <rota/cuda/score/attention_mass.cuh>
 #include <rota/cuda/score/attention_tokens.cuh>
+#include <rota/cuda/score/critical.cuh>
 #include <rota/cuda/score/expected_attention.cuh>
+#include <rota/cuda/score/lag_kv.cuh>
 #include <rota/cuda/score/pointwise.cuh>
 #include <rota/cuda/score/predictor.cuh>
 #include <rota/cuda/score/reduced.cuh>
 #include <rota/cuda/score/role_router.cuh>
 #include <rota/cuda/score/router.cuh>
+#include <rota/cuda/score/wo_norm.cuh>
 #include <rota/policy/context_memory.hpp>
 #include <rota/policy/diagnostics.hpp>
 

@@ -37,10 +37,29 @@ struct critical {
     double first_share = 0.5;  ///< in [0, 1]; 0: no first stage
     float epsilon = 1e-4f;     ///< finite, not negative
   };
+  /// Tokens that the first stage takes of a head that has as many.
+  static index_t first_stage(const params& p) {
+    if (p.keep <= 0 || !(p.first_share > 0)) return 0;
+    const auto share = static_cast<index_t>(p.first_share * static_cast<double>(p.keep));
+    return share > 1 ? share : 1;
+  }
   static void describe(const params& p, fingerprint& f) requires described_policy<Base> {
     f.add("critical").add(p.keep).add(p.first_share).add(p.epsilon);
     Base::describe(p.base, f);
   }
 };
+
+/// Checks the parameters of critical<Base>, its base's aside, and the W_O of a context.
+template <class Base, class Context>
+status check_critical(const typename critical<Base>::params& p, const Context& c) {
+  if (p.keep < 0) return {errc::bad_parameter, "keep"};
+  if (!(p.first_share >= 0 && p.first_share <= 1)) return {errc::bad_parameter, "first_share"};
+  if (!(p.epsilon >= 0 && p.epsilon <= 1e30f)) return {errc::bad_parameter, "epsilon"};
+  if (status s = check_view(c.weights, "weights"); !s) return s;
+  if (c.weights.extent[2] != c.d_v() || c.weights.extent[1] < 1)
+    return {errc::bad_shape, "weights"};
+  if (c.weights.extent[1] % c.kv_heads() != 0) return {errc::heads_not_divisible, "weights"};
+  return {};
+}
 
 }  // namespace rota

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include <rota/policy/concepts.hpp>
 
 namespace rota {
@@ -22,6 +24,28 @@ struct lag_kv {
   };
   static void describe(const params& p, fingerprint& f) {
     f.add("lag_kv").add(p.sinks).add(p.lag).add(p.ranked);
+  }
+};
+
+inline status check_lag_kv(const lag_kv::params& p) {
+  if (p.sinks < 0) return {errc::bad_parameter, "sinks"};
+  if (p.lag < 1 || p.lag > INT32_MAX) return {errc::bad_parameter, "lag"};
+  return {};
+}
+
+/// How the tokens of a head fall into partitions.
+struct lag_partitions {
+  index_t sinks, after;  ///< tokens up to the sinks' end, and behind it
+  index_t count = 0;     ///< partitions that have a next one
+  bool brief;            ///< too few tokens: scores are positions
+
+  ROTA_HD lag_partitions(const lag_kv::params& p, index_t n)
+      : sinks(p.sinks < n ? p.sinks : n), after(n - sinks), brief(after < 2 * p.lag) {
+    if (!brief) count = after / p.lag - 1;
+  }
+  /// The score of a token that lies in none of them.
+  ROTA_HD float outside(index_t i) const {
+    return brief && i >= sinks ? static_cast<float>(i - sinks) / static_cast<float>(after) : 1.0f;
   }
 };
 

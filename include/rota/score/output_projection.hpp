@@ -53,6 +53,18 @@ inline void slice_heads(const output_gram& all, index_t h, index_t, output_gram&
   if (all.gram.data != nullptr) one.gram.data = &all.gram.data[h * all.gram.stride[0]];
 }
 
+/// Checks the Gram matrices of a context whose values have `groups` slices of `width` numbers.
+template <class Context>
+status check_gram(const Context& c, index_t groups, index_t width) {
+  if (status s = check_view(c.gram, "gram"); !s) return s;
+  if (c.gram.extent[0] != c.kv_heads() || c.gram.extent[1] != groups || c.gram.extent[2] != width ||
+      c.gram.extent[3] != width)
+    return {errc::bad_shape, "gram"};
+  // A matrix is read as one run of numbers.
+  if (c.gram.stride[2] != width) return {errc::bad_stride, "gram"};
+  return {};
+}
+
 /// Makes the Gram matrices of a layer's W_O, once when a model is loaded: out [kv_heads, S, width,
 /// width], S * width = d_v. Sums in double. Errors: bad_shape, null_view, bad_stride,
 /// heads_not_divisible, overlapping_memory.

@@ -30,18 +30,6 @@ struct critical_memory {
   float* tile(int worker) const { return tiles + worker * (d_v + row_block) * tile_tokens; }
 };
 
-template <class Base, element E, class... Parts>
-status check_critical(const typename critical<Base>::params& p, const context<E, Parts...>& c) {
-  if (p.keep < 0) return {errc::bad_parameter, "keep"};
-  if (!(p.first_share >= 0 && p.first_share <= 1)) return {errc::bad_parameter, "first_share"};
-  if (!(p.epsilon >= 0 && p.epsilon <= 1e30f)) return {errc::bad_parameter, "epsilon"};
-  if (status s = check_view(c.weights, "weights"); !s) return s;
-  if (c.weights.extent[2] != c.d_v() || c.weights.extent[1] < 1)
-    return {errc::bad_shape, "weights"};
-  if (c.weights.extent[1] % c.kv_heads() != 0) return {errc::heads_not_divisible, "weights"};
-  return {};
-}
-
 /// scores[first ..] <- (score + epsilon) * mean over query heads of |W_O v|_1 for one tile.
 template <element E, class... Parts>
 void weigh_tile(const context<E, Parts...>& c, index_t head, index_t first, index_t count,
@@ -100,16 +88,14 @@ status score_whole_tokens(const backend& b, critical<Base>,
                           const typename critical<Base>::params& p, const context<E, Parts...>& c,
                           const view<float, 2>& out, workspace ws) {
   namespace sd = score_detail;
-  if (status s = sd::check_critical<Base>(p, c); !s) return s;
+  if (status s = check_critical<Base>(p, c); !s) return s;
   carver from(ws);
   const sd::critical_memory m = sd::critical_memory::carve(from, b, c);
   if (status s = from.check(); !s) return s;
   if (status s = score_tokens(b, Base{}, p.base, c, out, ws); !s) return s;
 
   const index_t n = c.tokens();
-  const auto share = static_cast<index_t>(p.first_share * static_cast<double>(p.keep));
-  const bool staged = p.keep > 0 && p.first_share > 0;
-  const index_t first_stage = staged ? std::min(n, std::max<index_t>(1, share)) : 0;
+  const index_t first_stage = std::min(n, critical<Base>::first_stage(p));
   const index_t tiles = (n + sd::tile_tokens - 1) / sd::tile_tokens;
   for (index_t h = 0; h < c.kv_heads(); ++h) {
     float* const scores = out.row(h);

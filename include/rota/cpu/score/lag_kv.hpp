@@ -120,25 +120,22 @@ template <element E, class... Parts>
 status score_whole_tokens(const backend& b, lag_kv, const lag_kv::params& p,
                           const context<E, Parts...>& c, const view<float, 2>& out, workspace ws) {
   namespace sd = score_detail;
-  if (p.sinks < 0) return {errc::bad_parameter, "sinks"};
-  if (p.lag < 1 || p.lag > INT32_MAX) return {errc::bad_parameter, "lag"};
+  if (status s = check_lag_kv(p); !s) return s;
   if (c.tokens() == 0) return {};
   carver from(ws);
   const sd::lag_memory m = sd::lag_memory::carve(from, b, p, c);
   if (status s = from.check(); !s) return s;
 
-  const index_t n = c.tokens(), sinks = std::min(p.sinks, n), after = n - sinks;
-  const bool brief = after < 2 * p.lag;
-  const index_t partitions = brief ? 0 : after / p.lag - 1, scored = sinks + partitions * p.lag;
-  for (index_t h = 0; h < c.kv_heads(); ++h) {
-    std::fill_n(out.row(h), sinks, 1.0f);
-    for (index_t i = scored; i < n; ++i)
-      out(h, i) = brief ? static_cast<float>(i - sinks) / static_cast<float>(after) : 1.0f;
-  }
+  const index_t n = c.tokens();
+  const lag_partitions parts(p, n);
+  const index_t scored = parts.sinks + parts.count * p.lag;
+  for (index_t h = 0; h < c.kv_heads(); ++h)
+    for (index_t i = 0; i < n; ++i)
+      if (i < parts.sinks || i >= scored) out(h, i) = parts.outside(i);
   const index_t d = std::max(c.d_k(), c.d_v()), lag = std::clamp<index_t>(p.lag, 1, n);
-  parallel_for(b, partitions * c.kv_heads(), [&](index_t i, int worker) {
-    const index_t head = i / partitions;
-    sd::lag_partition(p, c, head, i % partitions, m.of(worker, d, lag), worker, out.row(head));
+  parallel_for(b, parts.count * c.kv_heads(), [&](index_t i, int worker) {
+    const index_t head = i / parts.count;
+    sd::lag_partition(p, c, head, i % parts.count, m.of(worker, d, lag), worker, out.row(head));
   });
   return {};
 }

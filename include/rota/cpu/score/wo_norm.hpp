@@ -9,23 +9,6 @@
 
 namespace rota::cpu {
 
-inline namespace ROTA_CPU_ISA {
-namespace score_detail {
-
-template <element E, class... Parts>
-status check_gram(const context<E, Parts...>& c, const view<float, 3>& out, int width) {
-  if (status s = check_view(c.gram, "gram"); !s) return s;
-  if (c.gram.extent[0] != c.kv_heads() || c.gram.extent[1] != out.extent[2] ||
-      c.gram.extent[2] != width || c.gram.extent[3] != width)
-    return {errc::bad_shape, "gram"};
-  // projected_norm() reads a matrix as one run of numbers.
-  if (c.gram.stride[2] != width) return {errc::bad_stride, "gram"};
-  return {};
-}
-
-}  // namespace score_detail
-}  // namespace ROTA_CPU_ISA
-
 template <element E, class... Parts>
 std::size_t score_whole_groups_workspace_bytes(const backend& b, wo_norm, const wo_norm::params&,
                                                const context<E, Parts...>& c, int) {
@@ -39,7 +22,7 @@ status score_whole_groups(const backend& b, wo_norm, const wo_norm::params&,
                           const context<E, Parts...>& c, int width, const view<float, 3>& out,
                           workspace ws) {
   namespace sd = score_detail;
-  if (status s = sd::check_gram(c, out, width); !s) return s;
+  if (status s = check_gram(c, out.extent[2], width); !s) return s;
   carver from(ws);
   const detail::row_buffers rows = detail::row_buffers::carve(from, b, c);
   if (status s = from.check(); !s) return s;
@@ -64,7 +47,7 @@ status score_whole_groups(const backend& b, attention_mass_wo, const attention_m
                           workspace ws) {
   namespace sd = score_detail;
   if (status s = sd::check_attention_mass(p, c, out); !s) return s;
-  if (status s = sd::check_gram(c, out, width); !s) return s;
+  if (status s = check_gram(c, out.extent[2], width); !s) return s;
   carver from(ws);
   const auto m = sd::attention_mass_memory::carve(from, b, c);
   if (status s = from.check(); !s) return s;

@@ -33,6 +33,23 @@ struct mass_groups_kernel {
   }
 };
 
+/// Sums the attention of the window; `scores`: what each token has of it, smoothed.
+template <element E, class... Parts>
+status pool_mass(const backend& b, const mass_pooling& p, const context<E, Parts...>& c,
+                 const view<float, 3>& out, workspace ws, mass_scores& scores) {
+  if (status s = check_scale(p.scale); !s) return s;
+  if (status s = check_kernel(p.pool_kernel, "pool_kernel"); !s) return s;
+  if (status s = check_queries(b, c, out); !s) return s;
+  const mass_queries queries{c.queries, p.scale};
+  carver from(ws);
+  const auto m = attention_tokens_memory::carve(from, c, queries);
+  if (status s = from.check(); !s) return s;
+  scores = {m.mass,        c.kv_heads(), m.pass.group,  m.pass.queries,
+            p.pool_kernel, out.data,     out.stride[0], {c.tokens(), c.device_tokens},
+            b.fault};
+  return column_mass(b, c, queries, m.pass, m.mass);
+}
+
 /// Attention mass: what score_groups() calls. Errors besides its own: bad_parameter "scale" or
 /// "pool_kernel", and those of "queries".
 template <element E, class... Parts>
@@ -48,19 +65,9 @@ template <element E, class... Parts>
 status score_whole_groups(const backend& b, attention_mass, const attention_mass::params& p,
                           const context<E, Parts...>& c, int width, const view<float, 3>& out,
                           workspace ws) {
-  if (status s = check_scale(p.scale); !s) return s;
-  if (status s = check_kernel(p.pool_kernel, "pool_kernel"); !s) return s;
-  if (status s = check_queries(b, c, out); !s) return s;
-  const mass_queries queries{c.queries, p.scale};
-  carver from(ws);
-  const auto m = attention_tokens_memory::carve(from, c, queries);
-  if (status s = from.check(); !s) return s;
-  if (status s = column_mass(b, c, queries, m.pass, m.mass); !s) return s;
+  mass_scores scores;
+  if (status s = pool_mass(b, p, c, out, ws, scores); !s) return s;
   using kernel = mass_groups_kernel<E>;
-  const mass_scores scores{
-      m.mass,        c.kv_heads(), m.pass.group,  m.pass.queries,
-      p.pool_kernel, out.data,     out.stride[0], {c.tokens(), c.device_tokens},
-      b.fault};
   return launch<kernel>(b, {blocks_of(c.tokens(), kernel::threads), c.kv_heads()},
                         {scores, pack_source<E>(c), static_cast<int>(c.d_k()),
                          static_cast<int>(c.d_v()), width, out.stride[1]},
