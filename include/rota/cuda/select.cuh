@@ -4,8 +4,8 @@
 
 #include <rota/core/workspace.hpp>
 #include <rota/cuda/launch.cuh>
-#include <rota/cuda/select/check.cuh>
 #include <rota/cuda/select/marks.cuh>
+#include <rota/cuda/select/stage.cuh>
 #include <rota/select/selectors.hpp>
 
 namespace rota::cuda {
@@ -25,13 +25,8 @@ struct select_memory {
   std::uint32_t* histograms = nullptr;
   row_items* rows = nullptr;
 
-  select_memory(carver& from, std::span<const select_problem> problems, index_t layers) {
-    table.layer_count = layers;
-    for (index_t l = 0; l < layers; ++l) {
-      const select_problem& p = problem_of(problems, l);
-      table.rows += p.kv_heads;
-      table.chunks += p.kv_heads * blocks_of(p.tokens, select_chunk_tokens);
-    }
+  select_memory(carver& from, std::span<const select_problem> problems, index_t layers)
+      : table(table_of(problems, layers)) {
     table.layers = from.take<select_entry>(layers);
     alive = from.take<std::uint8_t>(table.chunks * select_chunk_tokens);
     masks = from.take<group_mask>(table.chunks * select_chunk_tokens);
@@ -49,30 +44,6 @@ struct select_memory {
     rows = from.take<row_items>(table.rows);
   }
 };
-
-/// Sends the layers' entries to the device.
-inline status stage_layers(const backend& b, std::span<const select_problem> problems,
-                           std::span<const layer_scores> scores, std::span<const selection> out,
-                           const select_memory& m) {
-  index_t row = 0, chunk = 0;
-  for (std::size_t first = 0; first < scores.size(); first += stage_layers_kernel::most) {
-    stage_layers_kernel::arguments a{};
-    a.to = m.table.layers + first;
-    a.fault = b.fault;
-    for (std::size_t l = first; l < scores.size() && a.count < stage_layers_kernel::most; ++l) {
-      const select_problem& p = problem_of(problems, static_cast<index_t>(l));
-      select_entry& e = a.entries[a.count++];
-      e = entry_of(p, scores[l], out[l]);
-      e.first_row = row;
-      e.first_chunk = chunk;
-      e.chunks_per_head = blocks_of(p.tokens, select_chunk_tokens);
-      row += p.kv_heads;
-      chunk += p.kv_heads * e.chunks_per_head;
-    }
-    if (status s = launch<stage_layers_kernel>(b, {1}, a); !s) return s;
-  }
-  return {};
-}
 
 /// Finds the cuts of all units of a pass from their searches. `floor`: cuts that come first.
 template <class Items>
@@ -190,6 +161,32 @@ status mask_groups(const backend& b, const select_memory& m,
       mask_kernel<Groups>::shared_bytes);
 }
 
+/// A selection without its checks, once the layers' entries are on the device.
+template <class Tokens, class Groups>
+status select_staged(const backend& b, const select_memory& m,
+                     const typename Tokens::params& token_params,
+                     const typename Groups::params& group_params) {
+  const index_t words = m.table.rows * histogram_buckets;
+  if (status s = launch<clear_kernel>(b, {blocks_of(words, clear_kernel::threads)},
+                                      {m.histograms, words, b.fault});
+      !s)
+    return s;
+  if (status s = mark_tokens<Tokens>(b, m, token_params); !s) return s;
+  if (status s = mask_groups<Groups>(b, m, group_params); !s) return s;
+  if (status s = launch<scan_chunks_kernel>(b, {m.table.rows},
+                                            {m.table, budget_scope::head, m.written, b.fault},
+                                            scan_chunks_kernel::shared_bytes);
+      !s)
+    return s;
+  if (status s = launch<empty_rows_kernel>(b, {blocks_of(m.table.rows, empty_rows_kernel::threads)},
+                                           {m.table, b.fault});
+      !s)
+    return s;
+  return launch<write_selection_kernel>(b, {m.table.chunks},
+                                        {m.table, m.alive, m.masks, m.written, b.fault},
+                                        write_selection_kernel::shared_bytes);
+}
+
 }  // namespace detail
 
 /// Scratch bytes that select() needs for that many layers. 0 when the problems are not valid.
@@ -229,26 +226,12 @@ status select(const backend& b, std::span<const select_problem> problems,
   if (status s = from.check(); !s) return s;
   if (layers.empty()) return {};
 
-  if (status s = detail::stage_layers(b, problems, layers, out, m); !s) return s;
-  const index_t words = m.table.rows * histogram_buckets;
-  if (status s = launch<detail::clear_kernel>(b, {blocks_of(words, detail::clear_kernel::threads)},
-                                              {m.histograms, words, b.fault});
-      !s)
-    return s;
-  if (status s = detail::mark_tokens<Tokens>(b, m, token_params); !s) return s;
-  if (status s = detail::mask_groups<Groups>(b, m, group_params); !s) return s;
-  if (status s = launch<scan_chunks_kernel>(b, {m.table.rows},
-                                            {m.table, budget_scope::head, m.written, b.fault},
-                                            scan_chunks_kernel::shared_bytes);
-      !s)
-    return s;
-  if (status s = launch<empty_rows_kernel>(b, {blocks_of(m.table.rows, empty_rows_kernel::threads)},
-                                           {m.table, b.fault});
-      !s)
-    return s;
-  return launch<write_selection_kernel>(b, {m.table.chunks},
-                                        {m.table, m.alive, m.masks, m.written, b.fault},
-                                        write_selection_kernel::shared_bytes);
+  const auto entry = [&](index_t l) {
+    const auto i = static_cast<std::size_t>(l);
+    return detail::entry_of(detail::problem_of(problems, l), layers[i], out[i]);
+  };
+  if (status s = detail::stage_layers(b, m.table, entry); !s) return s;
+  return detail::select_staged<Tokens, Groups>(b, m, token_params, group_params);
 }
 
 /// The same for a single layer.

@@ -27,7 +27,7 @@ auto exchange(const T& own, F&& f) {
 }
 #endif
 
-/// The value of lane `lane_index() ^ mask`. T: 4 bytes.
+/// The value of lane `lane_index() ^ mask`. T: 4 or 8 bytes.
 template <class T>
 ROTA_DEVICE T shuffle_xor(T value, int mask) {
 #if defined(__CUDACC__)
