@@ -183,8 +183,8 @@ inline std::size_t normalize_scores_workspace_bytes(const backend& b,
 /// infinities, sums of 0 and lone items as on the CPU.
 ///
 /// Sums are in double and in a fixed order: every run gives the same bits. Ranks are the CPU's bit
-/// for bit; what comes from sums may differ from it in the last place, and a selection then among
-/// items that are as close.
+/// for bit. The other kinds may differ from it in the last place, since its sums are in another
+/// order; a selection over the span may then differ among items that are so close.
 ///
 /// On the device: bad_count ("length"); the scores are then untouched. From the host:
 /// bad_parameter ("normalization"), the errors of the views, wrong_memory, overlapping_memory,
