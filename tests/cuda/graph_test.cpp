@@ -190,7 +190,9 @@ struct changing_layer {
   rota::context<bf16> context;
   op::params params;
   rota_test::device_store<layout> store;
-  rota_test::device_workspace ws;
+  rota_test::device_workspace ws, normalizing;
+  static constexpr rota::score_normalization kinds{rota::layer_normalization::rank,
+                                                   rota::layer_normalization::standardize};
 
   explicit changing_layer(const gpu& g)
       : keys(tokens * kv_heads * d),
@@ -204,7 +206,8 @@ struct changing_layer {
         context(context_in(keys.data(), values.data(), length.data())),
         params(half()),
         store(op::shape_of(context, params), tokens),
-        ws(op::compress_workspace_bytes(g.backend(), context, params)) {}
+        ws(op::compress_workspace_bytes(g.backend(), context, params)),
+        normalizing(normalizing_bytes(g)) {}
 
   void set(std::uint64_t seed, std::int32_t n) {
     rota_test::random_source rng(seed);
@@ -230,13 +233,23 @@ struct changing_layer {
     REQUIRE(op::select(b, {&problem, 1}, params, {&scores, 1}, {&kept, 1}, ws.get()).ok());
     REQUIRE(op::pack(b, context, kept, params, store.store, ws.get()).ok());
   }
+  /// The scores that are given, of a layer of the length that is given.
+  void normalize(const rota::cuda::backend& b) {
+    const rota::select_problem problem = op::problem_of(context, params);
+    const rota::layer_scores scores{
+        rota::view<float, 2>(token_scores.data(), kv_heads, tokens),
+        rota::view<float, 3>(group_scores.data(), kv_heads, tokens, d / op::width)};
+    REQUIRE(op::normalize(b, kinds, {&problem, 1}, {&scores, 1}, normalizing.get()).ok());
+  }
   /// From the rows alone.
   void compress(const rota::cuda::backend& b) {
     REQUIRE(op::compress(b, context, params, store.store, ws.get()).ok());
   }
   bool equals(const changing_layer& other) const {
     return same_bits(indices, other.indices) && same_bits(masks, other.masks) &&
-           same_bits(counts, other.counts) && same_bits(store.memory, other.store.memory);
+           same_bits(counts, other.counts) && same_bits(store.memory, other.store.memory) &&
+           same_bits(token_scores, other.token_scores) &&
+           same_bits(group_scores, other.group_scores);
   }
 
  private:
@@ -246,6 +259,10 @@ struct changing_layer {
     c.values = rota::view<const bf16, 3>(v, tokens, kv_heads, d);
     c.device_tokens = n;
     return c;
+  }
+  std::size_t normalizing_bytes(const gpu& g) const {
+    const rota::select_problem problem = op::problem_of(context, params);
+    return op::normalize_workspace_bytes(g.backend(), kinds, {&problem, 1});
   }
   static op::params half() {
     op::params p;
@@ -283,8 +300,75 @@ TEST_CASE("a graph of select and pack" * doctest::skip(rota_test::emulated)) {
   compare_layers([](changing_layer& l, const rota::cuda::backend& b) { l.select_and_pack(b); });
 }
 
+TEST_CASE("a graph of normalize, select and pack" * doctest::skip(rota_test::emulated)) {
+  compare_layers([](changing_layer& l, const rota::cuda::backend& b) {
+    l.normalize(b);
+    l.select_and_pack(b);
+  });
+}
+
 TEST_CASE("a graph of score, select and pack" * doctest::skip(rota_test::emulated)) {
   compare_layers([](changing_layer& l, const rota::cuda::backend& b) { l.compress(b); });
+}
+
+/// A packed sequence that is re-routed into other memory, again and again from what it holds then.
+struct rerouted_sequence {
+  packed_sequence from;
+  rota_test::device_store<layout> to;
+  op::params params;
+  rota_test::device_workspace ws;
+
+  rerouted_sequence(const gpu& g, const rota_test::packed_case<layout>& c)
+      : from(g, c),
+        to(c.packed_shape(), tokens + 6),
+        params(half()),
+        ws(op::reroute_workspace_bytes(g.backend(), from.store.store, rota::context<bf16>{},
+                                       params)) {}
+
+  void reroute(const rota::cuda::backend& b) {
+    const rota::context<bf16> none;
+    REQUIRE(op::reroute(b, from.store.store, none, params, to.store, ws.get()).ok());
+  }
+
+ private:
+  static op::params half() {
+    op::params p;
+    p.protect = {4, 8};
+    p.tokens.budget.ratio = 0.5;
+    p.store.tail_capacity = 6;
+    return p;
+  }
+};
+
+TEST_CASE("a graph of re-routing" * doctest::skip(rota_test::emulated)) {
+  const gpu g;
+  rota_test::attend_shape shape;
+  shape.tokens = tokens;
+  shape.tail = 6;
+  shape.means = true;
+  const rota_test::packed_case<layout> c(3, shape);
+  rerouted_sequence by_graph(g, c), by_calls(g, c);
+  for (rerouted_sequence* s : {&by_graph, &by_calls}) {
+    s->from.decode.start(g);
+    s->reroute(g.backend());
+  }
+  const captured graph(g, [&](const rota::cuda::backend& b) { by_graph.reroute(b); });
+  for (std::uint64_t step = 0; step < 4; ++step) {
+    for (rerouted_sequence* s : {&by_graph, &by_calls}) {
+      if (step == 2) REQUIRE(rota::cuda::roll_back(g.backend(), s->from.store.store, 3).ok());
+      s->from.decode.set(20 + step);
+      s->from.decode.step(g.backend());
+    }
+    graph.replay();
+    by_calls.reroute(g.backend());
+    REQUIRE(g.result().ok());
+    CHECK(same_bits(by_graph.to.memory, by_calls.to.memory));
+    const auto held = by_graph.from.store.to_host(), kept = by_graph.to.to_host();
+    CHECK(kept.store.next_position() == held.store.next_position());
+    const index_t before =
+        static_cast<index_t>(held.store.head(0).tokens) + held.store.tail_count();
+    CHECK(static_cast<index_t>(kept.store.head(0).tokens) == (before + 1) / 2);
+  }
 }
 
 }  // namespace

@@ -8,27 +8,11 @@
 #include <rota/cpu/reroute/scratch.hpp>
 #include <rota/cpu/score.hpp>
 #include <rota/cpu/select.hpp>
+#include <rota/select/across_heads.hpp>
 #include <rota/store/byte_budget.hpp>
 
 namespace rota::cpu {
 namespace detail {
-
-/// A budget over a layer's heads, when each head is its own problem of the span.
-template <class Budget>
-struct across_heads : Budget {};
-template <counting_budget Budget>
-struct across_heads<Budget> : Budget {
-  static constexpr budget_scope scope =
-      Budget::scope == budget_scope::layer ? budget_scope::span : Budget::scope;
-};
-
-/// The selector with its budget widened so.
-template <class Selector>
-struct across_heads_selector : Selector {};
-template <class Selector>
-requires Selector::selects struct across_heads_selector<Selector> : Selector {
-  using budget = across_heads<typename Selector::budget>;
-};
 
 /// A token selector whose survivors can be held to a ratio of the tokens.
 template <class Selector>
@@ -112,7 +96,8 @@ template <class Tokens, class Op, element E, int W>
 status select_heads(const backend& b, const typename Tokens::params& tokens,
                     const typename Op::params& p, const reroute_memory<Op, E, W>& m) {
   const auto n = static_cast<std::size_t>(m.rows.size.heads);
-  return select<across_heads_selector<Tokens>, across_heads_selector<typename Op::group_selector>>(
+  return select<rota::detail::across_heads_selector<Tokens>,
+                rota::detail::across_heads_selector<typename Op::group_selector>>(
       b, std::span<const select_problem>(m.rows.problems, n), tokens, p.groups,
       std::span<const layer_scores>(m.rows.scores, n),
       std::span<const selection>(m.rows.selections, n), m.inner);

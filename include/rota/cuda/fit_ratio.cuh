@@ -171,7 +171,7 @@ status fit_ratio(const backend& b, std::span<const select_problem> layers,
       m.select.table, m.shapes, m.rows, p, set_ratio, limit, m.trial, m.fault, ratio, b.fault};
 
   if (status s = launch<begin_fit_kernel<Op, SetRatio>>(b, {1}, step); !s) return s;
-  if (status s = detail::stage_layers(trying, layers, scores, out, m.select); !s) return s;
+  if (status s = detail::stage_layers(trying, m.select, layers, scores, out); !s) return s;
   if (status s = detail::stage_shapes(trying, shapes, m.shapes); !s) return s;
   if (status s = detail::launch_clear(trying, m.weigh.slices, m.slices()); !s) return s;
   if (status s = detail::launch_clear(trying, m.weigh.tokens, m.select.table.rows); !s) return s;
@@ -180,7 +180,7 @@ status fit_ratio(const backend& b, std::span<const select_problem> layers,
                                                                   group_params, step);
         !s)
       return s;
-  return detail::decide_and_write<Tokens, Groups>(b, m.select, token_params, group_params);
+  return detail::select_staged<Tokens, Groups>(b, m.select, token_params, group_params);
 }
 
 }  // namespace rota::cuda

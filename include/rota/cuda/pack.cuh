@@ -46,32 +46,45 @@ struct pack_scratch {
   }
 };
 
-/// What can be seen from the host.
-template <element E, int W, class Swizzle, element From, class... Parts>
-status check_pack(const backend& b, const packed_shape& shape, const context<From, Parts...>& ctx,
-                  const selection& sel, const packed_store<E, W, Swizzle>& store, workspace ws) {
+/// Whether a kernel can pack in this shape, into a store of this type.
+template <element E, int W>
+status check_packable(const packed_shape& shape) {
   if (status s = check_shape(shape); !s) return s;
-  if (shape.kv_heads != ctx.kv_heads() || shape.record.d_k != ctx.d_k() ||
-      shape.record.d_v != ctx.d_v() || shape.record.width != W ||
-      shape.record.element_bytes != static_cast<index_t>(sizeof(E)) ||
+  if (shape.record.width != W || shape.record.element_bytes != static_cast<index_t>(sizeof(E)) ||
       shape.element_code != element_traits<E>::code || shape.record_tokens != record_tokens ||
       shape.order != value_order::token_major)
     return {errc::bad_shape, "shape"};
   if (shape.record.key_bytes() % chunk_bytes != 0) return {errc::unsupported, "d_k"};
-  if (status s = check_selection_memory(sel, ctx.kv_heads(), 0); !s) return s;
-  if (store.data == nullptr) return {errc::null_view, "store"};
-  if (store.capacity_bytes < 0) return {errc::store_too_small, "store"};
+  return {};
+}
+
+/// Whether something can be packed into the memory of a handle that holds no store yet.
+template <element E, int W, class Swizzle>
+status check_target(const backend& b, const packed_store<E, W, Swizzle>& store, const char* name) {
+  if (store.data == nullptr) return {errc::null_view, name};
+  if (store.capacity_bytes < 0) return {errc::store_too_small, name};
   if (reinterpret_cast<std::uintptr_t>(store.data) % record_alignment != 0)
-    return {errc::bad_alignment, "store"};
-  const named_memory uses[] = {{store.data, "store"},
-                               {sel.indices.data, "selection.indices"},
+    return {errc::bad_alignment, name};
+  return check_memory(b, store.data, name);
+}
+
+/// What can be seen from the host.
+template <element E, int W, class Swizzle, element From, class... Parts>
+status check_pack(const backend& b, const packed_shape& shape, const context<From, Parts...>& ctx,
+                  const selection& sel, const packed_store<E, W, Swizzle>& store, workspace ws) {
+  if (status s = check_packable<E, W>(shape); !s) return s;
+  if (shape.kv_heads != ctx.kv_heads() || shape.record.d_k != ctx.d_k() ||
+      shape.record.d_v != ctx.d_v())
+    return {errc::bad_shape, "shape"};
+  if (status s = check_selection_memory(sel, ctx.kv_heads(), 0); !s) return s;
+  if (status s = check_target(b, store, "store"); !s) return s;
+  const named_memory uses[] = {{sel.indices.data, "selection.indices"},
                                {sel.masks.data, "selection.masks"},
                                {sel.counts.data, "selection.counts"},
                                {static_cast<const std::byte*>(ws.data), "ws"}};
   for (const named_memory& use : uses)
     if (status s = check_memory(b, use); !s) return s;
-  const byte_range target(store.data,
-                          static_cast<std::size_t>(std::max<index_t>(0, store.capacity_bytes)));
+  const byte_range target(store.data, static_cast<std::size_t>(store.capacity_bytes));
   const byte_range scratch(ws.data, ws.bytes);
   const auto is_read = [&](const byte_range& r) {
     return touches(ctx, r) || overlaps(r, range_of(sel.indices)) ||
@@ -79,6 +92,77 @@ status check_pack(const backend& b, const packed_shape& shape, const context<Fro
   };
   if (is_read(target) || overlaps(target, scratch)) return {errc::overlapping_memory, "store"};
   if (is_read(scratch)) return {errc::overlapping_memory, "ws"};
+  return {};
+}
+
+/// The codec of a shape with codes, from a context that carries one.
+template <element From, class... Parts>
+status find_codec(const backend& b, const packed_shape& shape, const context<From, Parts...>& ctx,
+                  codec_rows& codec) {
+  if constexpr (provides<context<From, Parts...>, needs_codec>) {
+    const fill_codec& c = ctx;
+    if (shape.record.code_rank > 0) {
+      if (status s = check_codec(c, shape.kv_heads, shape.record.code_rank, shape.record.d_v); !s)
+        return s;
+      if (status s = check_rows(b, c.encode, alignof(float), "encode"); !s) return s;
+      if (status s = check_rows(b, c.decode, alignof(float), "decode"); !s) return s;
+    }
+    codec = codec_rows(c);
+  } else if (shape.record.code_rank > 0) {
+    return {errc::null_view, "encode"};
+  }
+  return {};
+}
+
+/// The kernels of packing, wherever the rows come from. `next_position`: in device memory, or null
+/// for the one after the last.
+template <element E, int W, class Swizzle, element From>
+status pack_rows(const backend& b, const packed_shape& shape, const pack_source<From>& source,
+                 const kept_rows& kept, const codec_rows& codec, const std::int32_t* next_position,
+                 const packed_store<E, W, Swizzle>& store, const pack_scratch& m) {
+  const index_t heads = shape.kv_heads;
+  using measure = measure_kernel<From>;
+  if (status s =
+          launch<measure>(b, {blocks_of(m.most_records + 1, measure::records_a_block), heads},
+                          {source, kept, shape, m.most_records, m.bytes, m.slices, b.fault});
+      !s)
+    return s;
+  if (status s =
+          exclusive_sum(b, m.bytes, m.bytes, heads * m.most_records + 1, m.scan, m.scan_bytes);
+      !s)
+    return s;
+  if (status s = launch<tables_kernel<From>>(
+          b, {1},
+          {source, kept, shape, m.most_records, m.bytes, m.slices, store.data, store.capacity_bytes,
+           next_position, Swizzle::code, b.fault});
+      !s)
+    return s;
+  using records = records_kernel<E, From, Swizzle>;
+  if (status s = launch<records>(b, {m.most_records, heads},
+                                 {source, kept, shape, store.data, b.fault}, records::shared_bytes);
+      !s)
+    return s;
+  if (shape.has_means) {
+    if (status s =
+            launch<mean_sums_kernel<From>>(b, {m.mean_chunks, heads},
+                                           {source, kept, shape.record.d_v, shape.record.width,
+                                            m.mean_chunks, m.sums, m.counts, b.fault});
+        !s)
+      return s;
+    if (status s = launch<means_kernel>(b, {heads},
+                                        {m.sums, m.counts, shape.record.d_v, m.mean_chunks,
+                                         packed_parts{store.data, heads}, b.fault});
+        !s)
+      return s;
+  }
+  if (shape.record.code_rank > 0) {
+    if (status s = launch<decoder_kernel<E>>(b, {heads}, {codec, shape, store.data, b.fault}); !s)
+      return s;
+    if (status s = launch<codes_kernel<E, From, Swizzle>>(
+            b, {m.most_records, heads}, {source, kept, codec, shape, store.data, b.fault});
+        !s)
+      return s;
+  }
   return {};
 }
 
@@ -108,67 +192,15 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
   if (status s = check_context_of(b, ctx); !s) return s;
   if (status s = detail::check_pack(b, shape, ctx, sel, store, ws); !s) return s;
   codec_rows codec;
-  if constexpr (provides<context<From, Parts...>, detail::needs_codec>) {
-    const fill_codec& c = ctx;
-    if (shape.record.code_rank > 0) {
-      if (status s = check_codec(c, shape.kv_heads, shape.record.code_rank, shape.record.d_v); !s)
-        return s;
-      if (status s = check_rows(b, c.encode, alignof(float), "encode"); !s) return s;
-      if (status s = check_rows(b, c.decode, alignof(float), "decode"); !s) return s;
-    }
-    codec = codec_rows(c);
-  } else if (shape.record.code_rank > 0) {
-    return {errc::null_view, "encode"};
-  }
+  if (status s = detail::find_codec(b, shape, ctx, codec); !s) return s;
   carver from(ws);
   const detail::pack_scratch m(from, b, shape, ctx.tokens());
   if (status s = from.check(); !s) return s;
 
-  const pack_source<From> source(ctx);
-  const kept_rows kept(sel);
-  const index_t heads = shape.kv_heads;
-  using measure = measure_kernel<From>;
-  if (status s =
-          launch<measure>(b, {blocks_of(m.most_records + 1, measure::records_a_block), heads},
-                          {source, kept, shape, m.most_records, m.bytes, m.slices, b.fault});
+  if (status s = detail::pack_rows(b, shape, pack_source<From>(ctx), kept_rows(sel), codec, nullptr,
+                                   store, m);
       !s)
     return s;
-  if (status s =
-          exclusive_sum(b, m.bytes, m.bytes, heads * m.most_records + 1, m.scan, m.scan_bytes);
-      !s)
-    return s;
-  if (status s = launch<tables_kernel<From>>(
-          b, {1},
-          {source, kept, shape, m.most_records, m.bytes, m.slices, store.data, store.capacity_bytes,
-           -1, Swizzle::code, b.fault});
-      !s)
-    return s;
-  using records = records_kernel<E, From, Swizzle>;
-  if (status s = launch<records>(b, {m.most_records, heads},
-                                 {source, kept, shape, store.data, b.fault}, records::shared_bytes);
-      !s)
-    return s;
-  if (shape.has_means) {
-    if (status s =
-            launch<mean_sums_kernel<From>>(b, {m.mean_chunks, heads},
-                                           {source, kept, shape.record.d_v, shape.record.width,
-                                            m.mean_chunks, m.sums, m.counts, b.fault});
-        !s)
-      return s;
-    if (status s = launch<means_kernel>(b, {heads},
-                                        {m.sums, m.counts, shape.record.d_v, m.mean_chunks,
-                                         packed_parts{store.data, heads}, b.fault});
-        !s)
-      return s;
-  }
-  if (shape.record.code_rank > 0) {
-    if (status s = launch<decoder_kernel<E>>(b, {heads}, {codec, shape, store.data, b.fault}); !s)
-      return s;
-    if (status s = launch<codes_kernel<E, From, Swizzle>>(
-            b, {m.most_records, heads}, {source, kept, codec, shape, store.data, b.fault});
-        !s)
-      return s;
-  }
   store.shape = shape;
   store.most_tokens = ctx.tokens();
   return {};

@@ -45,8 +45,8 @@ status select(const backend& b, std::span<const select_problem> problems,
   if (status s = from.check(); !s) return s;
   if (layers.empty()) return {};
 
-  if (status s = detail::stage_layers(b, problems, layers, out, m); !s) return s;
-  return detail::decide_and_write<Tokens, Groups>(b, m, token_params, group_params);
+  if (status s = detail::stage_layers(b, m, problems, layers, out); !s) return s;
+  return detail::select_staged<Tokens, Groups>(b, m, token_params, group_params);
 }
 
 /// The same for a single layer.

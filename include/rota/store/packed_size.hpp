@@ -70,6 +70,13 @@ inline index_t packed_bytes_bound(const packed_shape& shape, index_t n) {
       layout_packed(shape, shape.kv_heads * per_head, shape.kv_heads * bytes).bytes);
 }
 
+/// Sealed tokens, of all heads together, that no store of this shape of at most `bytes` bytes
+/// exceeds: each has a key and a position at least.
+inline index_t packed_tokens_bound(const packed_shape& shape, index_t bytes) {
+  const auto empty = static_cast<index_t>(layout_packed(shape, 0, 0).bytes);
+  return std::max<index_t>(0, bytes - empty) / (shape.record.key_bytes() + 4);
+}
+
 inline status check_shape(const packed_shape& s) {
   if (s.kv_heads < 1 || s.record.d_k < 1 || s.record.d_v < 1) return {errc::bad_shape, "shape"};
   if (!legal_group_width(s.record.d_v, s.record.width, s.record.element_bytes))

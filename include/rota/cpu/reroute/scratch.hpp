@@ -28,11 +28,10 @@ reroute_size size_of(const packed_store<E, W>& from) {
   return s;
 }
 
-/// What no store of this shape that weighs at most `bytes` can exceed: a sealed token has a key and
-/// a position at least, and one head may have them all.
+/// What no store of this shape that weighs at most `bytes` can exceed: one head may have all that
+/// is sealed.
 inline reroute_size size_bound(const packed_shape& shape, index_t bytes) {
-  const auto empty = static_cast<index_t>(layout_packed(shape, 0, 0).bytes);
-  const index_t sealed = std::max<index_t>(0, bytes - empty) / (shape.record.key_bytes() + 4);
+  const index_t sealed = packed_tokens_bound(shape, bytes);
   return {shape.kv_heads, shape.record.d_k, shape.record.d_v,
           sealed + shape.kv_heads * shape.tail_capacity, sealed + shape.tail_capacity};
 }

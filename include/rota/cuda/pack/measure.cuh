@@ -30,7 +30,7 @@ struct measure_kernel {
     const index_t h = ptx::block_y();
     if (r == 0 && h == 0 && ptx::lane_index() == 0)
       ptx::store(a.bytes + a.shape.kv_heads * a.most_records, 0);
-    const index_t n = a.from.tokens.get(a.fault);
+    const index_t n = a.from.length(h, a.fault);
     const index_t count = a.kept.count(h);
     if (count < 0 || count > a.kept.capacity || count > n) {
       report(a.fault, errc::bad_selection, culprit::selection);

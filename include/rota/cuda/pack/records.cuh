@@ -127,7 +127,8 @@ struct records_kernel {
     const int positions = static_cast<int>(it.at.positions);
     if (at < positions + 4 * tokens) {
       const int j = (at - positions) / 4;
-      return half(static_cast<std::uint32_t>(a.from.position(it.source[j])), (at - positions) % 4);
+      return half(static_cast<std::uint32_t>(a.from.position(it.source[j], it.head)),
+                  (at - positions) % 4);
     }
     if (it.order == value_order::whole) return 0;
     const int masks = static_cast<int>(it.at.masks), starts = static_cast<int>(it.at.starts);

@@ -6,7 +6,8 @@
 
 namespace rota::cuda {
 
-/// A context as the kernels of pack() read it.
+/// A context as the kernels of pack() read it. Where a store is routed again, heads hold different
+/// tokens: each has its own positions and length.
 template <element From>
 struct pack_source {
   const From* keys;
@@ -17,6 +18,8 @@ struct pack_source {
   const group_mask* available;    ///< null: all
   index_t available_head_stride;  ///< rows are contiguous
   length_ref tokens;
+  index_t position_head_stride = 0;  ///< 0: all heads have the same
+  index_t length_head_stride = 0;    ///< of a length in device memory; 0: all heads have the same
 
   template <class... Parts>
   explicit pack_source(const context<From, Parts...>& c)
@@ -37,8 +40,15 @@ struct pack_source {
   ROTA_DEVICE const From* value(index_t token, index_t head) const {
     return values + token * value_stride + head * value_head_stride;
   }
-  ROTA_DEVICE position_t position(index_t token) const {
-    return positions != nullptr ? ptx::load(positions + token) : static_cast<position_t>(token);
+  ROTA_DEVICE position_t position(index_t token, index_t head = 0) const {
+    return positions != nullptr ? ptx::load(positions + head * position_head_stride + token)
+                                : static_cast<position_t>(token);
+  }
+  /// Tokens of a head.
+  ROTA_DEVICE index_t length(index_t head, std::uint32_t* fault) const {
+    length_ref own = tokens;
+    if (own.device != nullptr) own.device += head * length_head_stride;
+    return own.get(fault);
   }
 };
 

@@ -21,7 +21,7 @@ struct tables_kernel {
     const std::uint32_t* slices;
     std::byte* data;
     index_t capacity_bytes;
-    std::int64_t next_position;  ///< -1: after the context's last
+    const std::int32_t* next_position;  ///< null: after the context's last
     std::int32_t swizzle;
     std::uint32_t* fault;
   };
@@ -38,9 +38,9 @@ struct tables_kernel {
         static_cast<index_t>(ptx::load(a.ends + a.shape.kv_heads * a.most_records));
     packed_header header = layout_packed(a.shape, records, record_bytes);
     header.reserved_word = a.swizzle;
-    const index_t n = a.from.tokens.get(a.fault);
-    const std::int64_t after = n > 0 ? std::int64_t{a.from.position(n - 1)} + 1 : 0;
-    const std::int64_t next = a.next_position < 0 ? after : a.next_position;
+    const std::int64_t after = after_last(a);
+    const std::int64_t next =
+        a.next_position != nullptr ? std::int64_t{ptx::load(a.next_position)} : after;
     header.next_position = static_cast<std::int32_t>(next);
     // Every thread comes to the same answer before anything is written.
     errc why = errc::ok;
@@ -64,6 +64,17 @@ struct tables_kernel {
   }
 
  private:
+  /// The position after the last of all heads.
+  ROTA_DEVICE static std::int64_t after_last(const arguments& a) {
+    std::int64_t after = 0;
+    for (index_t h = 0; h < a.shape.kv_heads; ++h) {
+      const index_t n = a.from.length(h, a.fault);
+      const std::int64_t own = n > 0 ? std::int64_t{a.from.position(n - 1, h)} + 1 : 0;
+      after = own > after ? own : after;
+    }
+    return after;
+  }
+
   ROTA_DEVICE static void write_header(const packed_header& header, packed_header* to) {
     auto* const words = reinterpret_cast<std::uint64_t*>(to);
     const auto* const from = reinterpret_cast<const std::uint64_t*>(&header);

@@ -30,6 +30,15 @@ ROTA_DEVICE float log2(float x) {
 #endif
 }
 
+/// Correctly rounded.
+ROTA_DEVICE double square_root(double x) {
+#if defined(__CUDACC__)
+  return ::sqrt(x);
+#else
+  return std::sqrt(x);
+#endif
+}
+
 /// Sine and cosine of 2 pi x, for any x that a double still knows the fraction of.
 struct circle_point {
   double sine, cosine;

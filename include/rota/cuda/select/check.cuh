@@ -40,9 +40,9 @@ status check_budget([[maybe_unused]] const backend& b,
   return {};
 }
 
-/// Checks one layer's scores of the levels that are read, and the memory for its selection.
-inline status check_layer(const backend& b, const select_problem& p, bool tokens, bool groups,
-                          const layer_scores& scores, const selection& out) {
+/// Checks one layer's scores of the levels that are read.
+inline status check_layer_scores(const backend& b, const select_problem& p, bool tokens,
+                                 bool groups, const layer_scores& scores) {
   if (tokens) {
     if (status s = check_rows(b, scores.tokens, alignof(float), "scores.tokens"); !s) return s;
     if (scores.tokens.extent[0] != p.kv_heads || scores.tokens.extent[1] != p.tokens)
@@ -54,6 +54,13 @@ inline status check_layer(const backend& b, const select_problem& p, bool tokens
         scores.groups.extent[2] != p.groups)
       return {errc::bad_shape, "scores.groups"};
   }
+  return {};
+}
+
+/// The same, and the memory for its selection.
+inline status check_layer(const backend& b, const select_problem& p, bool tokens, bool groups,
+                          const layer_scores& scores, const selection& out) {
+  if (status s = check_layer_scores(b, p, tokens, groups, scores); !s) return s;
   if (status s = check_selection_memory(out, p.kv_heads, p.tokens); !s) return s;
   const named_memory uses[] = {{out.indices.data, "selection.indices"},
                                {out.masks.data, "selection.masks"},

@@ -4,9 +4,9 @@
 
 #include <rota/core/workspace.hpp>
 #include <rota/cuda/launch.cuh>
-#include <rota/cuda/select/check.cuh>
 #include <rota/cuda/select/device_budget.cuh>
 #include <rota/cuda/select/marks.cuh>
+#include <rota/cuda/select/stage.cuh>
 #include <rota/select/selectors.hpp>
 
 // The stages of a selection, as the host launches them.
@@ -26,13 +26,8 @@ struct select_memory {
   std::uint32_t* histograms = nullptr;
   row_items* rows = nullptr;
 
-  select_memory(carver& from, std::span<const select_problem> problems, index_t layers) {
-    table.layer_count = layers;
-    for (index_t l = 0; l < layers; ++l) {
-      const select_problem& p = problem_of(problems, l);
-      table.rows += p.kv_heads;
-      table.chunks += p.kv_heads * blocks_of(p.tokens, select_chunk_tokens);
-    }
+  select_memory(carver& from, std::span<const select_problem> problems, index_t layers)
+      : table(table_of(problems, layers)) {
     table.layers = from.take<select_entry>(layers);
     alive = from.take<std::uint8_t>(table.chunks * select_chunk_tokens);
     masks = from.take<group_mask>(table.chunks * select_chunk_tokens);
@@ -52,27 +47,13 @@ struct select_memory {
 };
 
 /// Sends the layers' entries to the device.
-inline status stage_layers(const backend& b, std::span<const select_problem> problems,
-                           std::span<const layer_scores> scores, std::span<const selection> out,
-                           const select_memory& m) {
-  index_t row = 0, chunk = 0;
-  for (std::size_t first = 0; first < scores.size(); first += stage_layers_kernel::most) {
-    stage_layers_kernel::arguments a{};
-    a.to = m.table.layers + first;
-    a.fault = b.fault;
-    for (std::size_t l = first; l < scores.size() && a.count < stage_layers_kernel::most; ++l) {
-      const select_problem& p = problem_of(problems, static_cast<index_t>(l));
-      select_entry& e = a.entries[a.count++];
-      e = entry_of(p, scores[l], out[l]);
-      e.first_row = row;
-      e.first_chunk = chunk;
-      e.chunks_per_head = blocks_of(p.tokens, select_chunk_tokens);
-      row += p.kv_heads;
-      chunk += p.kv_heads * e.chunks_per_head;
-    }
-    if (status s = launch<stage_layers_kernel>(b, {1}, a); !s) return s;
-  }
-  return {};
+inline status stage_layers(const backend& b, const select_memory& m,
+                           std::span<const select_problem> problems,
+                           std::span<const layer_scores> scores, std::span<const selection> out) {
+  return stage_layers(b, m.table, [&](index_t l) {
+    const auto i = static_cast<std::size_t>(l);
+    return entry_of(problem_of(problems, l), scores[i], out[i]);
+  });
 }
 
 /// Finds the cuts of all units of a pass from their searches. `floor`: cuts that come first.
@@ -220,11 +201,11 @@ status decide(const backend& b, const select_memory& m, const typename Tokens::p
                                     scan_chunks_kernel::shared_bytes);
 }
 
-/// Decides, and writes the layers' selections.
+/// A selection without its checks, once the layers' entries are on the device.
 template <class Tokens, class Groups>
-status decide_and_write(const backend& b, const select_memory& m,
-                        const typename Tokens::params& token_params,
-                        const typename Groups::params& group_params) {
+status select_staged(const backend& b, const select_memory& m,
+                     const typename Tokens::params& token_params,
+                     const typename Groups::params& group_params) {
   if (status s = decide<Tokens, Groups>(b, m, token_params, group_params); !s) return s;
   if (status s = launch<empty_rows_kernel>(b, {blocks_of(m.table.rows, empty_rows_kernel::threads)},
                                            {m.table, b.fault});
