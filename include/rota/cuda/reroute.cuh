@@ -98,9 +98,12 @@ status select_heads(const backend& b, const typename Op::params& p,
 
 /// What select() checks of its problems and budgets.
 template <class Op, element E, int W>
-status check_selecting(const typename Op::params& p, const reroute_scratch<E, W>& rows) {
-  if (status s = check_budget<typename Op::token_selector>(p.tokens, "tokens.budget"); !s) return s;
-  if (status s = check_budget<typename Op::group_selector>(p.groups, "groups.budget"); !s) return s;
+status check_selecting(const backend& b, const typename Op::params& p,
+                       const reroute_scratch<E, W>& rows) {
+  if (status s = check_budget<typename Op::token_selector>(b, p.tokens, "tokens.budget"); !s)
+    return s;
+  if (status s = check_budget<typename Op::group_selector>(b, p.groups, "groups.budget"); !s)
+    return s;
   const select_problem one = rows.problem(0, p);
   return check_problems({&one, 1}, static_cast<std::size_t>(rows.heads));
 }
@@ -144,7 +147,7 @@ status reroute(const backend& b, const packed_store<E, W, Swizzle>& from,
   carver c(ws);
   const detail::reroute_memory<Op, E, W> m(c, b, from, parts, p);
   if (status s = c.check(); !s) return s;
-  if (status s = detail::check_selecting<Op>(p, m.rows); !s) return s;
+  if (status s = detail::check_selecting<Op>(b, p, m.rows); !s) return s;
   const packed_shape shape = Op::shape_of(m.rows.heads, m.rows.d_k, m.rows.d_v, p);
   codec_rows codec;
   if (status s = detail::find_codec(b, shape, parts, codec); !s) return s;
