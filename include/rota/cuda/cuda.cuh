@@ -8,6 +8,7 @@
 #include <rota/cuda/append.cuh>
 #include <rota/cuda/attend.cuh>
 #include <rota/cuda/lora.cuh>
+#include <rota/cuda/merge.cuh>
 #include <rota/cuda/pack.cuh>
 #include <rota/cuda/score.cuh>
 #include <rota/cuda/select.cuh>

@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
-#include <rota/core/element.hpp>
+#include <rota/core/types.hpp>
 #include <rota/cuda/ptx/math.cuh>
 #include <rota/cuda/ptx/memory.cuh>
 
@@ -13,6 +14,7 @@ namespace rota::cuda {
 
 enum class io_element : std::uint8_t { f32, bf16, f16 };
 
+/// For the host.
 template <element Io>
 constexpr io_element io_element_of() {
   return sizeof(Io) == 4                                          ? io_element::f32
@@ -52,7 +54,7 @@ ROTA_DEVICE std::uint32_t load_pair(const Io* p) {
     return ptx::pack_pair<E>(ptx::load(p), ptx::load(p + 1));
   } else {
     const std::uint32_t word = ptx::load(reinterpret_cast<const std::uint32_t*>(p));
-    if constexpr (io_element_of<E>() == io_element_of<Io>())
+    if constexpr (std::is_same_v<E, Io>)
       return word;
     else
       return ptx::pack_pair<E>(static_cast<float>(half_of<Io>(word, 0)),
