@@ -63,10 +63,10 @@ status check_merge(const partial_attention<const In>& a, const partial_attention
 /// Attention over the union of two disjoint parts of a context (split stores, prefix and suffix,
 /// context parallel): out = wa * a.out + wb * b.out with the weights of merge_log_sum_exp(). A part
 /// that saw nothing has no influence, whatever its outputs hold. `result` may be `a` or `b` itself.
-/// Mean fills merge exactly where both parts hold the same means. Parts of halves have been rounded
-/// once before: keep parts in float where it matters, and let only the result be of halves.
-/// Errors: null_view, bad_shape, bad_stride; overlapping_memory where result overlaps a or b
-/// without being it. Nothing is written on error.
+/// Mean fills merge exactly where both parts hold the same means, or one drops nothing. Parts of
+/// halves have been rounded once before: keep parts in float where it matters, and let only the
+/// result be of halves. Errors: null_view, bad_shape, bad_stride; overlapping_memory where result
+/// overlaps a or b without being it. Nothing is written on error.
 template <element In = float, element Out = float>
 status merge(const partial_attention<const In>& a, const partial_attention<const In>& b,
              const partial_attention<Out>& result) {
