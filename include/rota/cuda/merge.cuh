@@ -34,12 +34,12 @@ struct merge_parts_kernel {
 
   struct arguments {
     part_rows a, b;
-    io_element in;  ///< of both parts
+    io_element in_type;  ///< of both parts
     void* out;
     index_t out_token, out_head;
     float* lse;
     index_t lse_token;
-    io_element io;  ///< of out
+    io_element out_type;
     index_t tokens, heads, columns;
     const std::uint32_t* fault;
   };
@@ -59,7 +59,7 @@ struct merge_parts_kernel {
       float x[step] = {}, y[step] = {};
       if (la != ptx::minus_infinity) load(a, a.a, a.a.out_at(token, head), first, x);
       if (lb != ptx::minus_infinity) load(a, a.b, a.b.out_at(token, head), first, y);
-      with_io(a.io, [&](auto any) {
+      with_io(a.out_type, [&](auto any) {
         auto* const to =
             static_cast<decltype(any)*>(a.out) + token * a.out_token + head * a.out_head;
         ROTA_UNROLL
@@ -91,7 +91,7 @@ struct merge_parts_kernel {
 
   ROTA_DEVICE static void load(const arguments& a, const part_rows& p, index_t at, index_t first,
                                float (&x)[step]) {
-    with_io(a.in, [&](auto any) {
+    with_io(a.in_type, [&](auto any) {
       const auto* const from = static_cast<const decltype(any)*>(p.out) + at;
       ROTA_UNROLL
       for (int k = 0; k < step; ++k) {
