@@ -14,8 +14,7 @@ using rota_test::attend_shape;
 using rota_test::device_item;
 using rota_test::gpu;
 
-template <int W>
-using packed = rota::cuda::packed<bf16, W>;
+using layout = rota::cuda::packed<bf16, 8>;  // one kind: kernels are compiled for each
 
 constexpr double tolerance = 4e-3;
 
@@ -32,9 +31,8 @@ attend_shape block_shape(index_t n, index_t tail, index_t d) {
 }
 
 /// The store's tail as a store of its own.
-template <class Layout>
 rota::dense_store<bf16> dense_block(const rota_test::device_layer<bf16>& rows,
-                                    const rota_test::packed_case<Layout>& c) {
+                                    const rota_test::packed_case<layout>& c) {
   const attend_shape& s = c.shape;
   const index_t token = s.kv_heads * s.d;
   rota::dense_store<bf16> store;
@@ -46,16 +44,16 @@ rota::dense_store<bf16> dense_block(const rota_test::device_layer<bf16>& rows,
 }
 
 /// The error of prefix and block merged, against the reference over a store that holds both.
-template <class Layout, class Io>
+template <class Io>
 double merged_error(std::uint64_t seed, int architecture, const attend_shape& s) {
-  using store_type = typename Layout::store_type;
-  const rota_test::packed_case<Layout> c(31, s);
+  using store_type = layout::store_type;
+  const rota_test::packed_case<layout> c(31, s);
   const gpu g(seed, architecture);
-  rota_test::device_store<Layout> whole(c.packed_shape(), s.tokens);
+  rota_test::device_store<layout> whole(c.packed_shape(), s.tokens);
   c.fill(g, whole);
   rota::packed_shape without_tail = c.packed_shape();
   without_tail.tail_capacity = 0;
-  rota_test::device_store<Layout> prefix(without_tail, s.tokens);
+  rota_test::device_store<layout> prefix(without_tail, s.tokens);
   const rota_test::coded_device_layer<bf16> rows(c.layer, c.codec);
   const rota_test::device_selection selected(c.kept);
   REQUIRE(rota_test::run_pack(g.backend(), without_tail, rows.context, selected.kept, prefix.store)
@@ -80,44 +78,43 @@ double merged_error(std::uint64_t seed, int architecture, const attend_shape& s)
 
 TEST_CASE("a block appended to the tail") {
   for (const index_t n : {17, 64, 200}) {
-    CHECK(rota_test::packed_case<packed<8>>(30, block_shape(n, n, 64)).error(0, 90) < tolerance);
-    CHECK(rota_test::packed_case<packed<16>>(30, block_shape(n, n, 128)).error(0, 80) < tolerance);
+    CHECK(rota_test::packed_case<layout>(30, block_shape(n, n, 64)).error(0, 90) < tolerance);
+    CHECK(rota_test::packed_case<layout>(30, block_shape(n, n, 128)).error(0, 80) < tolerance);
   }
   rota_test::for_each_schedule([](std::uint64_t seed) {
-    CHECK(rota_test::packed_case<packed<8>>(32, block_shape(17, 17, 64)).error(seed, 90) <
-          tolerance);
+    CHECK(rota_test::packed_case<layout>(32, block_shape(17, 17, 64)).error(seed, 90) < tolerance);
   });
 }
 
 TEST_CASE("a block at the end of a longer tail, and one that begins in the prefix") {
-  CHECK(rota_test::packed_case<packed<8>>(33, block_shape(17, 150, 64)).error(0, 90) < tolerance);
-  CHECK(rota_test::packed_case<packed<8>>(33, block_shape(100, 70, 64)).error(1, 80) < tolerance);
+  CHECK(rota_test::packed_case<layout>(33, block_shape(17, 150, 64)).error(0, 90) < tolerance);
+  CHECK(rota_test::packed_case<layout>(33, block_shape(100, 70, 64)).error(1, 80) < tolerance);
 }
 
 TEST_CASE("means, codes and a sliding window") {
   attend_shape s = block_shape(70, 70, 64);
   s.means = true;
-  CHECK(rota_test::packed_case<packed<8>>(34, s).error(0, 90) < tolerance);
+  CHECK(rota_test::packed_case<layout>(34, s).error(0, 90) < tolerance);
   s.means = false;
   s.rank = 8;
-  CHECK(rota_test::packed_case<packed<16>>(34, s).error(0, 90) < tolerance);
+  CHECK(rota_test::packed_case<layout>(34, s).error(0, 90) < tolerance);
   s.rank = 0;
   s.params.sliding_window = 80;
-  CHECK(rota_test::packed_case<packed<8>>(34, s).error(0, 90) < tolerance);
+  CHECK(rota_test::packed_case<layout>(34, s).error(0, 90) < tolerance);
 }
 
 TEST_CASE("prefix and block apart, then merged") {
   rota_test::for_each_schedule([](std::uint64_t seed) {
-    CHECK(merged_error<packed<8>, float>(seed, 90, block_shape(17, 17, 64)) < tolerance);
+    CHECK(merged_error<float>(seed, 90, block_shape(17, 17, 64)) < tolerance);
   });
-  CHECK(merged_error<packed<16>, float>(0, 80, block_shape(64, 64, 128)) < tolerance);
-  CHECK(merged_error<packed<16>, float>(0, 90, block_shape(200, 200, 128)) < tolerance);
-  CHECK(merged_error<packed<8>, bf16>(1, 90, block_shape(200, 200, 64)) < tolerance + 2e-3);
+  CHECK(merged_error<float>(0, 80, block_shape(64, 64, 128)) < tolerance);
+  CHECK(merged_error<float>(0, 90, block_shape(200, 200, 128)) < tolerance);
+  CHECK(merged_error<bf16>(1, 90, block_shape(200, 200, 64)) < tolerance + 2e-3);
   attend_shape s = block_shape(40, 40, 64);
   s.means = true;  // the block drops nothing, so that it needs none
-  CHECK(merged_error<packed<8>, float>(2, 90, s) < tolerance);
+  CHECK(merged_error<float>(2, 90, s) < tolerance);
   s.keep_tokens = 0;  // nothing in the prefix
-  CHECK(merged_error<packed<8>, float>(3, 80, s) < tolerance);
+  CHECK(merged_error<float>(3, 80, s) < tolerance);
 }
 
 }  // namespace
