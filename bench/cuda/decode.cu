@@ -24,22 +24,25 @@ using bench::op;
 using bench::rows_of_batch;
 using bench::shape;
 
+/// As engines have them: queries and outputs of the store's element.
+template <class Store>
+using item_of = rota::attend_item<Store, bf16>;
+
 /// Queries and outputs of a batch.
 struct answers {
-  bench::memory<float> q, out;
+  bench::memory<bf16> q, out;
   explicit answers(const shape& s)
       : q(static_cast<std::size_t>(s.batch * s.queries * s.q_heads * d)), out(q.size()) {
     bench::fill(q, 99);
   }
   template <class Store>
-  std::vector<rota::attend_item<Store>> items(const shape& s,
-                                              const std::vector<Store>& stores) const {
-    std::vector<rota::attend_item<Store>> batch;
+  std::vector<item_of<Store>> items(const shape& s, const std::vector<Store>& stores) const {
+    std::vector<item_of<Store>> batch;
     const index_t size = s.queries * s.q_heads * d;
     for (index_t i = 0; i < s.batch; ++i) {
-      rota::attend_item<Store> item;
-      item.q = rota::view<const float, 3>(q.data() + i * size, s.queries, s.q_heads, d);
-      item.out = rota::view<float, 3>(out.data() + i * size, s.queries, s.q_heads, d);
+      item_of<Store> item;
+      item.q = rota::view<const bf16, 3>(q.data() + i * size, s.queries, s.q_heads, d);
+      item.out = rota::view<bf16, 3>(out.data() + i * size, s.queries, s.q_heads, d);
       item.store = &stores[static_cast<std::size_t>(i)];
       batch.push_back(item);
     }
@@ -94,11 +97,9 @@ struct packed_batch {
 /// Largest error of sequence 0 against the double reference, relative to a row's largest number.
 template <class HostStore>
 double error_of(const shape& s, const answers& a, const HostStore& store) {
-  std::vector<float> q = a.q.download();
-  for (float& x : q) x = static_cast<float>(bf16(x));
-  const std::vector<float> got = a.out.download();
-  rota::attend_item<HostStore> item;
-  item.q = rota::view<const float, 3>(q.data(), s.queries, s.q_heads, d);
+  const std::vector<bf16> q = a.q.download(), got = a.out.download();
+  item_of<HostStore> item;
+  item.q = rota::view<const bf16, 3>(q.data(), s.queries, s.q_heads, d);
   item.store = &store;
   std::vector<double> want(static_cast<std::size_t>(s.queries * s.q_heads * d));
   rota::reference::attend(item, {}, rota::view<double, 3>(want.data(), s.queries, s.q_heads, d));
@@ -106,7 +107,8 @@ double error_of(const shape& s, const answers& a, const HostStore& store) {
   for (std::size_t r = 0; r < want.size(); r += d) {
     double difference = 0, size = 0;
     for (std::size_t c = r; c < r + d; ++c) {
-      difference = std::fmax(difference, std::fabs(static_cast<double>(got[c]) - want[c]));
+      difference = std::fmax(difference,
+                             std::fabs(static_cast<double>(static_cast<float>(got[c])) - want[c]));
       size = std::fmax(size, std::fabs(want[c]));
     }
     worst = std::fmax(worst, difference / size);
@@ -115,18 +117,16 @@ double error_of(const shape& s, const answers& a, const HostStore& store) {
 }
 
 template <class Store>
-void attend(const rota::cuda::backend& b, const std::vector<rota::attend_item<Store>>& items,
+void attend(const rota::cuda::backend& b, const std::vector<item_of<Store>>& items,
             const bench::memory<std::byte>& ws) {
-  expect(rota::cuda::attend(b, std::span<const rota::attend_item<Store>>(items), {},
-                            {ws.data(), ws.size()}),
+  expect(rota::cuda::attend(b, std::span<const item_of<Store>>(items), {}, {ws.data(), ws.size()}),
          "attend");
 }
 template <class Store>
 bench::memory<std::byte> workspace_of(const rota::cuda::backend& b,
-                                      const std::vector<rota::attend_item<Store>>& items) {
+                                      const std::vector<item_of<Store>>& items) {
   return bench::memory<std::byte>(std::max<std::size_t>(
-      64,
-      rota::cuda::attend_workspace_bytes(b, std::span<const rota::attend_item<Store>>(items), {})));
+      64, rota::cuda::attend_workspace_bytes(b, std::span<const item_of<Store>>(items), {})));
 }
 
 /// A small batch of either kind against the reference, before anything is timed.
@@ -151,7 +151,7 @@ void check(const rota::cuda::backend& b, const shape& like, const kept* k) {
     const bench::host_copy host(packed.stores[0].data, packed.memory[0]->size());
     error = error_of(s, a, host.store);
   }
-  if (!(error < 4e-3)) {
+  if (!(error < 6e-3)) {  // of it 2e-3 for outputs of bf16
     std::fprintf(stderr, "wrong: error %g\n", error);
     std::exit(1);
   }
@@ -168,8 +168,8 @@ bench::row measure(const bench::machine& m, const shape& s, const kept* k, int r
   std::vector<std::unique_ptr<packed_batch>> packed;
   std::vector<std::vector<rota::dense_store<bf16>>> dense;
   const answers a(s);
-  std::vector<std::vector<rota::attend_item<op::store_type>>> packed_items;
-  std::vector<std::vector<rota::attend_item<rota::dense_store<bf16>>>> dense_items;
+  std::vector<std::vector<item_of<op::store_type>>> packed_items;
+  std::vector<std::vector<item_of<rota::dense_store<bf16>>>> dense_items;
   for (int i = 0; i < copies; ++i) {
     rows.push_back(std::make_unique<rows_of_batch>(s, static_cast<unsigned>(10 + 2 * i)));
     if (k == nullptr) {

@@ -82,6 +82,59 @@ TEST_CASE("parts that saw nothing, or NaN") {
   }
 }
 
+TEST_CASE("what a part that saw nothing holds is not asked") {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float a_out[2] = {std::numeric_limits<float>::quiet_NaN(), inf}, b_out[2] = {2, -3};
+  const float a_lse = -inf, b_lse = 0.25f;
+  float out[2] = {}, lse = 0;
+  const partial_attention<const float> a{view(a_out, 1, 1, 2), view(&a_lse, 1, 1)},
+      b{view(b_out, 1, 1, 2), view(&b_lse, 1, 1)};
+  const partial_attention<float> result{view(out, 1, 1, 2), view(&lse, 1, 1)};
+  for (const bool first : {true, false}) {
+    REQUIRE(merge(first ? a : b, first ? b : a, result).ok());
+    CHECK(out[0] == 2.0f);
+    CHECK(out[1] == -3.0f);
+    CHECK(lse == 0.25f);
+  }
+  REQUIRE(merge(a, a, result).ok());
+  CHECK(out[0] == 0.0f);
+  CHECK(lse == -inf);
+}
+
+TEST_CASE("parts and results of halves") {
+  random_source rng(2);
+  std::vector<float> x(2 * 3 * 8), y(x.size()), want(x.size()), lse(6), x_lse(6), y_lse(6);
+  std::vector<bf16> bx, by, got(x.size());
+  for (float& l : x_lse) l = rng.normal();
+  for (float& l : y_lse) l = rng.normal();
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    bx.push_back(bf16(rng.normal()));
+    by.push_back(bf16(rng.normal()));
+    x[i] = static_cast<float>(bx[i]);
+    y[i] = static_cast<float>(by[i]);
+  }
+  const view<const float, 2> lx(x_lse.data(), 2, 3), ly(y_lse.data(), 2, 3);
+  const view<float, 2> l(lse.data(), 2, 3);
+  const auto of_floats = [](auto& v) { return view<const float, 3>(v.data(), 2, 3, 8); };
+  const auto of_halves = [](auto& v) { return view<const bf16, 3>(v.data(), 2, 3, 8); };
+  const partial_attention<const float> fx{of_floats(x), lx}, fy{of_floats(y), ly};
+  const partial_attention<const bf16> hx{of_halves(bx), lx}, hy{of_halves(by), ly};
+  const partial_attention<bf16> halves{view(got.data(), 2, 3, 8), l};
+  REQUIRE(merge(fx, fy, partial_attention<float>{view(want.data(), 2, 3, 8), l}).ok());
+  const auto is_rounded = [&](const std::vector<bf16>& v) {
+    for (std::size_t i = 0; i < v.size(); ++i) CHECK(v[i].bits == bf16(want[i]).bits);
+  };
+  REQUIRE(merge(fx, fy, halves).ok());
+  is_rounded(got);
+  REQUIRE(merge(hx, hy, halves).ok());
+  is_rounded(got);
+  // In place where the elements are the same, refused where they are not.
+  REQUIRE(merge(hx, hy, partial_attention<bf16>{view(by.data(), 2, 3, 8), l}).ok());
+  is_rounded(by);
+  const view<bf16, 3> over(reinterpret_cast<bf16*>(x.data()), 2, 3, 8);
+  CHECK(merge(fx, fy, partial_attention<bf16>{over, l}) == errc::overlapping_memory);
+}
+
 TEST_CASE("merging refuses shapes that disagree and results that half overlap") {
   std::vector<float> memory(4096, 1.0f);
   const auto part = [&](float* p) {

@@ -22,25 +22,26 @@ struct attend_shape {
 };
 
 /// Queries and outputs of an item in device memory.
-template <class Store>
+template <class Store, class Io = float>
 struct device_item {
   index_t n, heads, d;
-  std::vector<float> q_host;
-  device_array<float> q, out, lse;
-  rota::attend_item<Store> item;
+  std::vector<Io> q_host;
+  device_array<Io> q, out;
+  device_array<float> lse;
+  rota::attend_item<Store, Io> item;
 
   device_item(const std::vector<float>& values, const Store& store, index_t queries,
               index_t q_heads)
       : n(queries),
         heads(q_heads),
         d(store.d_k()),
-        q_host(values),
-        q(values),
+        q_host(rounded(values)),
+        q(q_host),
         out(values.size()),
         lse(static_cast<std::size_t>(n * heads)) {
-    item.q = rota::view<const float, 3>(q.data(), n, heads, d);
+    item.q = rota::view<const Io, 3>(q.data(), n, heads, d);
     item.store = &store;
-    item.out = rota::view<float, 3>(out.data(), n, heads, d);
+    item.out = rota::view<Io, 3>(out.data(), n, heads, d);
     item.lse = rota::view<float, 2>(lse.data(), n, heads);
   }
 
@@ -48,19 +49,21 @@ struct device_item {
   /// the row's largest value for outputs, absolute over at least 1 for log-sum-exps.
   template <class HostStore>
   double error(const HostStore& store, const rota::attend_params& params) const {
-    rota::attend_item<HostStore> on_host;
-    on_host.q = rota::view<const float, 3>(q_host.data(), n, heads, d);
+    rota::attend_item<HostStore, Io> on_host;
+    on_host.q = rota::view<const Io, 3>(q_host.data(), n, heads, d);
     on_host.store = &store;
     std::vector<double> want(q_host.size()), want_lse(static_cast<std::size_t>(n * heads));
     rota::reference::attend(on_host, params, rota::view<double, 3>(want.data(), n, heads, d),
                             rota::view<double, 2>(want_lse.data(), n, heads));
-    const std::vector<float> got = out.download(), got_lse = lse.download();
+    const std::vector<Io> got = out.download();
+    const std::vector<float> got_lse = lse.download();
     double worst = 0;
     for (std::size_t row = 0; row < want_lse.size(); ++row) {
       double difference = 0, size = 0;
       for (std::size_t c = row * static_cast<std::size_t>(d);
            c < (row + 1) * static_cast<std::size_t>(d); ++c) {
-        difference = larger(difference, std::fabs(static_cast<double>(got[c]) - want[c]));
+        difference = larger(difference,
+                            std::fabs(static_cast<double>(static_cast<float>(got[c])) - want[c]));
         size = larger(size, std::fabs(want[c]));
       }
       worst = larger(worst, size > 0 ? difference / size : difference);
@@ -74,6 +77,11 @@ struct device_item {
   }
 
  private:
+  static std::vector<Io> rounded(const std::vector<float>& values) {
+    std::vector<Io> all;
+    for (const float x : values) all.push_back(Io(x));
+    return all;
+  }
   /// A NaN is the largest of all.
   static double larger(double a, double b) {
     return a != a || b != b ? std::numeric_limits<double>::quiet_NaN() : a > b ? a : b;
@@ -81,11 +89,11 @@ struct device_item {
 };
 
 /// Runs a batch with a workspace of exactly the size that is asked for.
-template <class Store>
+template <class Store, class Io>
 rota::status run_attend(const rota::cuda::backend& b,
-                        const std::vector<rota::attend_item<Store>>& items,
+                        const std::vector<rota::attend_item<Store, Io>>& items,
                         const rota::attend_params& params) {
-  const std::span<const rota::attend_item<Store>> batch(items);
+  const std::span<const rota::attend_item<Store, Io>> batch(items);
   const device_workspace ws(rota::cuda::attend_workspace_bytes(b, batch, params));
   return rota::cuda::attend(b, batch, params, ws.get());
 }

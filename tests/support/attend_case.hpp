@@ -17,30 +17,31 @@ namespace rota_test {
 using rota::index_t;
 
 /// Queries and results of one attend_item; results start as `untouched`.
-template <class Store>
+template <class Store, class Io = float>
 struct attend_case {
   static constexpr float untouched = 7.25f;
 
-  std::vector<float> q, out, lse;
-  rota::attend_item<Store> item;
+  std::vector<Io> q, out;
+  std::vector<float> lse;
+  rota::attend_item<Store, Io> item;
 
   attend_case(random_source& rng, const Store& store, index_t n, index_t group) {
     const index_t q_heads = store.kv_heads() * group;
     q.resize(static_cast<std::size_t>(n * q_heads * store.d_k()));
-    out.assign(static_cast<std::size_t>(n * q_heads * store.d_v()), untouched);
+    out.assign(static_cast<std::size_t>(n * q_heads * store.d_v()), Io(untouched));
     lse.assign(static_cast<std::size_t>(n * q_heads), untouched);
-    for (float& x : q) x = rng.normal();
-    item.q = rota::view<const float, 3>(q.data(), n, q_heads, store.d_k());
+    for (Io& x : q) x = Io(rng.normal());
+    item.q = rota::view<const Io, 3>(q.data(), n, q_heads, store.d_k());
     item.store = &store;
-    item.out = rota::view<float, 3>(out.data(), n, q_heads, store.d_v());
+    item.out = rota::view<Io, 3>(out.data(), n, q_heads, store.d_v());
     item.lse = rota::view<float, 2>(lse.data(), n, q_heads);
   }
   attend_case(const attend_case&) = delete;
   attend_case& operator=(const attend_case&) = delete;
 
   bool is_untouched() const {
-    for (float x : out)
-      if (x != untouched) return false;
+    for (Io x : out)
+      if (static_cast<float>(x) != untouched) return false;
     for (float x : lse)
       if (x != untouched) return false;
     return true;
@@ -48,11 +49,11 @@ struct attend_case {
 };
 
 /// Runs a batch with a workspace of exactly the size that is asked for.
-template <class Store>
+template <class Store, class Io>
 rota::status run_attend(const rota::cpu::backend& b,
-                        const std::vector<rota::attend_item<Store>>& items,
+                        const std::vector<rota::attend_item<Store, Io>>& items,
                         const rota::attend_params& params) {
-  const std::span<const rota::attend_item<Store>> batch(items);
+  const std::span<const rota::attend_item<Store, Io>> batch(items);
   const aligned_memory ws(rota::cpu::attend_workspace_bytes(b, batch, params));
   return rota::cpu::attend(b, batch, params, ws.workspace());
 }
@@ -61,8 +62,8 @@ rota::status run_attend(const rota::cpu::backend& b,
 /// max|ref| for outputs; absolute over at least 1 for log-sum-exps. Infinite where one is NaN or
 /// infinite and the other is not. Outputs count as at least `least`: the largest of very few
 /// columns says little about their scale.
-template <class Store>
-double error_against_reference(const rota::attend_item<Store>& item,
+template <class Store, class Io>
+double error_against_reference(const rota::attend_item<Store, Io>& item,
                                const rota::attend_params& params, double least = 0) {
   const index_t n = item.q.extent[0], heads = item.q.extent[1], d_v = item.store->d_v();
   std::vector<double> out(static_cast<std::size_t>(n * heads * d_v)),
@@ -76,7 +77,8 @@ double error_against_reference(const rota::attend_item<Store>& item,
     for (index_t h = 0; h < heads; ++h) {
       double difference = 0, size = least;
       for (index_t c = 0; c < d_v; ++c) {
-        const double w = want(i, h, c), g = static_cast<double>(item.out(i, h, c));
+        const double w = want(i, h, c),
+                     g = static_cast<double>(static_cast<float>(item.out(i, h, c)));
         if (std::isnan(w) != std::isnan(g)) return wrong;
         if (std::isnan(w)) continue;
         difference = std::max(difference, std::fabs(g - w));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <utility>
 #include <variant>
 
@@ -164,21 +165,22 @@ status roll_back(const Backend& b, any_store<Stores...>& store, index_t n) {
 }
 
 /// Attention of one sequence over whichever store is there; shapes as in attend_item.
-template <class Backend, kv_store... Stores>
-std::size_t attend_workspace_bytes(const Backend& b, view<const float, 3> q,
-                                   const any_store<Stores...>& store, view<float, 3> out,
-                                   view<float, 2> lse, const attend_params& p) {
+template <class Backend, class Query, element Io, kv_store... Stores>
+requires std::same_as<std::remove_const_t<Query>, Io> std::size_t attend_workspace_bytes(
+    const Backend& b, view<Query, 3> q, const any_store<Stores...>& store, view<Io, 3> out,
+    view<float, 2> lse, const attend_params& p) {
   return store.visit([&]<class Store>(const Store& s) {
-    const attend_item<Store> item{q, &s, out, lse};
-    return seam::attending_bytes(b, std::span<const attend_item<Store>>(&item, 1), p);
+    const attend_item<Store, Io> item{q, &s, out, lse};
+    return seam::attending_bytes(b, std::span<const attend_item<Store, Io>>(&item, 1), p);
   });
 }
-template <class Backend, kv_store... Stores>
-status attend(const Backend& b, view<const float, 3> q, const any_store<Stores...>& store,
-              view<float, 3> out, view<float, 2> lse, const attend_params& p, workspace ws) {
+template <class Backend, class Query, element Io, kv_store... Stores>
+requires std::same_as<std::remove_const_t<Query>, Io> status
+attend(const Backend& b, view<Query, 3> q, const any_store<Stores...>& store, view<Io, 3> out,
+       view<float, 2> lse, const attend_params& p, workspace ws) {
   return store.visit([&]<class Store>(const Store& s) {
-    const attend_item<Store> item{q, &s, out, lse};
-    return seam::attending(b, std::span<const attend_item<Store>>(&item, 1), p, ws);
+    const attend_item<Store, Io> item{q, &s, out, lse};
+    return seam::attending(b, std::span<const attend_item<Store, Io>>(&item, 1), p, ws);
   });
 }
 

@@ -321,18 +321,30 @@ struct attention {
     return seam::attending_bytes(b, batch, p);
   }
 
+  template <class Backend, element Io>
+  static std::size_t attend_workspace_bytes(const Backend& b,
+                                            std::span<const attend_item<store_type, Io>> batch,
+                                            const attend_params& p) {
+    return seam::attending_bytes(b, batch, p);
+  }
+
   /// Attention of a ragged batch, each sequence over its own store.
   template <class Backend>
   static status attend(const Backend& b, std::span<const attend_item<store_type>> batch,
                        const attend_params& p, workspace ws) {
     return seam::attending(b, batch, p, ws);
   }
+  template <class Backend, element Io>
+  static status attend(const Backend& b, std::span<const attend_item<store_type, Io>> batch,
+                       const attend_params& p, workspace ws) {
+    return seam::attending(b, batch, p, ws);
+  }
 
   /// The same for one sequence.
-  template <class Backend>
-  static status attend(const Backend& b, const attend_item<store_type>& item,
+  template <class Backend, element Io = float>
+  static status attend(const Backend& b, const attend_item<store_type, Io>& item,
                        const attend_params& p, workspace ws) {
-    return seam::attending(b, std::span<const attend_item<store_type>>(&item, 1), p, ws);
+    return seam::attending(b, std::span<const attend_item<store_type, Io>>(&item, 1), p, ws);
   }
 
  private:

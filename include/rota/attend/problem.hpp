@@ -13,17 +13,18 @@ struct attend_params {
 
 /// One sequence of a ragged batch: its last n positions ask. Query i stands at position
 /// store.next_position() - n + i; a query sees the keys at positions up to its own.
-/// An empty context gives out 0 and log-sum-exp -inf.
-template <class Store>
+/// An empty context gives out 0 and log-sum-exp -inf. Io: the element of queries and outputs, which
+/// need not be the store's; an output is rounded to it once.
+template <class Store, element Io = float>
 struct attend_item {
-  view<const float, 3> q;  ///< [n, q_heads, d_k], after RoPE
+  view<const Io, 3> q;  ///< [n, q_heads, d_k], after RoPE
   const Store* store = nullptr;
-  view<float, 3> out;  ///< [n, q_heads, d_v]
+  view<Io, 3> out;     ///< [n, q_heads, d_v]
   view<float, 2> lse;  ///< [n, q_heads], natural log; may be null
 };
 
-template <kv_store Store>
-status check_item(const attend_item<Store>& item) {
+template <kv_store Store, element Io>
+status check_item(const attend_item<Store, Io>& item) {
   if (item.store == nullptr) return {errc::null_view, "store"};
   if (status s = item.store->check(); !s) return s;
   if (status s = check_view(item.q, "q"); !s) return s;

@@ -71,8 +71,8 @@ struct seen_tokens {
   std::vector<double> values;  ///< [n, d_v]
 };
 
-template <kv_store Store>
-seen_tokens gather(const Store& store, index_t kv_head, const float* q, double scale,
+template <kv_store Store, element Io>
+seen_tokens gather(const Store& store, index_t kv_head, const Io* q, double scale,
                    std::int64_t position, const attend_params& params) {
   seen_tokens seen;
   const index_t d_k = store.d_k();
@@ -85,7 +85,7 @@ seen_tokens gather(const Store& store, index_t kv_head, const float* q, double s
       if (params.sliding_window > 0 && at <= position - params.sliding_window) continue;
       double dot = 0;
       for (index_t c = 0; c < d_k; ++c)
-        dot += static_cast<double>(q[c]) *
+        dot += static_cast<double>(static_cast<float>(q[c])) *
                static_cast<double>(static_cast<float>(b.keys[j * b.key_stride + c]));
       seen.logits.push_back(dot * scale);
       seen.values.resize(seen.values.size() + static_cast<std::size_t>(d_v));
@@ -118,8 +118,8 @@ inline double softmax_sum(const seen_tokens& seen, index_t d_v, double* out) {
 /// The attention that cpu::attend and cuda::attend promise (attend/problem.hpp), in double.
 /// out: [n, q_heads, d_v]; lse: [n, q_heads], may have a null pointer. item.out and item.lse are
 /// not used. The item is taken to be valid.
-template <kv_store Store>
-void attend(const attend_item<Store>& item, const attend_params& params, view<double, 3> out,
+template <kv_store Store, element Io>
+void attend(const attend_item<Store, Io>& item, const attend_params& params, view<double, 3> out,
             view<double, 2> lse = {}) {
   const Store& store = *item.store;
   const index_t n = item.q.extent[0];

@@ -125,13 +125,13 @@ status projecting(const B& b, std::span<const projection_item<E, A>> batch, work
   return project<Form>(b, batch, ws);
 }
 
-template <class B, class Store>
-std::size_t attending_bytes(const B& b, std::span<const attend_item<Store>> batch,
+template <class B, class Store, class Io>
+std::size_t attending_bytes(const B& b, std::span<const attend_item<Store, Io>> batch,
                             const attend_params& p) {
   return attend_workspace_bytes(b, batch, p);
 }
-template <class B, class Store>
-status attending(const B& b, std::span<const attend_item<Store>> batch, const attend_params& p,
+template <class B, class Store, class Io>
+status attending(const B& b, std::span<const attend_item<Store, Io>> batch, const attend_params& p,
                  workspace ws) {
   return attend(b, batch, p, ws);
 }

@@ -10,22 +10,22 @@ inline namespace ROTA_CPU_ISA {
 namespace attend_detail {
 
 /// All the memory of a call, and its plan.
-template <class Store>
+template <class Store, class Io>
 struct call_memory {
   memory_use* uses;
-  plan<Store> work;
+  plan<Store, Io> work;
 
-  call_memory(carver& c, const backend& b, std::span<const attend_item<Store>> batch)
+  call_memory(carver& c, const backend& b, std::span<const attend_item<Store, Io>> batch)
       : uses(c.take<memory_use>(batch.size() > 1 ? static_cast<index_t>(batch.size()) * uses_of_item
                                                  : 0)),
         work(c, b, batch) {}
 };
 
-template <class Store>
-void run_unit(std::span<const attend_item<Store>> batch, const attend_params& params,
-              const plan<Store>& work, index_t unit, int worker) {
+template <class Store, class Io>
+void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params& params,
+              const plan<Store, Io>& work, index_t unit, int worker) {
   const segment& s = work.segment_of_unit(unit);
-  const attend_item<Store>& item = batch[static_cast<std::size_t>(s.item)];
+  const attend_item<Store, Io>& item = batch[static_cast<std::size_t>(s.item)];
   const row_tiling t(item);
   const index_t tile = (unit - s.first_unit) / s.chunks;
   const index_t chunk = (unit - s.first_unit) % s.chunks;
@@ -49,10 +49,11 @@ void run_unit(std::span<const attend_item<Store>> batch, const attend_params& pa
   if (s.chunks == 1) finish_tile(item, t, s.head, tile, state, 1, stride);
 }
 
-template <class Store>
-void run_merge(std::span<const attend_item<Store>> batch, const plan<Store>& work, index_t merge) {
+template <class Store, class Io>
+void run_merge(std::span<const attend_item<Store, Io>> batch, const plan<Store, Io>& work,
+               index_t merge) {
   const segment& s = work.segment_of_merge(merge);
-  const attend_item<Store>& item = batch[static_cast<std::size_t>(s.item)];
+  const attend_item<Store, Io>& item = batch[static_cast<std::size_t>(s.item)];
   const row_tiling t(item);
   const index_t tile = merge - s.first_merge;
   const index_t stride = state_floats(item, t);
@@ -62,15 +63,20 @@ void run_merge(std::span<const attend_item<Store>> batch, const plan<Store>& wor
 }  // namespace attend_detail
 
 /// Scratch bytes that attend() needs for this batch, on this backend. 0 when it is not valid.
-template <kv_store Store>
-std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store>> batch,
+template <kv_store Store, element Io>
+std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store, Io>> batch,
                                    const attend_params&) {
   if (!check_backend(b)) return 0;
   for (const auto& item : batch)
     if (!attend_detail::check_one(item)) return 0;
   carver c;
-  attend_detail::call_memory<Store>(c, b, batch);
+  attend_detail::call_memory<Store, Io>(c, b, batch);
   return c.bytes();
+}
+template <kv_store Store>
+std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store>> batch,
+                                   const attend_params& params) {
+  return attend_workspace_bytes<Store, float>(b, batch, params);
 }
 
 /// Attention of each item's queries over its store: out = sum_j p_j v_j with p the softmax of
@@ -84,8 +90,8 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 /// Errors: those of check_item() and check_params(); overlapping_memory where an output overlaps
 /// an input, another output or the workspace (between items, views with holes are not looked into);
 /// workspace_too_small. Nothing but the workspace is written on error.
-template <kv_store Store>
-status attend(const backend& b, std::span<const attend_item<Store>> batch,
+template <kv_store Store, element Io>
+status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
               const attend_params& params, workspace ws) {
   using namespace attend_detail;
   if (status s = check_backend(b); !s) return s;
@@ -96,15 +102,23 @@ status attend(const backend& b, std::span<const attend_item<Store>> batch,
   const std::size_t bytes = attend_workspace_bytes(b, batch, params);
   if (status s = check_workspace(batch, ws, bytes); !s) return s;
   carver c(ws);
-  const call_memory<Store> memory(c, b, batch);
+  const call_memory<Store, Io> memory(c, b, batch);
   if (batch.size() > 1)
     if (status s = check_apart(batch, memory.uses); !s) return s;
 
-  const plan<Store>& work = memory.work;
+  const plan<Store, Io>& work = memory.work;
   parallel_for(b, work.units,
                [&](index_t unit, int worker) { run_unit(batch, params, work, unit, worker); });
   parallel_for(b, work.merges, [&](index_t merge, int) { run_merge(batch, work, merge); });
   return {};
+}
+
+/// The same where queries are floats: so attend<Store>(b, batch, ...) takes whatever becomes a
+/// span.
+template <kv_store Store>
+status attend(const backend& b, std::span<const attend_item<Store>> batch,
+              const attend_params& params, workspace ws) {
+  return attend<Store, float>(b, batch, params, ws);
 }
 
 }  // namespace ROTA_CPU_ISA

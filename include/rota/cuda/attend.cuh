@@ -55,15 +55,18 @@ index_t most_tokens(const Store& s) {
     return s.capacity();
 }
 
+/// Halves are read two at a time.
+inline constexpr std::size_t query_alignment = 4;
+
 /// Checks what can be seen of an item from the host.
-template <class Store>
-status check_item(const backend& b, const attend_item<Store>& item) {
+template <class Store, class Io>
+status check_item(const backend& b, const attend_item<Store, Io>& item) {
   if (item.store == nullptr) return {errc::null_view, "store"};
   const Store& store = *item.store;
   if (status s = check_store(b, store); !s) return s;
-  if (status s = check_rows(b, item.q, alignof(float), "q"); !s) return s;
+  if (status s = check_rows(b, item.q, query_alignment, "q"); !s) return s;
   if (status s = check_output(item.out, "out"); !s) return s;
-  if (status s = check_rows(b, item.out, alignof(float), "out"); !s) return s;
+  if (status s = check_rows(b, item.out, alignof(Io), "out"); !s) return s;
   if (item.q.extent[2] != store.d_k()) return {errc::bad_shape, "q"};
   if (item.q.extent[1] < 1 || item.q.extent[1] % store.kv_heads() != 0)
     return {errc::heads_not_divisible, "q"};
@@ -84,8 +87,8 @@ status check_item(const backend& b, const attend_item<Store>& item) {
 }
 
 /// Items of one launch have heads, head sizes and fills in common.
-template <class Store>
-status check_batch(const backend& b, std::span<const attend_item<Store>> batch) {
+template <class Store, class Io>
+status check_batch(const backend& b, std::span<const attend_item<Store, Io>> batch) {
   for (const auto& item : batch) {
     if (status s = check_item(b, item); !s) return s;
     const Store& one = *batch[0].store;
@@ -105,8 +108,8 @@ struct attend_plan {
   index_t row_blocks = 0;
   index_t segments = 0;
 
-  template <class Form, class Store>
-  static attend_plan of(const backend& b, std::span<const attend_item<Store>> batch) {
+  template <class Form, class Store, class Io>
+  static attend_plan of(const backend& b, std::span<const attend_item<Store, Io>> batch) {
     attend_plan p;
     const index_t kv_heads = batch[0].store->kv_heads();
     index_t queries = 0, tiles = 0;
@@ -137,8 +140,8 @@ struct attend_scratch {
   }
 };
 
-template <class Store>
-attend_batch<source_type<Store>> batch_of(std::span<const attend_item<Store>> items,
+template <class Store, class Io>
+attend_batch<source_type<Store>> batch_of(std::span<const attend_item<Store, Io>> items,
                                           const attend_params& params) {
   static_assert(sizeof(attend_batch<source_type<Store>>) < 16 * 1024);
   attend_batch<source_type<Store>> batch{};
@@ -149,6 +152,7 @@ attend_batch<source_type<Store>> batch_of(std::span<const attend_item<Store>> it
       params.scale > 0 ? params.scale : 1 / std::sqrt(static_cast<float>(items[0].store->d_k()));
   batch.scale = natural * 1.4426950408889634f;
   batch.causal = params.causal;
+  batch.io = io_element_of<Io>();
   batch.window = params.sliding_window;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto& item = items[i];
@@ -202,16 +206,16 @@ bool with_form(const backend& b, const Store& store, index_t rows, F&& f) {
 }
 
 /// Runs f(first, items) for each launch's share of a batch.
-template <class Store, class F>
-status for_each_launch(std::span<const attend_item<Store>> batch, F&& f) {
+template <class Store, class Io, class F>
+status for_each_launch(std::span<const attend_item<Store, Io>> batch, F&& f) {
   for (std::size_t i = 0; i < batch.size(); i += launch_items)
     if (status s = f(batch.subspan(i, std::min<std::size_t>(launch_items, batch.size() - i))); !s)
       return s;
   return {};
 }
 
-template <class Form, class Store>
-status attend_once(const backend& b, std::span<const attend_item<Store>> items,
+template <class Form, class Store, class Io>
+status attend_once(const backend& b, std::span<const attend_item<Store, Io>> items,
                    const attend_params& params, workspace ws) {
   using source = source_type<Store>;
   using kernel = attend_kernel<source, Form>;
@@ -234,8 +238,8 @@ status attend_once(const backend& b, std::span<const attend_item<Store>> items,
                                              shape.code_rank, has_means(*items[0].store), b.fault});
 }
 
-template <class Store>
-index_t rows_of(std::span<const attend_item<Store>> items) {
+template <class Store, class Io>
+index_t rows_of(std::span<const attend_item<Store, Io>> items) {
   index_t queries = 0;
   for (const auto& item : items) queries = std::max(queries, item.q.extent[0]);
   return queries * (items[0].q.extent[1] / items[0].store->kv_heads());
@@ -244,38 +248,40 @@ index_t rows_of(std::span<const attend_item<Store>> items) {
 }  // namespace detail
 
 /// Scratch bytes that attend() needs for this batch. 0 when it is not valid.
-template <class Store>
-std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store>> batch,
+template <class Store, element Io>
+std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store, Io>> batch,
                                    const attend_params&) {
   if (!check_backend(b) || !detail::check_batch(b, batch)) return 0;
   std::size_t most = 0;
-  (void)detail::for_each_launch(batch, [&](std::span<const attend_item<Store>> items) -> status {
-    detail::with_form(b, *items[0].store, detail::rows_of(items), [&](auto form) {
-      carver c;
-      detail::attend_scratch::carve(c, detail::attend_plan::of<decltype(form)>(b, items), form);
-      most = std::max(most, c.bytes());
-    });
-    return {};
-  });
+  (void)detail::for_each_launch(
+      batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
+        detail::with_form(b, *items[0].store, detail::rows_of(items), [&](auto form) {
+          carver c;
+          detail::attend_scratch::carve(c, detail::attend_plan::of<decltype(form)>(b, items), form);
+          most = std::max(most, c.bytes());
+        });
+        return {};
+      });
   return most;
 }
 
 /// Attention of each item's queries over its store, as rota::cpu::attend; queries, outputs and
 /// stores lie in device memory. Items have heads, head sizes and fill in common. Heads of 64
-/// or 128 (keys and values alike).
+/// or 128 (keys and values alike). Queries start on 4 bytes, whatever their element.
 ///
-/// Products are of the store's element, sums are float: queries and weights are rounded to it.
-/// Stores of floats are for tests and comparison: their products are made one by one. A
-/// token that a row does not see has no influence on it if its values are finite. Results depend on
-/// the batch and the device, not on timing.
+/// Products are of the store's element, sums are float: queries and weights are rounded to it,
+/// once, and queries that are of it already are taken as they are; outputs are rounded to theirs,
+/// once. Stores of floats are for tests and comparison: their products are made one by one. A token
+/// that a row does not see has no influence on it if its values are finite. Results depend on the
+/// batch and the device, not on timing.
 ///
 /// On the device: bad_store ("store": the handle says another than its memory), bad_count
 /// ("length"); outputs are then untouched, but for items of launches (32 items each) before. From
 /// the host: the errors of the views, heads_not_divisible, overlapping_memory, wrong_memory,
 /// bad_alignment, unsupported ("store": head size, or a low-rank fill whose rank is no
 /// multiple of 8), workspace_too_small.
-template <class Store>
-status attend(const backend& b, std::span<const attend_item<Store>> batch,
+template <class Store, element Io>
+status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
               const attend_params& params, workspace ws) {
   if (status s = check_backend(b); !s) return s;
   if (status s = check_params(params); !s) return s;
@@ -287,13 +293,14 @@ status attend(const backend& b, std::span<const attend_item<Store>> batch,
         overlaps(scratch, range_of(item.lse)) || meets(*item.store, scratch))
       return {errc::overlapping_memory, "ws"};
   if (ws.bytes < attend_workspace_bytes(b, batch, params)) return {errc::workspace_too_small, "ws"};
-  return detail::for_each_launch(batch, [&](std::span<const attend_item<Store>> items) -> status {
-    status result{errc::unsupported, "store"};
-    detail::with_form(b, *items[0].store, detail::rows_of(items), [&](auto form) {
-      result = detail::attend_once<decltype(form)>(b, items, params, ws);
-    });
-    return result;
-  });
+  return detail::for_each_launch(
+      batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
+        status result{errc::unsupported, "store"};
+        detail::with_form(b, *items[0].store, detail::rows_of(items), [&](auto form) {
+          result = detail::attend_once<decltype(form)>(b, items, params, ws);
+        });
+        return result;
+      });
 }
 
 }  // namespace rota::cuda

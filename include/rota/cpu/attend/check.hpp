@@ -40,8 +40,8 @@ void store_ranges(const packed_store<E, W>& s, holes, byte_range* to) {
 
 inline constexpr int uses_of_item = 3 + ranges_of_store;
 
-template <class Store>
-void uses_of(const attend_item<Store>& item, holes h, memory_use* to) {
+template <class Store, class Io>
+void uses_of(const attend_item<Store, Io>& item, holes h, memory_use* to) {
   to[0] = {range_of(item.out, h), "out"};
   to[1] = {range_of(item.lse, h), "lse"};
   to[2] = {range_of(item.q, h), nullptr};
@@ -50,8 +50,8 @@ void uses_of(const attend_item<Store>& item, holes h, memory_use* to) {
   for (int i = 0; i < ranges_of_store; ++i) to[3 + i] = {store[i], nullptr};
 }
 
-template <class Store>
-status check_one(const attend_item<Store>& item) {
+template <class Store, class Io>
+status check_one(const attend_item<Store, Io>& item) {
   if (status s = check_item(item); !s) return s;
   const index_t width = item.store->group_width();
   if (width < 1 || item.store->d_v() % width != 0 || item.store->d_v() / width > max_groups)
@@ -63,8 +63,9 @@ status check_one(const attend_item<Store>& item) {
 }
 
 /// Whether the workspace holds `bytes` aligned bytes and none of any item's memory.
-template <class Store>
-status check_workspace(std::span<const attend_item<Store>> batch, workspace ws, std::size_t bytes) {
+template <class Store, class Io>
+status check_workspace(std::span<const attend_item<Store, Io>> batch, workspace ws,
+                       std::size_t bytes) {
   if (bytes == 0) return {};
   if (ws.data == nullptr || ws.bytes < bytes ||
       reinterpret_cast<std::uintptr_t>(ws.data) % workspace_alignment != 0)
@@ -80,8 +81,8 @@ status check_workspace(std::span<const attend_item<Store>> batch, workspace ws, 
 }
 
 /// Whether an output of one item overlaps memory of another. `uses`: [items * uses_of_item].
-template <class Store>
-status check_apart(std::span<const attend_item<Store>> batch, memory_use* uses) {
+template <class Store, class Io>
+status check_apart(std::span<const attend_item<Store, Io>> batch, memory_use* uses) {
   memory_use* end = uses;
   for (const auto& item : batch) {
     uses_of(item, holes::passed_over, end);

@@ -39,8 +39,8 @@ struct row_tiling {
   index_t groups = 0;
   index_t code_rank = 0;
 
-  template <class Store>
-  explicit row_tiling(const attend_item<Store>& item) {
+  template <class Store, class Io>
+  explicit row_tiling(const attend_item<Store, Io>& item) {
     tokens = item.q.extent[0];
     heads_a_group = item.q.extent[1] / item.store->kv_heads();
     tokens_a_tile = std::min(std::max<index_t>(target_rows / heads_a_group, 1), tokens);
@@ -54,8 +54,8 @@ struct row_tiling {
   }
 };
 
-template <class Store>
-index_t state_floats(const attend_item<Store>& item, const row_tiling& t) {
+template <class Store, class Io>
+index_t state_floats(const attend_item<Store, Io>& item, const row_tiling& t) {
   return align_up(row_state::floats(t.rows(), t.groups, item.store->d_v(), t.code_rank), 16);
 }
 
@@ -66,18 +66,18 @@ index_t block_tokens(const Store& store, index_t head) {
 }
 
 /// Tokens that make a unit of an item.
-template <class Store>
-index_t unit_tokens(const attend_item<Store>& item, const row_tiling& t) {
+template <class Store, class Io>
+index_t unit_tokens(const attend_item<Store, Io>& item, const row_tiling& t) {
   index_t tokens = 0;
   for (index_t h = 0; h < item.store->kv_heads(); ++h)
     tokens += t.tiles * item.store->block_count(h) * block_tokens(*item.store, h);
   return std::max((tokens + target_units - 1) / target_units, least_unit_tokens);
 }
 
-template <class Store>
+template <class Store, class Io>
 class plan {
  public:
-  using batch_type = std::span<const attend_item<Store>>;
+  using batch_type = std::span<const attend_item<Store, Io>>;
 
   segment* segments = nullptr;
   index_t segment_count = 0;

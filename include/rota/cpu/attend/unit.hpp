@@ -24,9 +24,9 @@ struct row_place {
 };
 
 /// Copies the rows' queries, scaled to base 2, zero where there is none.
-template <class Store>
-void stage_queries(const attend_item<Store>& item, const attend_params& params, const row_tiling& t,
-                   index_t head, index_t tile, float* q) {
+template <class Store, class Io>
+void stage_queries(const attend_item<Store, Io>& item, const attend_params& params,
+                   const row_tiling& t, index_t head, index_t tile, float* q) {
   const index_t d_k = item.store->d_k();
   const index_t stride = padded(d_k);
   const float scale =
@@ -35,14 +35,14 @@ void stage_queries(const attend_item<Store>& item, const attend_params& params, 
   std::fill(q, q + padded_rows(rows) * stride, 0.0f);
   for (index_t r = 0; r < rows; ++r) {
     const row_place<Store> at(t, head, tile, r);
-    const float* from = item.q.row(at.token, at.q_head);
-    for (index_t c = 0; c < d_k; ++c) q[r * stride + c] = from[c] * scale;
+    const Io* from = item.q.row(at.token, at.q_head);
+    for (index_t c = 0; c < d_k; ++c) q[r * stride + c] = static_cast<float>(from[c]) * scale;
   }
 }
 
 /// What each row of the tile sees; idle rows see what the last does. Null where no row is limited.
-template <class Store>
-const sight* stage_sights(const attend_item<Store>& item, const attend_params& params,
+template <class Store, class Io>
+const sight* stage_sights(const attend_item<Store, Io>& item, const attend_params& params,
                           const row_tiling& t, index_t tile, sight* sights) {
   const std::int64_t next = item.store->next_position();
   const std::int64_t first = next - t.tokens + tile * t.tokens_a_tile;
@@ -55,8 +55,8 @@ const sight* stage_sights(const attend_item<Store>& item, const attend_params& p
 }
 
 /// Fills `state` with what the rows of the tile find in the chunk.
-template <class Store>
-void attend_chunk(const attend_item<Store>& item, const row_problem& p, const segment& s,
+template <class Store, class Io>
+void attend_chunk(const attend_item<Store, Io>& item, const row_problem& p, const segment& s,
                   index_t chunk, const row_state& state) {
   state.clear(p.rows, p.groups, p.d_v, p.code_rank);
   token_range blocks{chunk * s.blocks_a_chunk, std::min((chunk + 1) * s.blocks_a_chunk, s.blocks)};
@@ -77,11 +77,12 @@ void add_decoded(const Store& store, index_t head, index_t r, const float* code,
   for (index_t k = 0; k < store.d_v(); ++k) out[k] += weight * static_cast<float>(row[k]);
 }
 
-/// Puts the chunks' partial results of a tile together, in order, into out and lse.
-/// `states`: [chunks], `stride` floats apart.
-template <class Store>
-void finish_tile(const attend_item<Store>& item, const row_tiling& t, index_t head, index_t tile,
-                 float* states, index_t chunks, index_t stride) {
+/// Puts the chunks' partial results of a tile together, in order, into out and lse. Sums are made
+/// in the first chunk's rows, so that an output is rounded to its element once. `states`: [chunks],
+/// `stride` floats apart.
+template <class Store, class Io>
+void finish_tile(const attend_item<Store, Io>& item, const row_tiling& t, index_t head,
+                 index_t tile, float* states, index_t chunks, index_t stride) {
   const Store& store = *item.store;
   const index_t d_v = store.d_v();
   const index_t width = t.groups > 0 ? store.group_width() : d_v;
@@ -92,23 +93,29 @@ void finish_tile(const attend_item<Store>& item, const row_tiling& t, index_t he
   };
   for (index_t r = 0; r < rows; ++r) {
     const row_place<Store> at(t, head, tile, r);
-    float* out = item.out.row(at.token, at.q_head);
     float max = minus_infinity;
     for (index_t c = 0; c < chunks; ++c) max = std::max(max, state(c).max[r]);
     const float base = max == minus_infinity ? 0.0f : max;
     float sum = 0;
     for (index_t c = 0; c < chunks; ++c) sum += std::exp2(state(c).max[r] - base) * state(c).sum[r];
-    std::fill(out, out + d_v, 0.0f);
+    Io* const result = item.out.row(at.token, at.q_head);
     if (item.lse.data != nullptr)
       item.lse(at.token, at.q_head) =
           sum == 0 ? minus_infinity
                    : static_cast<float>(
                          (static_cast<double>(max) + std::log2(static_cast<double>(sum))) * ln_2);
-    if (sum == 0) continue;
+    if (sum == 0) {
+      std::fill(result, result + d_v, Io(0.0f));
+      continue;
+    }
+    float* const out = state(0).out + r * padded(d_v);
     for (index_t c = 0; c < chunks; ++c) {
       const float share = std::exp2(state(c).max[r] - base) / sum;
       const float* row = state(c).out + r * padded(d_v);
-      for (index_t k = 0; k < d_v; ++k) out[k] += share * row[k];
+      if (c == 0)
+        for (index_t k = 0; k < d_v; ++k) out[k] *= share;
+      else
+        for (index_t k = 0; k < d_v; ++k) out[k] += share * row[k];
       if constexpr (requires { store.decoder(head); })
         for (index_t i = 0; i < t.code_rank; ++i)
           add_decoded(store, head, i, state(c).codes + r * padded(t.code_rank), share, out);
@@ -121,6 +128,7 @@ void finish_tile(const attend_item<Store>& item, const row_tiling& t, index_t he
       if (dropped < 0) dropped = 0;
       for (index_t k = g * width; k < (g + 1) * width; ++k) out[k] += dropped * means[k];
     }
+    for (index_t k = 0; k < d_v; ++k) result[k] = Io(out[k]);
   }
 }
 

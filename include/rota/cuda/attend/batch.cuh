@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rota/attend/problem.hpp>
+#include <rota/cuda/attend/io.cuh>
 #include <rota/cuda/attend/segment.cuh>
 
 namespace rota::cuda {
@@ -12,9 +13,9 @@ inline constexpr int launch_items = 32;
 template <class Source>
 struct attend_entry {
   Source store;
-  const float* q;
-  index_t q_token, q_head;  ///< strides
-  float* out;
+  const void* q;            ///< of the batch's io
+  index_t q_token, q_head;  ///< strides, in elements
+  void* out;
   index_t out_token, out_head;
   float* lse;  ///< or null
   index_t lse_token;
@@ -30,6 +31,7 @@ struct attend_batch {
   int group = 0;  ///< query heads of a kv head
   float scale = 0;
   bool causal = true;
+  io_element io = io_element::f32;  ///< of queries and outputs
   index_t window = 0;
 
   ROTA_HD index_t segments() const { return index_t{count} * kv_heads; }

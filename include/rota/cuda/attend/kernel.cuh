@@ -161,10 +161,11 @@ struct attend_kernel {
     state.clear();
     state.scale = a.batch.scale;
     state.has_means = a.has_means;
-    state.load_queries([&](int r) -> const float* {
+    state.load_queries(a.batch.io, [&](int r) -> const void* {
       const index_t row = first + r, token = row / group;
       if (token >= item.queries) return nullptr;
-      return item.q + token * item.q_token + (h * group + row % group) * item.q_head;
+      return io_at(item.q, a.batch.io,
+                   token * item.q_token + (h * group + row % group) * item.q_head);
     });
     const index_t next = item.store.next_position(a.fault), start = next - item.queries;
     ROTA_UNROLL

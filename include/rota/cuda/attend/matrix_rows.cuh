@@ -1,5 +1,6 @@
 #pragma once
 
+#include <rota/cuda/attend/io.cuh>
 #include <rota/cuda/attend/online_rows.cuh>
 #include <rota/cuda/ptx/matrix.cuh>
 
@@ -18,22 +19,12 @@ struct matrix_rows : online_rows<D, Extras> {
 
   std::uint32_t q[D / 16][4];
 
-  /// `row(r)`: pointer to the floats of the warp's row r, or null for rows that there are not.
+  /// `row(r)`: pointer to the elements of the warp's row r, or null for rows that there are not.
   template <class Row>
-  ROTA_DEVICE void load_queries(Row&& row) {
+  ROTA_DEVICE void load_queries(io_element type, Row&& row) {
     const int lane = static_cast<int>(ptx::lane_index());
-    const float* const both[2] = {row(lane / 4), row(lane / 4 + 8)};
-    ROTA_UNROLL
-    for (int k = 0; k < D / 16; ++k) {
-      ROTA_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const float* const from = both[i % 2];
-        const int column = 16 * k + 2 * (lane % 4) + 8 * (i / 2);
-        q[k][i] = from == nullptr
-                      ? 0
-                      : ptx::pack_pair<E>(ptx::load(from + column), ptx::load(from + column + 1));
-      }
-    }
+    const void* const both[2] = {row(lane / 4), row(lane / 4 + 8)};
+    with_io(type, [&](auto any) { load_rows<decltype(any)>(both); });
   }
 
   /// Adds tokens `first` .. `first + 15` of a tile; those beyond its end have no weight. `zeros`:
@@ -56,6 +47,21 @@ struct matrix_rows : online_rows<D, Extras> {
   }
 
  private:
+  /// Rounds the queries to the store's element, where they are of another.
+  template <element Io>
+  ROTA_DEVICE void load_rows(const void* const (&both)[2]) {
+    const int lane = static_cast<int>(ptx::lane_index());
+    ROTA_UNROLL
+    for (int k = 0; k < D / 16; ++k) {
+      ROTA_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const Io* const from = static_cast<const Io*>(both[i % 2]);
+        const int column = 16 * k + 2 * (lane % 4) + 8 * (i / 2);
+        q[k][i] = from == nullptr ? 0 : load_pair<E>(from + column);
+      }
+    }
+  }
+
   /// p[half][.]: logits of tokens first + 8 half + 2 (lane % 4) and the next, for both rows.
   ROTA_DEVICE void logits(const view& tile, int first, float (&p)[2][4]) const {
     const int lane = static_cast<int>(ptx::lane_index());

@@ -62,8 +62,10 @@ struct merge_kernel {
       out += weight * filled(a, item, h, part + Form::head, column);
     });
     const index_t q_head = h * a.batch.group + row % a.batch.group;
-    ptx::store(item.out + token * item.out_token + q_head * item.out_head + column,
-               sum == 0 ? 0.0f : out / sum);
+    const index_t at = token * item.out_token + q_head * item.out_head + column;
+    with_io(a.batch.io, [&](auto any) {
+      store_rounded(static_cast<decltype(any)*>(item.out) + at, sum == 0 ? 0.0f : out / sum);
+    });
     if (item.lse != nullptr && column == 0) {
       constexpr float ln2 = 0.69314718055994531f;
       ptx::store(item.lse + token * item.lse_token + q_head,

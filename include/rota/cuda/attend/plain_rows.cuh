@@ -1,5 +1,6 @@
 #pragma once
 
+#include <rota/cuda/attend/io.cuh>
 #include <rota/cuda/attend/online_rows.cuh>
 
 namespace rota::cuda {
@@ -21,12 +22,14 @@ struct plain_rows : online_rows<D, Extras> {
   struct alignas(16) four {
     float x[chunk_floats];
   };
-  const float* q[2];  ///< of the lane's rows; null: there is none
+  const void* q[2];  ///< of the lane's rows; null: there is none
+  io_element q_type;
 
-  /// `row(r)`: pointer to the floats of the warp's row r, or null for rows that there are not.
+  /// `row(r)`: pointer to the elements of the warp's row r, or null for rows that there are not.
   template <class Row>
-  ROTA_DEVICE void load_queries(Row&& row) {
+  ROTA_DEVICE void load_queries(io_element type, Row&& row) {
     const int lane = static_cast<int>(ptx::lane_index());
+    q_type = type;
     q[0] = row(lane / 4);
     q[1] = row(lane / 4 + 8);
   }
@@ -56,14 +59,17 @@ struct plain_rows : online_rows<D, Extras> {
     ROTA_UNROLL
     for (int i = 0; i < 8; ++i) {
       const int token = first + i / 4 * 8 + 2 * static_cast<int>(ptx::lane_index() % 4) + i % 2;
-      const float* const query = q[i % 4 / 2];
+      const void* const query = q[i % 4 / 2];
       float dot = 0;
       ROTA_NO_UNROLL
       for (int c = 0; query != nullptr && token < tile.tokens && c < D / chunk_floats; ++c) {
         const auto key = ptx::shared_load<four>(tile.keys.chunk(token, c));
-        ROTA_UNROLL
-        for (int k = 0; k < chunk_floats; ++k)
-          dot += key.x[k] * ptx::load(query + c * chunk_floats + k);
+        with_io(q_type, [&](auto any) {
+          const auto* const from = static_cast<const decltype(any)*>(query) + c * chunk_floats;
+          ROTA_UNROLL
+          for (int k = 0; k < chunk_floats; ++k)
+            dot += key.x[k] * static_cast<float>(ptx::load(from + k));
+        });
       }
       p[i / 4][i % 4] = dot;
     }
