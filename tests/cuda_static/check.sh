@@ -15,8 +15,7 @@ found=$work/found.txt
 # ptxas -v speaks of a kernel in three lines: its name, its stack and spills, its registers.
 compile() {
   nvcc -std=c++20 --Werror all-warnings -Xptxas -v -I "$include" \
-    -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
-    -gencode arch=compute_90,code=compute_90 -c "$1" -o "$work/$(basename "$1").o" \
+    -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a -c "$1" -o "$work/$(basename "$1").o" \
     >"$work/$(basename "$1").log" 2>&1 || { cat "$work/$(basename "$1").log" && return 1; }
 }
 export -f compile

@@ -9,8 +9,8 @@
 #include <rota/cuda/attend.cuh>
 #include <rota/cuda/fit_ratio.cuh>
 #include <rota/cuda/lora.cuh>
-#include <rota/cuda/normalize.cuh>
 #include <rota/cuda/merge.cuh>
+#include <rota/cuda/normalize.cuh>
 #include <rota/cuda/pack.cuh>
 #include <rota/cuda/reroute.cuh>
 #include <rota/cuda/score.cuh>
