@@ -9,6 +9,7 @@
 #include <rota/cuda/attend.cuh>
 #include <rota/cuda/lora.cuh>
 #include <rota/cuda/pack.cuh>
+#include <rota/cuda/read_select.cuh>
 #include <rota/cuda/score.cuh>
 #include <rota/cuda/select.cuh>
 #include <rota/cuda/store/host_form.cuh>

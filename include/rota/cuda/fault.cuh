@@ -22,7 +22,9 @@ enum class culprit : std::uint8_t {
   length,
   k,
   types,
-  query
+  query,
+  index,
+  pages
 };
 
 /// The name of an argument, as a status has it.
@@ -46,6 +48,10 @@ constexpr const char* name_of(culprit c) {
       return "types";
     case culprit::query:
       return "q";
+    case culprit::index:
+      return "index";
+    case culprit::pages:
+      return "store.pages";
   }
   return "";
 }
