@@ -193,6 +193,9 @@ struct read_result {
   index_t moved = 0;  ///< pages that only one backend chose
   double error = 0;
   std::vector<float> out;
+  index_t bytes = 0;       ///< that are copied, as the device says
+  index_t host_bytes = 0;  ///< that are read at least
+  index_t parts = 0;       ///< of pages
 };
 
 template <class Host>
@@ -262,6 +265,14 @@ read_result read_step(const gpu& g, const Store& store, const Host& host, const 
   REQUIRE(part.check().ok());
   r.error = item.error(part, s.params);
   r.out = item.out.download();
+  const device_array<std::int64_t> bytes(1);
+  REQUIRE(rota::cuda::page_read_bytes(g.backend(), view, bytes.data()).ok());
+  REQUIRE(g.result().ok());
+  r.bytes = bytes.download()[0];
+  r.host_bytes = part.read_bytes();
+  for (index_t h = 0; h < host.kv_heads(); ++h)
+    for (index_t i = 0; i < chosen.host.counts(h); ++i)
+      r.parts += (chosen.host.pages(h, i).count + 15) / 16;
   return r;
 }
 

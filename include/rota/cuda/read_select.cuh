@@ -5,6 +5,7 @@
 #include <rota/core/workspace.hpp>
 #include <rota/cuda/attend.cuh>
 #include <rota/cuda/read_select/choose.cuh>
+#include <rota/cuda/read_select/measure.cuh>
 
 // Read-select (Quest, arXiv 2406.10774): everything stays in memory, and each step reads a part of
 // it. As rota/attend/read_select.hpp, but indices, lists and counts lie in device memory:
@@ -172,6 +173,23 @@ status select_pages(const backend& b, const page_index<E>& index, const view<con
       b, {heads},
       {page_list_ref(index.list), page_list_ref(out), memory.keys, budget.pages, b.fault},
       choose_pages_kernel::shared_bytes);
+}
+
+/// Writes to *bytes (device memory) what attend() copies of the chosen pages of all heads, for one
+/// block of query rows: as page_view::read_bytes() on the CPU, but of records whole runs of 16
+/// bytes (of slices 128), with their header. The bytes of the index, which select_pages() reads,
+/// come on top. Errors as attend()'s; null_view, bad_alignment and wrong_memory ("bytes").
+template <class Store>
+status page_read_bytes(const backend& b, const page_view<Store>& pages, std::int64_t* bytes) {
+  if (status s = check_backend(b); !s) return s;
+  if (status s = check_store(b, pages); !s) return s;
+  if (bytes == nullptr) return {errc::null_view, "bytes"};
+  if (status s = check_memory(b, named_memory(bytes, "bytes")); !s) return s;
+  if (meets(pages, byte_range(bytes, sizeof *bytes))) return {errc::overlapping_memory, "bytes"};
+  using kernel = page_bytes_kernel<detail::source_type<Store>>;
+  return launch<kernel>(
+      b, {1}, {detail::source_of(pages), detail::shape_of(pages), pages.kv_heads(), bytes, b.fault},
+      kernel::shared_bytes);
 }
 
 }  // namespace rota::cuda

@@ -28,6 +28,7 @@ struct block_run {
   index_t tokens = 0, block_tokens = 1;
 
   ROTA_DEVICE index_t blocks() const { return (tokens + block_tokens - 1) / block_tokens; }
+  /// None, or fewer than none, behind the last.
   ROTA_DEVICE index_t tokens_of(index_t block) const {
     const index_t left = tokens - block * block_tokens;
     return left < block_tokens ? left : block_tokens;
@@ -74,8 +75,7 @@ struct head_blocks {
     if (is_record(p))
       return p.first % record_page_step == 0 &&
              index_t{p.first} + p.count <= records.tokens_of(p.block);
-    const index_t block = p.block - records.blocks();
-    return block < rows.blocks() && index_t{p.first} + p.count <= rows.tokens_of(block);
+    return index_t{p.first} + p.count <= rows.tokens_of(p.block - records.blocks());
   }
 };
 

@@ -59,7 +59,7 @@ struct page_source {
   ROTA_DEVICE page_part part(index_t h, index_t number, index_t parts, std::uint32_t* fault) const {
     page_part p;
     if (number >= parts) return p;
-    const index_t i = number / parts_a_page();
+    const int i = static_cast<int>(number) / parts_a_page();
     const page_ref page = list.page(h, i);
     const head_blocks blocks = blocks_of_head(whole, h, fault);
     bool sound = blocks.has(page) && page.count <= page_tokens;
@@ -73,7 +73,8 @@ struct page_source {
       report(fault, errc::bad_store, culprit::pages);
       return p;
     }
-    const int skipped = static_cast<int>(number % parts_a_page() * page_part_tokens);
+    const int skipped =
+        static_cast<int>(number) % parts_a_page() * static_cast<int>(page_part_tokens);
     const int left = page.count - skipped;
     p.block = page.block;
     p.first = page.first + skipped;

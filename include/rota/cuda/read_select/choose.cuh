@@ -137,7 +137,7 @@ struct choose_pages_kernel {
     score_cut cut;
     cut_search search = cut_search::begin(quota, n, cut);
     if (search.running == 0) return cut;
-    for (const key_digit digit : key_digits) {
+    const auto narrow = [&](const key_digit& digit) {
       for (int i = static_cast<int>(ptx::thread_index()); i < histogram_buckets; i += threads)
         buckets.set(i, 0);
       ptx::sync_block();
@@ -155,7 +155,12 @@ struct choose_pages_kernel {
       search = {found[0], found[1], 1};
       cut = {found[0], found[1] == found[2] ? score_cut::all : found[1]};
       ptx::sync_block();  // the next digit writes them again
-    }
+    };
+    // One by one: device code knows the values of the array, not the array.
+    constexpr key_digit high = key_digits[0], middle = key_digits[1], low = key_digits[2];
+    narrow(high);
+    narrow(middle);
+    narrow(low);
     return cut;
   }
 
