@@ -1,6 +1,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cuda/captured.hpp"
 #include "cuda/read_select_case.hpp"
 
 // Read-select against the CPU's index and choice, and the double reference over what was chosen.
@@ -508,6 +509,74 @@ TEST_CASE("what only the device can see is reported, and nothing is written") {
   c.out.host.counts(0) = 6;
   c.out.upload();
   is_refused(errc::bad_count);
+}
+
+/// A dense sequence that grows, and is read in part at every step.
+struct reading_sequence {
+  using view_type = rota::cuda::page_view<rota::dense_store<bf16>>;
+  random_dense<bf16> host;
+  device_dense<bf16> device;
+  device_index<bf16> index{2, 12, 64};
+  device_list chosen{2, 3};
+  view_type view{&device.store, chosen.list, 16};
+  rota_test::device_array<bf16> keys{2 * 64}, values{2 * 64};
+  rota_test::device_item<view_type> item{std::vector<float>(4 * 64), view, 1, 4};
+  rota_test::device_workspace choice, attention;
+
+  reading_sequence(const gpu& g, random_source&& rng)
+      : host(rng, shape()),
+        device(host, true),
+        choice(rota::cuda::select_pages_workspace_bytes(g.backend(), index.index, item.item.q)),
+        attention(rota::cuda::attend_workspace_bytes(
+            g.backend(), std::span<const rota::attend_item<view_type>>(&item.item, 1), {})) {
+    device.length.upload({60});  // of 180 rows that have been there before
+  }
+
+  static plain_shape shape() {
+    plain_shape s = dense_shape(180);
+    s.spare = 0;
+    return s;
+  }
+  void set(std::uint64_t seed) {
+    random_source rng(seed);
+    const rota_test::random_layer<bf16> rows(rng, 1, 2, 64, 64);
+    keys.upload(rows.keys);
+    values.upload(rows.values);
+    item.q.upload(rota_test::step_queries(read_shape{}, host.store, seed, false));
+  }
+  void step(const rota::cuda::backend& b) {
+    const rota::view<const bf16, 3> k(keys.data(), 1, 2, 64), v(values.data(), 1, 2, 64);
+    REQUIRE(rota::cuda::append(b, device.store, k, v).ok());
+    REQUIRE(rota::cuda::index_pages(b, device.store, 16, index.index).ok());
+    REQUIRE(
+        rota::cuda::select_pages(b, index.index, item.item.q, {3}, chosen.list, choice.get()).ok());
+    const std::span<const rota::attend_item<view_type>> batch(&item.item, 1);
+    REQUIRE(rota::cuda::attend(b, batch, {}, attention.get()).ok());
+  }
+};
+
+TEST_CASE("a graph of append, index, choice and attention" * doctest::skip(rota_test::emulated)) {
+  const gpu g;
+  reading_sequence by_graph(g, random_source(21)), by_calls(g, random_source(21));
+  for (reading_sequence* s : {&by_graph, &by_calls}) {  // so that the kernels are loaded
+    s->set(1);
+    s->step(g.backend());
+  }
+  const rota_test::captured graph(g, [&](const rota::cuda::backend& b) { by_graph.step(b); });
+  for (std::uint64_t step = 0; step < 20; ++step) {
+    if (step == 10)  // much longer between two replays
+      for (reading_sequence* s : {&by_graph, &by_calls}) s->device.length.upload({150});
+    for (reading_sequence* s : {&by_graph, &by_calls}) s->set(10 + step);
+    graph.replay();
+    by_calls.step(g.backend());
+    REQUIRE(g.result().ok());
+    CHECK(by_graph.item.out.download() == by_calls.item.out.download());
+    CHECK(by_graph.chosen.counts.download() == std::vector<std::int32_t>{3, 3});
+    by_calls.chosen.download();
+    by_graph.chosen.download();
+    for (index_t h = 0; h < 2; ++h)
+      CHECK(rota_test::differing(by_graph.chosen.host, by_calls.chosen.host, h) == 0);
+  }
 }
 
 }  // namespace
