@@ -154,7 +154,6 @@ struct choose_pages_kernel {
       ptx::sync_block();
       search = {found[0], found[1], 1};
       cut = {found[0], found[1] == found[2] ? score_cut::all : found[1]};
-      ptx::sync_block();  // the next digit writes them again
     };
     // One by one: device code knows the values of the array, not the array.
     constexpr key_digit high = key_digits[0], middle = key_digits[1], low = key_digits[2];

@@ -1,9 +1,6 @@
 #include <rota/cuda/read_select.cuh>
 
-// Read-select: index, choice, and attention over what was chosen.
-
-using rota::bf16;
-using rota::f16;
+// Read-select over dense and paged stores: index, choice, and attention over what was chosen.
 
 template <class Store>
 rota::status step(const rota::cuda::backend& b, const Store& store,
@@ -18,8 +15,7 @@ rota::status step(const rota::cuda::backend& b, const Store& store,
   return rota::cuda::attend(b, batch, {}, ws);
 }
 
-extern const void* const steps[];
-const void* const steps[] = {
-    reinterpret_cast<const void*>(&step<rota::dense_store<bf16>>),
-    reinterpret_cast<const void*>(&step<rota::paged_store<f16>>),
-    reinterpret_cast<const void*>(&step<rota::cuda::packed_store<bf16, 16>>)};
+extern const void* const row_steps[];
+const void* const row_steps[] = {
+    reinterpret_cast<const void*>(&step<rota::dense_store<rota::bf16>>),
+    reinterpret_cast<const void*>(&step<rota::paged_store<rota::f16>>)};
