@@ -169,10 +169,10 @@ status select_pages(const backend& b, const page_index<E>& index, const view<con
                                shared);
       !s)
     return s;
-  return launch<choose_pages_kernel>(
-      b, {heads},
-      {page_list_ref(index.list), page_list_ref(out), memory.keys, budget.pages, b.fault},
-      choose_pages_kernel::shared_bytes);
+  // Named, for nvcc's host code has a braced list here wrong.
+  const choose_pages_kernel::arguments choice{page_list_ref(index.list), page_list_ref(out),
+                                              memory.keys, budget.pages, b.fault};
+  return launch<choose_pages_kernel>(b, {heads}, choice, choose_pages_kernel::shared_bytes);
 }
 
 /// Writes to *bytes (device memory) what attend() copies of the chosen pages of all heads, for one
