@@ -59,7 +59,7 @@ inline page_place place_to_go_on(const page_list& list, index_t h) {
 /// Calls f(page, ref) for the page at `at` and all after it; returns how many pages the head has.
 template <class Store, class F>
 index_t for_pages_from(const Store& store, index_t h, index_t page_tokens, page_place at, F&& f) {
-  for (; at.block < store.block_count(h); ++at.block, at.first = 0) {
+  for (; store.block_count(h) > at.block; ++at.block, at.first = 0) {
     const auto b = store.block_at(h, at.block);
     while (at.first < b.count) {
       const index_t n = page_length(b, at.first, page_tokens);

@@ -26,6 +26,12 @@ packed_source<E, W, Swizzle> source_of(const packed_store<E, W, Swizzle>& s) {
   return packed_source<E, W, Swizzle>(s);
 }
 template <class Store>
+auto source_of(const page_view<Store>& v) {
+  using source = page_source<decltype(source_of(*v.store))>;
+  return source{source_of(*v.store), page_list_ref(v.list),
+                static_cast<std::int32_t>(v.page_tokens)};
+}
+template <class Store>
 using source_type = decltype(source_of(std::declval<const Store&>()));
 
 /// Shape of a store's records; of rows, where it has none.
@@ -39,11 +45,21 @@ record_shape shape_of(const Store& s) {
 }
 
 template <class Store>
+record_shape shape_of(const page_view<Store>& v) {
+  return shape_of(*v.store);
+}
+
+template <class Store>
 bool has_means(const Store& s) {
   if constexpr (requires { s.shape; })
     return s.shape.has_means;
   else
     return false;
+}
+
+template <class Store>
+bool has_means(const page_view<Store>& v) {
+  return has_means(*v.store);
 }
 
 /// Tokens that a kv head of a store can hold.
@@ -173,12 +189,12 @@ bool with_form(const backend& b, const Store& store, index_t rows, F&& f) {
   using source = source_type<Store>;
   const auto with_rows = [&](auto d, auto fill, auto extras) {
     const auto with_tiles = [&](auto row_tiles) {
-      if constexpr (source::has_records && ptx::compiles_bulk)
+      if constexpr (source::in_bulk && ptx::compiles_bulk)
         if (b.device.code_architecture >= ptx::bulk_architecture) {
           f(attend_form<d.value, row_tiles.value, fill.value, extras.value, true>{});
           return true;
         }
-      if constexpr (source::has_records && !ptx::compiles_chunks) {
+      if constexpr (source::in_bulk && !ptx::compiles_chunks) {
         return false;
       } else {
         f(attend_form<d.value, row_tiles.value, fill.value, extras.value, false>{});

@@ -12,6 +12,7 @@
 #include <rota/cuda/merge.cuh>
 #include <rota/cuda/normalize.cuh>
 #include <rota/cuda/pack.cuh>
+#include <rota/cuda/read_select.cuh>
 #include <rota/cuda/reroute.cuh>
 #include <rota/cuda/score.cuh>
 #include <rota/cuda/select.cuh>

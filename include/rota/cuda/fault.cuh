@@ -23,7 +23,9 @@ enum class culprit : std::uint8_t {
   k,
   types,
   query,
-  limit
+  limit,
+  index,
+  pages
 };
 
 /// The name of an argument, as a status has it.
@@ -49,6 +51,10 @@ constexpr const char* name_of(culprit c) {
       return "q";
     case culprit::limit:
       return "limit";
+    case culprit::index:
+      return "index";
+    case culprit::pages:
+      return "store.pages";
   }
   return "";
 }

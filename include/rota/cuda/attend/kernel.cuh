@@ -2,6 +2,7 @@
 
 #include <rota/cuda/attend/loaders.cuh>
 #include <rota/cuda/attend/matrix_rows.cuh>
+#include <rota/cuda/attend/page_loader.cuh>
 #include <rota/cuda/attend/plain_rows.cuh>
 #include <rota/cuda/attend/shares.cuh>
 
@@ -33,8 +34,9 @@ struct attend_kernel {
   static constexpr int least_blocks = 2;
   using E = typename Source::element_type;
   using swizzle = typename Source::swizzle;
-  using loader =
-      std::conditional_t<Form::bulk, bulk_loader<Source, threads>, chunk_loader<Source, threads>>;
+  using loader = std::conditional_t<
+      Source::has_pages, page_loader<Source, threads>,
+      std::conditional_t<Form::bulk, bulk_loader<Source, threads>, chunk_loader<Source, threads>>>;
   using warp_state = std::conditional_t<
       sizeof(E) == 2, matrix_rows<E, Form::head, Source::width, swizzle, Form::fill, Form::extras>,
       plain_rows<Form::head, Source::width, swizzle, Form::fill, Form::extras>>;
@@ -56,6 +58,8 @@ struct attend_kernel {
   static constexpr std::uint32_t stages_at = 256;
 
   static std::uint32_t stage_bytes_of(const record_shape& s) {
+    if constexpr (Source::has_pages)
+      return static_cast<std::uint32_t>(align_up(loader::stage_bytes(s), 128));
     const index_t padding = Form::bulk ? 2 * chunk_bytes : 0;  // see bulk_loader::places()
     const index_t rows = tile_tokens * (s.key_bytes() + s.d_v * s.element_bytes + padding);
     index_t record = 0;
@@ -75,7 +79,7 @@ struct attend_kernel {
   }
 
   ROTA_DEVICE static void run(const arguments& a) {
-    if constexpr (Source::has_records && !ptx::is_compiled_for(Form::bulk)) return;
+    if constexpr (Source::in_bulk && !ptx::is_compiled_for(Form::bulk)) return;
     if (failed(a.fault)) return;
     const ptx::shared_address base = ptx::shared_base();
     const index_t first_row = index_t{ptx::block_y()} * Form::rows;
@@ -139,12 +143,21 @@ struct attend_kernel {
     for (index_t tile = from; tile < to; ++tile) {
       const unsigned at = first_turn + static_cast<unsigned>(tile - from);
       load.template wait<stages - 1>(static_cast<int>(at % stages), at / stages % 2);
-      const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, stage_of(at));
-      const bool masked = is_masked(view, whole);
-      ROTA_UNROLL
-      for (int step = 0; step < Form::row_tiles; ++step) {
-        const int token = (step * Form::token_warps + token_warp) * fragment_rows;
-        if (token < view.tokens) state.add(view, token, masked, see, base);
+      if constexpr (Source::has_pages) {
+        ROTA_UNROLL
+        for (int step = 0; step < Form::row_tiles; ++step) {
+          const tile_view<swizzle> view =
+              load.view_part(stage_of(at), step * Form::token_warps + token_warp);
+          if (view.tokens > 0) state.add(view, 0, is_masked(view, whole), see, base);
+        }
+      } else {
+        const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, stage_of(at));
+        const bool masked = is_masked(view, whole);
+        ROTA_UNROLL
+        for (int step = 0; step < Form::row_tiles; ++step) {
+          const int token = (step * Form::token_warps + token_warp) * fragment_rows;
+          if (token < view.tokens) state.add(view, token, masked, see, base);
+        }
       }
       ptx::sync_block();  // all have left the place that is filled next
       fetch(tile + stages, at + stages);
@@ -181,16 +194,20 @@ struct attend_kernel {
   ROTA_DEVICE static void fetch_tile(const arguments& a, loader& load, const Item& item, index_t h,
                                      const segment& seg, index_t tile, ptx::shared_address to,
                                      int stage) {
-    if constexpr (Source::has_records)
-      if (tile < seg.records) {
-        const std::uint64_t begin = item.store.record_begin(h, tile);
-        const std::uint64_t end = item.store.record_begin(h, tile + 1);
-        load.fetch_record(to, stage, item.store.rows.data + begin,
-                          static_cast<std::uint32_t>(end - begin));
-        return;
-      }
-    const index_t first = seg.from + (tile - seg.records) * tile_tokens;
-    load.fetch_rows(to, stage, h, first, rows_in(seg, first), a.fault);
+    if constexpr (Source::has_pages) {
+      load.fetch_pages(to, h, seg, tile, a.fault);
+    } else {
+      if constexpr (Source::has_records)
+        if (tile < seg.records) {
+          const std::uint64_t begin = item.store.record_begin(h, tile);
+          const std::uint64_t end = item.store.record_begin(h, tile + 1);
+          load.fetch_record(to, stage, item.store.rows.data + begin,
+                            static_cast<std::uint32_t>(end - begin));
+          return;
+        }
+      const index_t first = seg.from + (tile - seg.records) * tile_tokens;
+      load.fetch_rows(to, stage, h, first, rows_in(seg, first), a.fault);
+    }
   }
 
   ROTA_DEVICE static int rows_in(const segment& seg, index_t first) {

@@ -59,6 +59,8 @@ struct row_source {
   using element_type = typename Rows::element_type;
   using swizzle = banked;
   static constexpr bool has_records = false;
+  static constexpr bool has_pages = false;
+  static constexpr bool in_bulk = false;  ///< whether sm_90 copies it so
   static constexpr int width = 0;
   Rows rows;
 
@@ -85,6 +87,8 @@ struct packed_source {
   using element_type = E;
   using swizzle = Swizzle;
   static constexpr bool has_records = true;
+  static constexpr bool has_pages = false;
+  static constexpr bool in_bulk = true;
   static constexpr int width = W;
   tail_rows<E> rows;
   index_t code_bytes = 0;
