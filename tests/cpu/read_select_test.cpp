@@ -218,6 +218,32 @@ TEST_CASE("all pages read is the whole store, and bytes read add up") {
   CHECK(part.read_bytes() == 2 * (3 * 16 + 8) * 64 * 2);
 }
 
+TEST_CASE("pages of a store with codes, all of them, are the whole store") {
+  using layout = packed<bf16, 16, value_order::token_major, 64>;
+  random_source rng(12);
+  sample_options o;
+  o.means = false;
+  o.rank = 8;
+  const packed_sample<layout> sample(rng, o);
+  const index_t capacity = most_pages(sample.store, 10);
+  owned_index<bf16> owned(2, capacity, 16);
+  REQUIRE(cpu::index_pages(cpu::backend{}, sample.store, 10, owned.index).ok());
+  using part_type = page_view<layout::store_type>;
+  const part_type part{&sample.store, owned.index.list};
+  const std::vector<float> in_pages = attend_once(part), whole = attend_once(sample.store);
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    CHECK(in_pages[i] == doctest::Approx(whole[i]).epsilon(1e-4));
+  index_t codes = 0;
+  for (index_t h = 0; h < 2; ++h)
+    for (index_t i = 0; i < part.block_count(h); ++i) {
+      const auto b = part.block_at(h, i);
+      if (b.codes != nullptr) codes += b.count * 8 * 2;
+      if (b.codes != nullptr)
+        CHECK(read_bytes(b, 16, 64, 16, 8) == read_bytes(b, 16, 64, 16) + b.count * 8 * 2);
+    }
+  CHECK(codes > 0);
+}
+
 TEST_CASE("a page with NaN comes last, and the last page is read all the same") {
   random_source rng(3);
   plain_shape s;

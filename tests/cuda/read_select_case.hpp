@@ -164,24 +164,6 @@ rota::status run_choice(const rota::cuda::backend& b, const rota::page_index<E>&
   return rota::cuda::select_pages(b, index, q, {pages}, out, ws.get());
 }
 
-/// The pages of a packed store with codes on the host: page_view knows only stores without.
-template <class Store>
-struct coded_page_view : rota::page_view<Store> {
-  index_t code_rank() const { return this->store->code_rank(); }
-  const typename Store::element_type* decoder(index_t h) const { return this->store->decoder(h); }
-  rota::block<typename Store::element_type> block_at(index_t h, index_t i) const {
-    auto b = rota::page_view<Store>::block_at(h, i);
-    if (b.codes != nullptr) b.codes += this->list.pages(h, i).first * code_rank();
-    return b;
-  }
-};
-
-/// A page view on the host.
-template <class Store>
-struct host_pages : rota::page_view<Store> {};
-template <rota::element E, int W>
-struct host_pages<rota::packed_store<E, W>> : coded_page_view<rota::packed_store<E, W>> {};
-
 struct read_shape {
   index_t page_tokens = 16, wanted = 4, queries = 1, group = 2;
   rota::attend_params params;
@@ -259,7 +241,7 @@ read_result read_step(const gpu& g, const Store& store, const Host& host, const 
   between(chosen.host);
   REQUIRE(run_attend(g.backend(), std::vector{item.item}, s.params).ok());
   REQUIRE(g.result().ok());
-  host_pages<Host> part;
+  rota::page_view<Host> part;
   part.store = &host;
   part.list = chosen.host;
   REQUIRE(part.check().ok());

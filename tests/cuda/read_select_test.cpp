@@ -336,7 +336,7 @@ TEST_CASE("pages of several sequences in one batch") {
   REQUIRE(g.result().ok());
   for (const auto& s : all) {
     s->chosen.download();
-    rota_test::host_pages<store_type> part;
+    rota::page_view<store_type> part;
     part.store = &s->host.store;
     part.list = s->chosen.host;
     CHECK(s->item.error(part, {}) < tolerance<bf16>);

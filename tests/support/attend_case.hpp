@@ -49,7 +49,7 @@ struct attend_case {
 };
 
 /// Runs a batch with a workspace of exactly the size that is asked for.
-template <class Store, class Io>
+template <class Store, class Io = float>
 rota::status run_attend(const rota::cpu::backend& b,
                         const std::vector<rota::attend_item<Store, Io>>& items,
                         const rota::attend_params& params) {

@@ -72,25 +72,28 @@ index_t page_count(const Store& store, index_t head, index_t page_tokens) {
   return pages;
 }
 
-/// The page as a block of its own.
+/// The page as a block of its own. `code_rank`: of the store.
 template <element E>
-block<E> slice_of(block<E> b, const page_ref& page) {
+block<E> slice_of(block<E> b, const page_ref& page, index_t code_rank = 0) {
   if (page.first == 0 && page.count == b.count) return b;
   b.keys += page.first * b.key_stride;
   if (b.order == value_order::whole) b.values += page.first * b.value_stride;
   if (b.masks != nullptr) b.masks += page.first;
   if (b.starts != nullptr) b.starts += page.first;
+  if (b.codes != nullptr) b.codes += page.first * code_rank;
   if (b.positions != nullptr) b.positions += page.first;
   b.first_position = static_cast<position_t>(b.first_position + page.first);
   b.count = page.count;
   return b;
 }
 
-/// Bytes that attention reads of a block: keys, values that are there, and their index.
+/// Bytes that attention reads of a block: keys, values that are there, codes, and their index.
 template <element E>
-index_t read_bytes(const block<E>& b, index_t d_k, index_t d_v, index_t group_width) {
+index_t read_bytes(const block<E>& b, index_t d_k, index_t d_v, index_t group_width,
+                   index_t code_rank = 0) {
   constexpr index_t size = sizeof(E);
   index_t bytes = b.count * d_k * size + (b.positions != nullptr ? b.count * 4 : 0);
+  if (b.codes != nullptr) bytes += b.count * code_rank * size;
   const index_t groups = d_v / group_width;
   switch (b.order) {
     case value_order::whole:
@@ -106,7 +109,7 @@ index_t read_bytes(const block<E>& b, index_t d_k, index_t d_v, index_t group_wi
 
 /// A store of which only some pages are there: what a step reads. Refers to the store and to the
 /// list, which must outlive it. A query that sees none of the pages gives 0 and -inf, so the last
-/// page belongs into every list. Mean fills stay those of the whole store.
+/// page belongs into every list. Means and decoders stay those of the whole store.
 template <kv_store Store>
 struct page_view {
   using element_type = typename Store::element_type;
@@ -120,10 +123,15 @@ struct page_view {
   index_t group_width() const { return store->group_width(); }
   position_t next_position() const { return store->next_position(); }
   const float* means(index_t head) const { return store->means(head); }
+  index_t code_rank() const { return code_rank_of(*store); }
+  const element_type* decoder(index_t head) const requires requires(const Store& s) {
+    s.decoder(head);
+  }
+  { return store->decoder(head); }
   index_t block_count(index_t head) const { return list.counts(head); }
   block<element_type> block_at(index_t head, index_t i) const {
     const page_ref& page = list.pages(head, i);
-    return slice_of(store->block_at(head, page.block), page);
+    return slice_of(store->block_at(head, page.block), page, code_rank());
   }
   /// What stays in memory: the whole store.
   index_t bytes() const { return store->bytes(); }
@@ -132,7 +140,7 @@ struct page_view {
     index_t sum = 0;
     for (index_t h = 0; h < kv_heads(); ++h)
       for (index_t i = 0; i < block_count(h); ++i)
-        sum += rota::read_bytes(block_at(h, i), d_k(), d_v(), group_width());
+        sum += rota::read_bytes(block_at(h, i), d_k(), d_v(), group_width(), code_rank());
     return sum;
   }
 
