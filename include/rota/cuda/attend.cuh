@@ -291,9 +291,10 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 /// that a row does not see has no influence on it if its values are finite. Results depend on the
 /// batch and the device, not on timing.
 ///
-/// On the device: bad_store ("store": the handle says another than its memory), bad_count
-/// ("length"); outputs are then untouched, but for items of launches (32 items each) before. From
-/// the host: the errors of the views, heads_not_divisible, overlapping_memory, wrong_memory,
+/// On the device: bad_store ("store": the handle says another than its memory, or counts, offsets
+/// or record headers there cannot be; masks and starts inside a record are taken as they are),
+/// bad_count ("length"); outputs are then untouched, but for items of launches (32 items each)
+/// before. From the host: the errors of the views, heads_not_divisible, overlapping_memory, wrong_memory,
 /// bad_alignment, unsupported ("store": head size, or a low-rank fill whose rank is no
 /// multiple of 8), workspace_too_small.
 template <class Store, element Io>

@@ -85,11 +85,14 @@ struct attend_kernel {
     const index_t first_row = index_t{ptx::block_y()} * Form::rows;
     if (ptx::thread_index() < zero_bytes / 4)
       ptx::shared_store<std::uint32_t>(base + 4 * ptx::thread_index(), 0u);
-    bool sound = true;
-    for (int i = static_cast<int>(ptx::thread_index()); i < a.batch.count; i += threads)
-      sound = a.batch.items[i].store.is_sound(a.fault) && sound;
-    if (ptx::sync_block_or(!sound)) return;
     const index_t segments = a.batch.segments();
+    bool sound = true;
+    for (index_t i = ptx::thread_index(); i < segments; i += threads) {
+      const auto& store = a.batch.items[i / a.batch.kv_heads].store;
+      sound =
+          store.is_sound(a.fault) && store.is_head_sound(i % a.batch.kv_heads, a.fault) && sound;
+    }
+    if (ptx::sync_block_or(!sound)) return;
     std::int64_t* const ends = ptx::block_x() == 0 ? a.ends + ptx::block_y() * segments : nullptr;
     share own =
         find_share<threads>(a.batch, first_row, Form::rows, base + stages_at, ends, a.fault);
@@ -152,7 +155,7 @@ struct attend_kernel {
         }
       } else {
         const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, stage_of(at));
-        const bool masked = is_masked(view, whole);
+        const bool masked = view.tokens > 0 && is_masked(view, whole);
         ROTA_UNROLL
         for (int step = 0; step < Form::row_tiles; ++step) {
           const int token = (step * Form::token_warps + token_warp) * fragment_rows;
@@ -199,10 +202,11 @@ struct attend_kernel {
     } else {
       if constexpr (Source::has_records)
         if (tile < seg.records) {
-          const std::uint64_t begin = item.store.record_begin(h, tile);
-          const std::uint64_t end = item.store.record_begin(h, tile + 1);
-          load.fetch_record(to, stage, item.store.rows.data + begin,
-                            static_cast<std::uint32_t>(end - begin));
+          const record_range record = item.store.record(h, tile, a.stage_bytes, a.fault);
+          if (record.bytes > 0)
+            load.fetch_record(to, stage, item.store.rows.data + record.begin, record.bytes);
+          else
+            load.fetch_empty_record(to, stage);
           return;
         }
       const index_t first = seg.from + (tile - seg.records) * tile_tokens;
@@ -220,7 +224,7 @@ struct attend_kernel {
                                                   const Item& item, const segment& seg,
                                                   index_t tile, ptx::shared_address at) {
     if constexpr (Source::has_records)
-      if (tile < seg.records) return view_record<swizzle>(at, a.shape);
+      if (tile < seg.records) return view_record<swizzle>(at, a.shape, a.fault);
     const index_t first = seg.from + (tile - seg.records) * tile_tokens;
     const row_places places = load.places();
     tile_view<swizzle> view;

@@ -36,6 +36,12 @@ struct chunk_loader {
     ptx::commit_copies();
   }
 
+  /// Instead of a record that cannot be: one without tokens.
+  ROTA_DEVICE void fetch_empty_record(ptx::shared_address to, int) const {
+    if (ptx::thread_index() == 0) ptx::shared_store<std::uint32_t>(to, 0u);
+    ptx::commit_copies();
+  }
+
   /// Tokens `first` .. `first + tokens - 1` of the source's rows.
   ROTA_DEVICE void fetch_rows(ptx::shared_address to, int, index_t h, index_t first, int tokens,
                               std::uint32_t* fault) const {
@@ -106,6 +112,13 @@ struct bulk_loader {
     ptx::fence_before_bulk();
     ptx::barrier_expect(barrier(stage), bytes);
     ptx::copy_bulk(to, from, bytes, barrier(stage));
+  }
+
+  /// The barrier's phase completes as with a record, so that nobody waits for ever.
+  ROTA_DEVICE void fetch_empty_record(ptx::shared_address to, int stage) const {
+    if (ptx::thread_index() != 0) return;
+    ptx::shared_store<std::uint32_t>(to, 0u);
+    ptx::barrier_expect(barrier(stage), 0);
   }
 
   ROTA_DEVICE void fetch_rows(ptx::shared_address to, int stage, index_t h, index_t first,

@@ -75,10 +75,10 @@ struct part_place {
   ROTA_HD static std::uint32_t values(const record_shape& s) {
     return codes(s) + static_cast<std::uint32_t>(page_part_tokens * s.code_bytes());
   }
-  ROTA_HD static std::uint32_t bytes(const record_shape& s) {
-    return values(s) +
-           static_cast<std::uint32_t>(page_part_tokens * s.d_v * s.element_bytes + slack);
+  ROTA_HD static std::uint32_t value_room(const record_shape& s) {
+    return static_cast<std::uint32_t>(page_part_tokens * s.d_v * s.element_bytes + slack);
   }
+  ROTA_HD static std::uint32_t bytes(const record_shape& s) { return values(s) + value_room(s); }
 };
 
 /// Fetches tiles of a page_source; wait() and fetch_nothing() are chunk_loader's.
@@ -178,18 +178,28 @@ struct page_loader {
     }
   }
 
-  /// Nothing, and a report, where the record is shorter than the store says.
+  /// Nothing, and a report, where the record is not what the store says.
   ROTA_DEVICE void fetch_record_part(ptx::shared_address to, index_t h, page_part& p,
                                      std::uint32_t* fault) const {
     if constexpr (Source::has_records) {
-      const std::byte* const record = source.parts().data + source.whole.record_begin(h, p.block);
+      const record_range at = source.whole.record(h, p.block, UINT32_MAX, fault);
+      if (at.bytes == 0) {
+        p.count = 0;
+        return;
+      }
+      const std::byte* const record = source.parts().data + at.begin;
       const record_head head = record_head::at(record);
-      if (p.first + p.count > head.tokens) {
+      bool sound = p.first + p.count <= head.tokens && head.fits(shape, at.bytes);
+      record_part runs;
+      if (sound) {
+        runs = runs_of(shape, record, head, p);
+        sound = runs.values.bytes <= part_place::value_room(shape);
+      }
+      if (!sound) {
         report(fault, errc::bad_store, culprit::store);
         p.count = 0;
         return;
       }
-      const record_part runs = runs_of(shape, record, head, p);
       copy_run(to + part_place::header, record, runs.head);
       copy_run(to + part_place::positions, record, runs.positions);
       copy_run(to + part_place::masks, record, runs.masks);
