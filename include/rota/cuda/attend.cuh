@@ -117,8 +117,30 @@ status check_batch(const backend& b, std::span<const attend_item<Store, Io>> bat
   return {};
 }
 
+/// How attention uses the shared memory of a multiprocessor.
+struct stage_plan {
+  int stages = 0;      ///< of a block; 0: not even the fewest fit
+  index_t blocks = 1;  ///< that a multiprocessor holds at a time
+
+  /// As many tiles on their way as fit.
+  template <class Kernel>
+  static stage_plan of(const device_traits& device, const record_shape& shape) {
+    stage_plan best;
+    for (int stages = Kernel::most_stages; stages >= Kernel::least_stages; --stages) {
+      const auto bytes = static_cast<index_t>(Kernel::shared_bytes(shape, stages));
+      if (bytes > device.shared_bytes) continue;
+      const index_t fitting = std::clamp<index_t>(
+          device.multiprocessor_shared_bytes / (bytes + device.reserved_shared_bytes), 1,
+          Kernel::least_blocks);
+      if (fitting * stages > best.blocks * best.stages) best = {stages, fitting};
+    }
+    return best;
+  }
+};
+
 /// How one launch is cut.
 struct attend_plan {
+  int stages = 0;      ///< of a block; 0: the device cannot
   index_t rows = 0;    ///< of an item's kv head, at most
   index_t blocks = 0;  ///< that share the bytes
   index_t row_blocks = 0;
@@ -136,8 +158,11 @@ struct attend_plan {
     p.rows = queries * (batch[0].q.extent[1] / kv_heads);
     p.row_blocks = blocks_of(p.rows, Form::rows);
     p.segments = static_cast<index_t>(batch.size()) * kv_heads;
-    // Two blocks fit on a multiprocessor. More row blocks fill the device by themselves.
-    const index_t fitting = 2 * b.device.multiprocessors;
+    const auto shared = stage_plan::of<attend_kernel<source_type<Store>, Form>>(
+        b.device, shape_of(*batch[0].store));
+    p.stages = shared.stages;
+    // More row blocks than fit fill the device by themselves.
+    const index_t fitting = shared.blocks * b.device.multiprocessors;
     p.blocks = std::max<index_t>(
         1, std::min(tiles, fitting / std::max<index_t>(1, std::min(p.row_blocks, fitting))));
     return p;
@@ -236,6 +261,7 @@ status attend_once(const backend& b, std::span<const attend_item<Store, Io>> ite
   using source = source_type<Store>;
   using kernel = attend_kernel<source, Form>;
   const attend_plan plan = attend_plan::of<Form>(b, items);
+  if (plan.stages == 0) return {errc::unsupported, "store"};
   if (plan.row_blocks == 0) return {};
   carver c(ws);
   const attend_scratch scratch = attend_scratch::carve(c, plan, Form{});
@@ -244,9 +270,9 @@ status attend_once(const backend& b, std::span<const attend_item<Store, Io>> ite
   const record_shape shape = shape_of(*items[0].store);
   if (status s =
           launch<kernel>(b, {plan.blocks, plan.row_blocks},
-                         {batch, shape, kernel::stage_bytes_of(shape), has_means(*items[0].store),
-                          scratch.partials, scratch.ends, b.fault},
-                         kernel::shared_bytes(shape));
+                         {batch, shape, kernel::stage_bytes_of(shape), plan.stages,
+                          has_means(*items[0].store), scratch.partials, scratch.ends, b.fault},
+                         kernel::shared_bytes(shape, plan.stages));
       !s)
     return s;
   return launch<merge_kernel<source, Form>>(b, {plan.rows, plan.segments},
@@ -272,8 +298,10 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
   (void)detail::for_each_launch(
       batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
         detail::with_form(b, *items[0].store, detail::rows_of(items), [&](auto form) {
+          const auto plan = detail::attend_plan::of<decltype(form)>(b, items);
+          if (plan.stages == 0) return;
           carver c;
-          detail::attend_scratch::carve(c, detail::attend_plan::of<decltype(form)>(b, items), form);
+          detail::attend_scratch::carve(c, plan, form);
           most = std::max(most, c.bytes());
         });
         return {};
@@ -294,9 +322,9 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 /// On the device: bad_store ("store": the handle says another than its memory, or counts, offsets
 /// or record headers there cannot be; masks and starts inside a record are taken as they are),
 /// bad_count ("length"); outputs are then untouched, but for items of launches (32 items each)
-/// before. From the host: the errors of the views, heads_not_divisible, overlapping_memory, wrong_memory,
-/// bad_alignment, unsupported ("store": head size, or a low-rank fill whose rank is no
-/// multiple of 8), workspace_too_small.
+/// before. From the host: the errors of the views, heads_not_divisible, overlapping_memory,
+/// wrong_memory, bad_alignment, unsupported ("store": head size, a low-rank fill whose rank is no
+/// multiple of 8, or a device with too little shared memory for two tiles), workspace_too_small.
 template <class Store, element Io>
 status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
               const attend_params& params, workspace ws) {

@@ -45,6 +45,7 @@ struct attend_kernel {
     attend_batch<Source> batch;
     record_shape shape;
     std::uint32_t stage_bytes;
+    int stages;  ///< least_stages or most_stages
     bool has_means;
     float* partials;     ///< [row blocks, slots, rows, partial_floats]
     std::int64_t* ends;  ///< [row blocks, segments]: weights up to each segment's end
@@ -52,7 +53,7 @@ struct attend_kernel {
   };
 
   /// Tiles that are on their way or worked on at a time, each in a place of its own.
-  static constexpr int stages = 3;
+  static constexpr int most_stages = 3, least_stages = 2;
   // Shared memory: zeros, barriers, then the stages.
   static constexpr std::uint32_t zero_bytes = 128;
   static constexpr std::uint32_t stages_at = 256;
@@ -70,8 +71,8 @@ struct attend_kernel {
       }
     return static_cast<std::uint32_t>(align_up(rows > record ? rows : record, 128));
   }
-  static std::size_t shared_bytes(const record_shape& s) {
-    const std::size_t stage = stage_bytes_of(s) * stages;
+  static std::size_t shared_bytes(const record_shape& s, int stages) {
+    const std::size_t stage = std::size_t{stage_bytes_of(s)} * static_cast<std::size_t>(stages);
     const std::size_t merge = sizeof(float) * Form::warps * fragment_rows * Form::partial_floats;
     const std::size_t shares = sizeof(std::int64_t) * (threads + 4);
     const std::size_t most = stage > merge ? stage : merge;
@@ -98,14 +99,14 @@ struct attend_kernel {
         find_share<threads>(a.batch, first_row, Form::rows, base + stages_at, ends, a.fault);
     if (own.begin >= own.end) return;
 
-    unsigned turn = 0;  // tiles fetched so far: of all segments, for the barriers' phases
-    if constexpr (Form::bulk) loader::start(base + zero_bytes, stages);
+    stage_ring ring{a.stages};  // goes on through all segments, for the barriers' phases
+    if constexpr (Form::bulk) loader::start(base + zero_bytes, a.stages);
     for (index_t s = own.segment; s < segments; ++s) {
       const segment seg = a.batch.open(s, first_row, Form::rows, a.fault);
       const index_t begin = own.begin > own.before ? own.begin - own.before : 0;
       if (own.before >= own.end) break;
       const index_t end = own.end - own.before < seg.weight() ? own.end - own.before : seg.weight();
-      if (end > begin) attend_segment(a, base, s, seg, begin, end, first_row, turn);
+      if (end > begin) attend_segment(a, base, s, seg, begin, end, first_row, ring);
       own.before += seg.weight();
     }
   }
@@ -114,7 +115,7 @@ struct attend_kernel {
   /// The part of one segment between two weights.
   ROTA_DEVICE static void attend_segment(const arguments& a, ptx::shared_address base,
                                          index_t number, const segment& seg, index_t begin,
-                                         index_t end, index_t first_row, unsigned& turn) {
+                                         index_t end, index_t first_row, stage_ring& ring) {
     const auto& item = a.batch.items[number / a.batch.kv_heads];
     const index_t h = number % a.batch.kv_heads;
     const index_t from = begin > 0 ? item.store.cut(h, seg, begin) : 0;
@@ -132,29 +133,27 @@ struct attend_kernel {
 
     loader load{item.store, a.shape};
     if constexpr (Form::bulk) load.barriers = base + zero_bytes;
-    const auto stage_of = [&](index_t i) {
-      return base + stages_at + static_cast<std::uint32_t>(i % stages) * a.stage_bytes;
+    const auto stage_of = [&](int place) {
+      return base + stages_at + static_cast<std::uint32_t>(place) * a.stage_bytes;
     };
-    const auto fetch = [&](index_t tile, unsigned at) {
+    const auto fetch = [&](index_t tile, int place) {
       if (tile < to)
-        fetch_tile(a, load, item, h, seg, tile, stage_of(at), static_cast<int>(at % stages));
+        fetch_tile(a, load, item, h, seg, tile, stage_of(place), place);
       else
         load.fetch_nothing();
     };
-    const unsigned first_turn = turn;
-    for (int i = 0; i < stages; ++i) fetch(from + i, first_turn + static_cast<unsigned>(i));
+    for (int i = 0; i < ring.stages; ++i) fetch(from + i, ring.after(i));
     for (index_t tile = from; tile < to; ++tile) {
-      const unsigned at = first_turn + static_cast<unsigned>(tile - from);
-      load.template wait<stages - 1>(static_cast<int>(at % stages), at / stages % 2);
+      wait(load, ring);
+      const ptx::shared_address at = stage_of(ring.place);
       if constexpr (Source::has_pages) {
         ROTA_UNROLL
         for (int step = 0; step < Form::row_tiles; ++step) {
-          const tile_view<swizzle> view =
-              load.view_part(stage_of(at), step * Form::token_warps + token_warp);
+          const tile_view<swizzle> view = load.view_part(at, step * Form::token_warps + token_warp);
           if (view.tokens > 0) state.add(view, 0, is_masked(view, whole), see, base);
         }
       } else {
-        const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, stage_of(at));
+        const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, at);
         const bool masked = view.tokens > 0 && is_masked(view, whole);
         ROTA_UNROLL
         for (int step = 0; step < Form::row_tiles; ++step) {
@@ -163,10 +162,18 @@ struct attend_kernel {
         }
       }
       ptx::sync_block();  // all have left the place that is filled next
-      fetch(tile + stages, at + stages);
+      fetch(tile + ring.stages, ring.place);
+      ring.advance();
     }
-    turn = first_turn + static_cast<unsigned>(to > from ? to - from : 0);
     write_partial(a, base, number, state);
+  }
+
+  /// Until the next tile has come. All places behind it have been asked for.
+  ROTA_DEVICE static void wait(const loader& load, const stage_ring& ring) {
+    if (ring.stages == most_stages)
+      load.template wait<most_stages - 1>(ring.place, ring.parity);
+    else
+      load.template wait<least_stages - 1>(ring.place, ring.parity);
   }
 
   /// The warp's queries, and what its lanes' rows see.

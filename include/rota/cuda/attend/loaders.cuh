@@ -8,6 +8,23 @@
 
 namespace rota::cuda {
 
+/// Whose turn it is among the places of a block's tiles.
+struct stage_ring {
+  int stages;
+  int place = 0;        ///< of the next tile
+  unsigned parity = 0;  ///< of its barrier's phase
+
+  /// Place of the tile that is `later` tiles behind the next, fewer than there are stages.
+  ROTA_DEVICE int after(int later) const {
+    const int at = place + later;
+    return at < stages ? at : at - stages;
+  }
+  ROTA_DEVICE void advance() {
+    place = after(1);
+    parity ^= place == 0 ? 1u : 0u;
+  }
+};
+
 /// Rows of whole tokens in a stage: keys, then values.
 struct row_places {
   std::uint32_t key_stride, value_stride;
