@@ -95,8 +95,8 @@ struct attend_kernel {
     }
     if (ptx::sync_block_or(!sound)) return;
     std::int64_t* const ends = ptx::block_x() == 0 ? a.ends + ptx::block_y() * segments : nullptr;
-    share own =
-        find_share<threads>(a.batch, first_row, Form::rows, base + stages_at, ends, a.fault);
+    share own = find_share<threads, Form::bulk>(a.batch, first_row, Form::rows, base + stages_at,
+                                                ends, a.fault);
     if (own.begin >= own.end) return;
 
     stage_ring ring{a.stages};  // goes on through all segments, for the barriers' phases

@@ -25,9 +25,10 @@ ROTA_HD constexpr index_t slots_of(index_t blocks, index_t segments) {
   return blocks + segments;
 }
 
-/// Computed by all threads of a block. `scratch`: threads + 4 shared words of 8 bytes. `ends`
-/// [segments] gets the weights up to each segment's end, if not null.
-template <int Threads, class Source>
+/// Computed by all threads of a block. `scratch`: threads + 4 shared words of 8 bytes, which bulk
+/// copies may fill afterwards (Bulk). `ends` [segments] gets the weights up to each segment's end,
+/// if not null.
+template <int Threads, bool Bulk, class Source>
 ROTA_DEVICE share find_share(const attend_batch<Source>& batch, index_t first_row, index_t rows,
                              ptx::shared_address scratch, std::int64_t* ends,
                              std::uint32_t* fault) {
@@ -65,6 +66,7 @@ ROTA_DEVICE share find_share(const attend_batch<Source>& batch, index_t first_ro
     s.segment = sums[Threads];
     s.before = sums[Threads + 1];
   }
+  if constexpr (Bulk) ptx::fence_before_bulk();
   ptx::sync_block();
   return s;
 }
