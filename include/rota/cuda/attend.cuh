@@ -287,6 +287,23 @@ index_t rows_of(std::span<const attend_item<Store, Io>> items) {
   return queries * (items[0].q.extent[1] / items[0].store->kv_heads());
 }
 
+/// Scratch bytes of a batch that has been checked. 0 where there is no form for it.
+template <class Store, class Io>
+std::size_t scratch_bytes(const backend& b, std::span<const attend_item<Store, Io>> batch) {
+  std::size_t most = 0;
+  (void)for_each_launch(batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
+    with_form(b, *items[0].store, rows_of(items), [&](auto form) {
+      const auto plan = attend_plan::of<decltype(form)>(b, items);
+      if (plan.stages == 0) return;
+      carver c;
+      attend_scratch::carve(c, plan, form);
+      most = std::max(most, c.bytes());
+    });
+    return {};
+  });
+  return most;
+}
+
 }  // namespace detail
 
 /// Scratch bytes that attend() needs for this batch. 0 when it is not valid.
@@ -294,19 +311,7 @@ template <class Store, element Io>
 std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store, Io>> batch,
                                    const attend_params&) {
   if (!check_backend(b) || !detail::check_batch(b, batch)) return 0;
-  std::size_t most = 0;
-  (void)detail::for_each_launch(
-      batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
-        detail::with_form(b, *items[0].store, detail::rows_of(items), [&](auto form) {
-          const auto plan = detail::attend_plan::of<decltype(form)>(b, items);
-          if (plan.stages == 0) return;
-          carver c;
-          detail::attend_scratch::carve(c, plan, form);
-          most = std::max(most, c.bytes());
-        });
-        return {};
-      });
-  return most;
+  return detail::scratch_bytes(b, batch);
 }
 
 /// Attention of each item's queries over its store, as rota::cpu::attend; queries, outputs and
@@ -337,7 +342,7 @@ status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
     if (overlaps(scratch, range_of(item.q)) || overlaps(scratch, range_of(item.out)) ||
         overlaps(scratch, range_of(item.lse)) || meets(*item.store, scratch))
       return {errc::overlapping_memory, "ws"};
-  if (ws.bytes < attend_workspace_bytes(b, batch, params)) return {errc::workspace_too_small, "ws"};
+  if (ws.bytes < detail::scratch_bytes(b, batch)) return {errc::workspace_too_small, "ws"};
   return detail::for_each_launch(
       batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
         status result{errc::unsupported, "store"};
