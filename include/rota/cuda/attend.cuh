@@ -232,7 +232,7 @@ bool with_form(const backend& b, const Store& store, index_t rows, F&& f) {
     if constexpr (source::has_records) {
       constexpr int groups = d.value / source::width;
       const index_t rank = shape_of(store).code_rank;
-      if (rank % fragment_columns != 0) return false;
+      if (rank % fragment_columns != 0 || rank > max_code_rank) return false;
       if (rank > 32) return with_rows(d, constant<fill_sums::codes>{}, constant<8>{});
       if (rank > 0) return with_rows(d, constant<fill_sums::codes>{}, constant<4>{});
       return with_rows(d, constant<fill_sums::dropped_weight>{},
@@ -275,9 +275,11 @@ status attend_once(const backend& b, std::span<const attend_item<Store, Io>> ite
                          kernel::shared_bytes(shape, plan.stages));
       !s)
     return s;
-  return launch<merge_kernel<source, Form>>(b, {plan.rows, plan.segments},
-                                            {batch, scratch.partials, scratch.ends, plan.blocks,
-                                             shape.code_rank, has_means(*items[0].store), b.fault});
+  using merge = merge_kernel<source, Form>;
+  return launch<merge>(b, {plan.rows, plan.segments},
+                       {batch, scratch.partials, scratch.ends, plan.blocks, shape.code_rank,
+                        has_means(*items[0].store), b.fault},
+                       merge::shared_bytes);
 }
 
 template <class Store, class Io>
