@@ -34,9 +34,9 @@ struct attend_kernel {
   static constexpr int least_blocks = 2;
   using E = typename Source::element_type;
   using swizzle = typename Source::swizzle;
-  using loader = std::conditional_t<
-      Source::has_pages, page_loader<Source, threads>,
-      std::conditional_t<Form::bulk, bulk_loader<Source, threads>, chunk_loader<Source, threads>>>;
+  using loader = std::conditional_t<Source::has_pages, page_loader<Source, threads, Form::head>,
+                                    std::conditional_t<Form::bulk, bulk_loader<Source, threads>,
+                                                       chunk_loader<Source, threads, Form::head>>>;
   using warp_state = std::conditional_t<
       sizeof(E) == 2, matrix_rows<E, Form::head, Source::width, swizzle, Form::fill, Form::extras>,
       plain_rows<Form::head, Source::width, swizzle, Form::fill, Form::extras>>;

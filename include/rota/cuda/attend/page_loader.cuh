@@ -1,7 +1,7 @@
 #pragma once
 
+#include <rota/cuda/attend/copy_rows.cuh>
 #include <rota/cuda/attend/page_source.cuh>
-#include <rota/cuda/attend/tile.cuh>
 
 // How parts of pages come into shared memory: a tile has a place for each of its four parts, which
 // a warp fills by copies of 16 bytes. Of a record only what belongs to the part is copied, in runs
@@ -82,11 +82,11 @@ struct part_place {
 };
 
 /// Fetches tiles of a page_source; wait() and fetch_nothing() are chunk_loader's.
-template <class Source, int Threads>
+template <class Source, int Threads, int Head>
 struct page_loader {
   using E = typename Source::element_type;
   using swizzle = typename Source::swizzle;
-  static_assert(Threads == tile_parts * ptx::warp_threads);
+  static_assert(Threads == tile_parts * ptx::warp_threads && page_part_tokens <= warp_rows);
   const Source& source;
   record_shape shape;
 
@@ -160,22 +160,11 @@ struct page_loader {
 
   ROTA_DEVICE void fetch_rows(ptx::shared_address to, index_t h, const page_part& p,
                               std::uint32_t* fault) const {
-    const auto& rows = source.whole.rows;
-    copy_rows({to + part_place::keys, key_bytes(), row_bits<banked>(key_bytes())}, p.count,
-              [&](int j) { return rows.key(h, p.row + j, fault); });
-    copy_rows({to + part_place::values(shape), value_bytes(), row_bits<banked>(value_bytes())},
-              p.count, [&](int j) { return rows.value(h, p.row + j, fault); });
-  }
-  template <class Row>
-  ROTA_DEVICE static void copy_rows(const tile_rows& to, int count, Row&& row) {
-    const int chunks = static_cast<int>(to.stride) / chunk_bytes;
-    for (int i = static_cast<int>(ptx::lane_index()); i < count * chunks; i += ptx::warp_threads) {
-      const int j = i / chunks, c = i % chunks;
-      const E* const from = row(j);
-      if (from != nullptr)
-        ptx::copy16_async(to.chunk(j, c),
-                          reinterpret_cast<const std::byte*>(from) + c * chunk_bytes);
-    }
+    constexpr int chunks = Head * static_cast<int>(sizeof(E)) / chunk_bytes;
+    copy_rows<chunks>(
+        source.whole.rows, h, p.row, p.count,
+        {to + part_place::keys, key_bytes(), row_bits<banked>(key_bytes())},
+        {to + part_place::values(shape), value_bytes(), row_bits<banked>(value_bytes())}, fault);
   }
 
   /// Nothing, and a report, where the record is not what the store says.

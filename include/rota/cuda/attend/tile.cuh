@@ -16,6 +16,10 @@ struct tile_rows {
     return at + static_cast<std::uint32_t>(j) * stride +
            static_cast<std::uint32_t>(c ^ (j & bits)) * chunk_bytes;
   }
+  /// The rows from row j on, a multiple of 8.
+  ROTA_DEVICE tile_rows from(int j) const {
+    return {at + static_cast<std::uint32_t>(j) * stride, stride, bits};
+  }
 };
 
 template <class Swizzle>
