@@ -89,4 +89,39 @@ TEST_CASE("more blocks than there is work") {
   }
 }
 
+TEST_CASE("more segments than a block has threads") {
+  const index_t items = 32, heads = 8, capacity = 40, d = 64;
+  rota_test::random_source rng(53);
+  std::vector<bf16> keys(static_cast<std::size_t>(heads * capacity * d)), values(keys.size());
+  for (bf16& x : keys) x = bf16(rng.normal());
+  for (bf16& x : values) x = bf16(rng.normal());
+  std::vector<float> queries(static_cast<std::size_t>(heads * d));
+  for (float& x : queries) x = static_cast<float>(bf16(rng.normal()));
+  const gpu g(1, 80);
+  const rota_test::device_array<bf16> device_keys(keys), device_values(values);
+  using store_type = rota::dense_store<bf16>;
+  const auto over = [&](bf16* k, bf16* v, index_t length) {
+    store_type store;
+    store.keys = rota::view<bf16, 3>(k, heads, capacity, d);
+    store.values = rota::view<bf16, 3>(v, heads, capacity, d);
+    store.length = length;
+    return store;
+  };
+  std::vector<store_type> stores;
+  for (index_t i = 0; i < items; ++i)
+    stores.push_back(over(device_keys.data(), device_values.data(), 1 + i));
+  std::vector<std::unique_ptr<rota_test::device_item<store_type>>> memory;
+  std::vector<rota::attend_item<store_type>> batch;
+  for (const store_type& store : stores) {
+    memory.push_back(
+        std::make_unique<rota_test::device_item<store_type>>(queries, store, 1, heads));
+    batch.push_back(memory.back()->item);
+  }
+  REQUIRE(rota_test::run_attend(g.backend(), batch, {}).ok());
+  REQUIRE(g.result().ok());
+  for (index_t i = 0; i < items; ++i)
+    CHECK(memory[static_cast<std::size_t>(i)]->error(over(keys.data(), values.data(), 1 + i), {}) <
+          tolerance);
+}
+
 }  // namespace

@@ -74,7 +74,7 @@ struct attend_kernel {
   static std::size_t shared_bytes(const record_shape& s, int stages) {
     const std::size_t stage = std::size_t{stage_bytes_of(s)} * static_cast<std::size_t>(stages);
     const std::size_t merge = sizeof(float) * Form::warps * fragment_rows * Form::partial_floats;
-    const std::size_t shares = sizeof(std::int64_t) * (threads + 4);
+    const std::size_t shares = sizeof(std::int64_t) * share_words<threads>;
     const std::size_t most = stage > merge ? stage : merge;
     return stages_at + (most > shares ? most : shares);
   }
@@ -165,7 +165,7 @@ struct attend_kernel {
       fetch(tile + ring.stages, ring.place);
       ring.advance();
     }
-    write_partial(a, base, number, state);
+    write_partial(a, base, number, static_cast<int>(last_row - first_row), state);
   }
 
   /// Until the next tile has come. All places behind it have been asked for.
@@ -250,9 +250,9 @@ struct attend_kernel {
   }
 
   /// Adds up the warps that shared the tokens, in their order, and writes the block's partial
-  /// result: unnormalised sums, maxima and sums of weights.
+  /// result: unnormalised sums, maxima and sums of weights of the rows that there are.
   ROTA_DEVICE static void write_partial(const arguments& a, ptx::shared_address base,
-                                        index_t number, warp_state& state) {
+                                        index_t number, int rows, warp_state& state) {
     constexpr int columns = Form::head + Form::extra_columns;
     constexpr int floats = Form::partial_floats;
     const ptx::shared_array<float> own{base + stages_at};
@@ -283,7 +283,7 @@ struct attend_kernel {
     const index_t slots = slots_of(ptx::blocks_x(), a.batch.segments());
     const index_t slot = index_t{ptx::block_y()} * slots + ptx::block_x() + number;
     float* const to = a.partials + slot * Form::rows * floats;
-    for (int i = static_cast<int>(ptx::thread_index()); i < Form::rows * floats; i += threads) {
+    for (int i = static_cast<int>(ptx::thread_index()); i < rows * floats; i += threads) {
       const int row = i / floats, column = i % floats;
       float top = ptx::minus_infinity;
       const auto at = [&](int w) {
