@@ -82,7 +82,7 @@ def check_row_form(row):
     number(row["q_heads"], 0, 1 << 12, "q_heads", whole=True)
     number(row["kv_heads"], 1, 1 << 12, "kv_heads", whole=True)
     number(row["query_tokens"], 0, 1 << 24, "query_tokens", whole=True)
-    text(row["store"], r"dense|(packed|tokens) [0-9]{1,2}(\.[0-9]{1,2})?%", "store")
+    text(row["store"], r"dense|paged|(packed|tokens) [0-9]{1,2}(\.[0-9]{1,2})?%", "store")
     text(row["peer"], r"[a-z][a-z0-9 ._-]{0,31}", "peer")
     number(row["kv_bytes_ratio"], 1e-4, 2, "kv_bytes_ratio")
     number(row["microseconds"], 1e-3, 1e9, "microseconds")

@@ -1,4 +1,5 @@
-// decode [--out FILE.json] [--quick]: one step of decoding over dense and packed stores on a GPU.
+// decode [--out FILE.json] [--quick]: one step of decoding over dense, paged and packed stores on a
+// GPU.
 //
 // Every case replays a captured graph that attends over several copies of the batch, together at
 // least four times the L2 cache, so that nothing is found there. bytes_per_second counts the store
@@ -65,6 +66,43 @@ std::vector<rota::dense_store<bf16>> dense_stores(const rows_of_batch& rows) {
   return stores;
 }
 
+/// The paged stores of a batch: the same memory taken as pages, of which a table tells the order.
+struct paged_batch {
+  static constexpr index_t page_tokens = 16;
+  std::vector<std::int32_t> host_table;
+  bench::memory<std::int32_t> table;
+  std::vector<rota::paged_store<bf16>> stores;
+
+  explicit paged_batch(const rows_of_batch& rows)
+      : host_table(shuffled(rows.s.context / page_tokens)), table(host_table.size()) {
+    expect(cudaMemcpy(table.data(), host_table.data(), host_table.size() * sizeof(std::int32_t),
+                      cudaMemcpyHostToDevice),
+           "table");
+    const index_t size = rows.s.context * rows.s.kv_heads * d;
+    for (index_t i = 0; i < rows.s.batch; ++i)
+      stores.push_back(
+          over(rows.s, rows.keys.data() + i * size, rows.values.data() + i * size, table.data()));
+  }
+  static rota::paged_store<bf16> over(const shape& s, bf16* keys, bf16* values,
+                                      const std::int32_t* table) {
+    const index_t pages = s.context / page_tokens;
+    rota::paged_store<bf16> store;
+    store.key_pages = rota::view<bf16, 4>(keys, pages, s.kv_heads, page_tokens, d);
+    store.value_pages = rota::view<bf16, 4>(values, pages, s.kv_heads, page_tokens, d);
+    store.block_table = rota::view<const std::int32_t, 1>(table, pages);
+    store.length = pages * page_tokens;
+    return store;
+  }
+
+ private:
+  /// A step of a prime that no number of pages here is a multiple of meets every page once.
+  static std::vector<std::int32_t> shuffled(index_t pages) {
+    std::vector<std::int32_t> t;
+    for (index_t p = 0; p < pages; ++p) t.push_back(static_cast<std::int32_t>(p * 37 % pages));
+    return t;
+  }
+};
+
 /// The packed stores of a batch, each in memory of just its size.
 struct packed_batch {
   std::vector<std::unique_ptr<bench::memory<std::byte>>> memory;
@@ -130,12 +168,19 @@ bench::memory<std::byte> workspace_of(const rota::cuda::backend& b,
 }
 
 /// A small batch of either kind against the reference, before anything is timed.
-void check(const rota::cuda::backend& b, const shape& like, const kept* k) {
+void check(const rota::cuda::backend& b, const shape& like, const kept* k, bool in_pages) {
   const shape s{1, 1024, like.q_heads, like.kv_heads, like.queries};
   const rows_of_batch rows(s, 7);
   const answers a(s);
   double error = 0;
-  if (k == nullptr) {
+  if (in_pages) {
+    const paged_batch paged(rows);
+    const auto items = a.items(s, paged.stores);
+    attend(b, items, workspace_of(b, items));
+    std::vector<bf16> keys = rows.keys.download(), values = rows.values.download();
+    error =
+        error_of(s, a, paged_batch::over(s, keys.data(), values.data(), paged.host_table.data()));
+  } else if (k == nullptr) {
     const auto stores = dense_stores(rows);
     const auto items = a.items(s, stores);
     attend(b, items, workspace_of(b, items));
@@ -157,22 +202,27 @@ void check(const rota::cuda::backend& b, const shape& like, const kept* k) {
   }
 }
 
-/// Times one case. `k` null: dense.
-bench::row measure(const bench::machine& m, const shape& s, const kept* k, int replays) {
+/// Times one case. `k` null: dense, or in pages.
+bench::row measure(const bench::machine& m, const shape& s, const kept* k, bool in_pages,
+                   int replays) {
   rota::cuda::backend b = m.backend;
-  check(b, s, k);
+  check(b, s, k, in_pages);
   const double dense_bytes = bench::dense_bytes(s);
   const double one = k == nullptr ? dense_bytes : dense_bytes * k->tokens * (1 + k->groups) / 2;
   const int copies = m.copies_of(one);
   std::vector<std::unique_ptr<rows_of_batch>> rows;
   std::vector<std::unique_ptr<packed_batch>> packed;
+  std::vector<std::unique_ptr<paged_batch>> paged;
   std::vector<std::vector<rota::dense_store<bf16>>> dense;
   const answers a(s);
   std::vector<std::vector<item_of<op::store_type>>> packed_items;
+  std::vector<std::vector<item_of<rota::paged_store<bf16>>>> paged_items;
   std::vector<std::vector<item_of<rota::dense_store<bf16>>>> dense_items;
   for (int i = 0; i < copies; ++i) {
     rows.push_back(std::make_unique<rows_of_batch>(s, static_cast<unsigned>(10 + 2 * i)));
-    if (k == nullptr) {
+    if (in_pages) {
+      paged.push_back(std::make_unique<paged_batch>(*rows.back()));
+    } else if (k == nullptr) {
       dense.push_back(dense_stores(*rows.back()));
     } else {
       packed.push_back(std::make_unique<packed_batch>(b, *rows.back(), *k));
@@ -180,19 +230,23 @@ bench::row measure(const bench::machine& m, const shape& s, const kept* k, int r
     }
   }
   for (const auto& p : packed) packed_items.push_back(a.items(s, p->stores));
+  for (const auto& p : paged) paged_items.push_back(a.items(s, p->stores));
   for (const auto& stores : dense) dense_items.push_back(a.items(s, stores));
-  const bench::memory<std::byte> ws =
-      k == nullptr ? workspace_of(b, dense_items[0]) : workspace_of(b, packed_items[0]);
+  const bench::memory<std::byte> ws = in_pages       ? workspace_of(b, paged_items[0])
+                                      : k == nullptr ? workspace_of(b, dense_items[0])
+                                                     : workspace_of(b, packed_items[0]);
   const double us = bench::median_microseconds(
                         [&](cudaStream_t stream) {
                           b.stream = stream;
                           for (const auto& items : packed_items) attend(b, items, ws);
+                          for (const auto& items : paged_items) attend(b, items, ws);
                           for (const auto& items : dense_items) attend(b, items, ws);
                         },
                         replays) /
                     copies;
   const double bytes = k == nullptr ? dense_bytes : packed[0]->bytes;
-  return {"decode", s, k == nullptr ? "dense" : k->name, bytes / dense_bytes, us, bytes};
+  const char* const name = in_pages ? "paged" : k == nullptr ? "dense" : k->name;
+  return {"decode", s, name, bytes / dense_bytes, us, bytes};
 }
 
 }  // namespace
@@ -213,8 +267,11 @@ int main(int argc, char** argv) {
   for (const auto& [batch, context] : sizes)
     for (const index_t q_heads : {index_t{32}, index_t{64}})
       for (const index_t queries : {index_t{1}, index_t{4}, index_t{16}})
-        for (const kept* k : kinds)
-          report.add(measure(m, {batch, context, q_heads, 8, queries}, k, given.quick ? 10 : 30));
+        for (const bool in_pages : {false, true})
+          for (const kept* k : kinds)
+            if (!in_pages || k == nullptr)
+              report.add(measure(m, {batch, context, q_heads, 8, queries}, k, in_pages,
+                                 given.quick ? 10 : 30));
   m.expect_no_fault();
   return report.close() ? 0 : 1;
 }

@@ -23,7 +23,21 @@ class emulator final : public rota::cuda::ptx::device {
 
   int multiprocessors() const override { return 3; }
   int architecture() const override { return architecture_; }
-  int shared_bytes() const override { return 227 * 1024; }
+  /// As devices of that architecture have it (CUDA C++ Programming Guide, technical specifications
+  /// per compute capability).
+  int shared_bytes() const override {
+    switch (architecture_) {
+      case 80:
+      case 87:
+        return 163 * 1024;
+      case 86:
+      case 89:
+      case 120:
+        return 99 * 1024;
+      default:
+        return 227 * 1024;
+    }
+  }
   bool owns(const void* p) const override { return global_memory::instance().contains(p, 0); }
 
   bool launch(rota::cuda::ptx::extent3 grid, unsigned threads, std::size_t shared_bytes,

@@ -117,8 +117,30 @@ status check_batch(const backend& b, std::span<const attend_item<Store, Io>> bat
   return {};
 }
 
+/// How attention uses the shared memory of a multiprocessor.
+struct stage_plan {
+  int stages = 0;      ///< of a block; 0: not even the fewest fit
+  index_t blocks = 1;  ///< that a multiprocessor holds at a time
+
+  /// As many tiles on their way as fit.
+  template <class Kernel>
+  static stage_plan of(const device_traits& device, const record_shape& shape) {
+    stage_plan best;
+    for (int stages = Kernel::most_stages; stages >= Kernel::least_stages; --stages) {
+      const auto bytes = static_cast<index_t>(Kernel::shared_bytes(shape, stages));
+      if (bytes > device.shared_bytes) continue;
+      const index_t fitting = std::clamp<index_t>(
+          device.multiprocessor_shared_bytes / (bytes + device.reserved_shared_bytes), 1,
+          Kernel::least_blocks);
+      if (fitting * stages > best.blocks * best.stages) best = {stages, fitting};
+    }
+    return best;
+  }
+};
+
 /// How one launch is cut.
 struct attend_plan {
+  int stages = 0;      ///< of a block; 0: the device cannot
   index_t rows = 0;    ///< of an item's kv head, at most
   index_t blocks = 0;  ///< that share the bytes
   index_t row_blocks = 0;
@@ -136,8 +158,11 @@ struct attend_plan {
     p.rows = queries * (batch[0].q.extent[1] / kv_heads);
     p.row_blocks = blocks_of(p.rows, Form::rows);
     p.segments = static_cast<index_t>(batch.size()) * kv_heads;
-    // Two blocks fit on a multiprocessor. More row blocks fill the device by themselves.
-    const index_t fitting = 2 * b.device.multiprocessors;
+    const auto shared = stage_plan::of<attend_kernel<source_type<Store>, Form>>(
+        b.device, shape_of(*batch[0].store));
+    p.stages = shared.stages;
+    // More row blocks than fit fill the device by themselves.
+    const index_t fitting = shared.blocks * b.device.multiprocessors;
     p.blocks = std::max<index_t>(
         1, std::min(tiles, fitting / std::max<index_t>(1, std::min(p.row_blocks, fitting))));
     return p;
@@ -207,7 +232,7 @@ bool with_form(const backend& b, const Store& store, index_t rows, F&& f) {
     if constexpr (source::has_records) {
       constexpr int groups = d.value / source::width;
       const index_t rank = shape_of(store).code_rank;
-      if (rank % fragment_columns != 0) return false;
+      if (rank % fragment_columns != 0 || rank > max_code_rank) return false;
       if (rank > 32) return with_rows(d, constant<fill_sums::codes>{}, constant<8>{});
       if (rank > 0) return with_rows(d, constant<fill_sums::codes>{}, constant<4>{});
       return with_rows(d, constant<fill_sums::dropped_weight>{},
@@ -236,6 +261,7 @@ status attend_once(const backend& b, std::span<const attend_item<Store, Io>> ite
   using source = source_type<Store>;
   using kernel = attend_kernel<source, Form>;
   const attend_plan plan = attend_plan::of<Form>(b, items);
+  if (plan.stages == 0) return {errc::unsupported, "store"};
   if (plan.row_blocks == 0) return {};
   carver c(ws);
   const attend_scratch scratch = attend_scratch::carve(c, plan, Form{});
@@ -244,14 +270,16 @@ status attend_once(const backend& b, std::span<const attend_item<Store, Io>> ite
   const record_shape shape = shape_of(*items[0].store);
   if (status s =
           launch<kernel>(b, {plan.blocks, plan.row_blocks},
-                         {batch, shape, kernel::stage_bytes_of(shape), has_means(*items[0].store),
-                          scratch.partials, scratch.ends, b.fault},
-                         kernel::shared_bytes(shape));
+                         {batch, shape, kernel::stage_bytes_of(shape), plan.stages,
+                          has_means(*items[0].store), scratch.partials, scratch.ends, b.fault},
+                         kernel::shared_bytes(shape, plan.stages));
       !s)
     return s;
-  return launch<merge_kernel<source, Form>>(b, {plan.rows, plan.segments},
-                                            {batch, scratch.partials, scratch.ends, plan.blocks,
-                                             shape.code_rank, has_means(*items[0].store), b.fault});
+  using merge = merge_kernel<source, Form>;
+  return launch<merge>(b, {plan.rows, plan.segments},
+                       {batch, scratch.partials, scratch.ends, plan.blocks, shape.code_rank,
+                        has_means(*items[0].store), b.fault},
+                       merge::shared_bytes);
 }
 
 template <class Store, class Io>
@@ -261,6 +289,23 @@ index_t rows_of(std::span<const attend_item<Store, Io>> items) {
   return queries * (items[0].q.extent[1] / items[0].store->kv_heads());
 }
 
+/// Scratch bytes of a batch that has been checked. 0 where there is no form for it.
+template <class Store, class Io>
+std::size_t scratch_bytes(const backend& b, std::span<const attend_item<Store, Io>> batch) {
+  std::size_t most = 0;
+  (void)for_each_launch(batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
+    with_form(b, *items[0].store, rows_of(items), [&](auto form) {
+      const auto plan = attend_plan::of<decltype(form)>(b, items);
+      if (plan.stages == 0) return;
+      carver c;
+      attend_scratch::carve(c, plan, form);
+      most = std::max(most, c.bytes());
+    });
+    return {};
+  });
+  return most;
+}
+
 }  // namespace detail
 
 /// Scratch bytes that attend() needs for this batch. 0 when it is not valid.
@@ -268,17 +313,7 @@ template <class Store, element Io>
 std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item<Store, Io>> batch,
                                    const attend_params&) {
   if (!check_backend(b) || !detail::check_batch(b, batch)) return 0;
-  std::size_t most = 0;
-  (void)detail::for_each_launch(
-      batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
-        detail::with_form(b, *items[0].store, detail::rows_of(items), [&](auto form) {
-          carver c;
-          detail::attend_scratch::carve(c, detail::attend_plan::of<decltype(form)>(b, items), form);
-          most = std::max(most, c.bytes());
-        });
-        return {};
-      });
-  return most;
+  return detail::scratch_bytes(b, batch);
 }
 
 /// Attention of each item's queries over its store, as rota::cpu::attend; queries, outputs and
@@ -291,11 +326,12 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 /// that a row does not see has no influence on it if its values are finite. Results depend on the
 /// batch and the device, not on timing.
 ///
-/// On the device: bad_store ("store": the handle says another than its memory), bad_count
-/// ("length"); outputs are then untouched, but for items of launches (32 items each) before. From
-/// the host: the errors of the views, heads_not_divisible, overlapping_memory, wrong_memory,
-/// bad_alignment, unsupported ("store": head size, or a low-rank fill whose rank is no
-/// multiple of 8), workspace_too_small.
+/// On the device: bad_store ("store": the handle says another than its memory, or counts, offsets
+/// or record headers there cannot be; masks and starts inside a record are taken as they are),
+/// bad_count ("length"); outputs are then untouched, but for items of launches (32 items each)
+/// before. From the host: the errors of the views, heads_not_divisible, overlapping_memory,
+/// wrong_memory, bad_alignment, unsupported ("store": head size, a low-rank fill whose rank is no
+/// multiple of 8, or a device with too little shared memory for two tiles), workspace_too_small.
 template <class Store, element Io>
 status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
               const attend_params& params, workspace ws) {
@@ -308,7 +344,7 @@ status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
     if (overlaps(scratch, range_of(item.q)) || overlaps(scratch, range_of(item.out)) ||
         overlaps(scratch, range_of(item.lse)) || meets(*item.store, scratch))
       return {errc::overlapping_memory, "ws"};
-  if (ws.bytes < attend_workspace_bytes(b, batch, params)) return {errc::workspace_too_small, "ws"};
+  if (ws.bytes < detail::scratch_bytes(b, batch)) return {errc::workspace_too_small, "ws"};
   return detail::for_each_launch(
       batch, [&](std::span<const attend_item<Store, Io>> items) -> status {
         status result{errc::unsupported, "store"};

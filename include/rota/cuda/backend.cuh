@@ -19,7 +19,7 @@ struct backend {
   /// One word of device memory, zero at first (fault.cuh).
   std::uint32_t* fault = nullptr;
   device_traits device;
-  /// Whether calls ask the runtime where each pointer lies. Costs about a microsecond each; a
+  /// Whether calls ask the runtime where each pointer lies: a call of it for each pointer. A
   /// captured graph pays it once.
   bool check_pointers = true;
 };

@@ -28,6 +28,10 @@ struct device_traits {
   /// device may run older code.
   int code_architecture = 0;
   int shared_bytes = 0;  ///< that a block may have at most
+  /// Shared memory of a multiprocessor, of which each block takes as much as it asks for and a
+  /// little that is reserved.
+  int multiprocessor_shared_bytes = 0;
+  int reserved_shared_bytes = 0;
 };
 
 #if defined(__CUDACC__)
@@ -49,6 +53,11 @@ inline device_traits current_device() {
       cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, t.device) != cudaSuccess ||
       cudaDeviceGetAttribute(&t.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, t.device) !=
           cudaSuccess ||
+      cudaDeviceGetAttribute(&t.multiprocessor_shared_bytes,
+                             cudaDevAttrMaxSharedMemoryPerMultiprocessor,
+                             t.device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&t.reserved_shared_bytes, cudaDevAttrReservedSharedMemoryPerBlock,
+                             t.device) != cudaSuccess ||
       cudaFuncGetAttributes(&code, code_probe<0>) != cudaSuccess) {
     (void)cudaGetLastError();  // no device is an answer, not an error of somebody's later call
     return {};
@@ -60,6 +69,8 @@ inline device_traits current_device() {
   t.multiprocessors = ptx::attached->multiprocessors();
   t.architecture = t.code_architecture = ptx::attached->architecture();
   t.shared_bytes = ptx::attached->shared_bytes();
+  t.reserved_shared_bytes = ptx::reserved_shared_bytes;
+  t.multiprocessor_shared_bytes = t.shared_bytes + t.reserved_shared_bytes;
 #endif
   return t;
 }

@@ -99,6 +99,12 @@ struct record_head {
       : tokens(first & 0xffffu),
         slices(second),
         order(static_cast<value_order>(first >> 16 & 0xffu)) {}
+  /// Whether a record of `bytes` bytes can have this header.
+  ROTA_DEVICE bool fits(const record_shape& shape, std::uint32_t bytes) const {
+    return tokens <= record_tokens &&
+           slices * shape.slice_bytes() <= tokens * shape.d_v * shape.element_bytes &&
+           layout_record(shape, order, tokens, slices).bytes <= index_t{bytes};
+  }
   ROTA_DEVICE static record_head at(const std::byte* record) {
     const auto* const words = reinterpret_cast<const std::uint32_t*>(record);
     return {ptx::load(words), ptx::load(words + 1)};

@@ -34,9 +34,9 @@ struct attend_kernel {
   static constexpr int least_blocks = 2;
   using E = typename Source::element_type;
   using swizzle = typename Source::swizzle;
-  using loader = std::conditional_t<
-      Source::has_pages, page_loader<Source, threads>,
-      std::conditional_t<Form::bulk, bulk_loader<Source, threads>, chunk_loader<Source, threads>>>;
+  using loader = std::conditional_t<Source::has_pages, page_loader<Source, threads, Form::head>,
+                                    std::conditional_t<Form::bulk, bulk_loader<Source, threads>,
+                                                       chunk_loader<Source, threads, Form::head>>>;
   using warp_state = std::conditional_t<
       sizeof(E) == 2, matrix_rows<E, Form::head, Source::width, swizzle, Form::fill, Form::extras>,
       plain_rows<Form::head, Source::width, swizzle, Form::fill, Form::extras>>;
@@ -45,6 +45,7 @@ struct attend_kernel {
     attend_batch<Source> batch;
     record_shape shape;
     std::uint32_t stage_bytes;
+    int stages;  ///< least_stages or most_stages
     bool has_means;
     float* partials;     ///< [row blocks, slots, rows, partial_floats]
     std::int64_t* ends;  ///< [row blocks, segments]: weights up to each segment's end
@@ -52,7 +53,7 @@ struct attend_kernel {
   };
 
   /// Tiles that are on their way or worked on at a time, each in a place of its own.
-  static constexpr int stages = 3;
+  static constexpr int most_stages = 3, least_stages = 2;
   // Shared memory: zeros, barriers, then the stages.
   static constexpr std::uint32_t zero_bytes = 128;
   static constexpr std::uint32_t stages_at = 256;
@@ -70,10 +71,10 @@ struct attend_kernel {
       }
     return static_cast<std::uint32_t>(align_up(rows > record ? rows : record, 128));
   }
-  static std::size_t shared_bytes(const record_shape& s) {
-    const std::size_t stage = stage_bytes_of(s) * stages;
+  static std::size_t shared_bytes(const record_shape& s, int stages) {
+    const std::size_t stage = std::size_t{stage_bytes_of(s)} * static_cast<std::size_t>(stages);
     const std::size_t merge = sizeof(float) * Form::warps * fragment_rows * Form::partial_floats;
-    const std::size_t shares = sizeof(std::int64_t) * (threads + 4);
+    const std::size_t shares = sizeof(std::int64_t) * share_words<threads>;
     const std::size_t most = stage > merge ? stage : merge;
     return stages_at + (most > shares ? most : shares);
   }
@@ -85,24 +86,27 @@ struct attend_kernel {
     const index_t first_row = index_t{ptx::block_y()} * Form::rows;
     if (ptx::thread_index() < zero_bytes / 4)
       ptx::shared_store<std::uint32_t>(base + 4 * ptx::thread_index(), 0u);
-    bool sound = true;
-    for (int i = static_cast<int>(ptx::thread_index()); i < a.batch.count; i += threads)
-      sound = a.batch.items[i].store.is_sound(a.fault) && sound;
-    if (ptx::sync_block_or(!sound)) return;
     const index_t segments = a.batch.segments();
+    bool sound = true;
+    for (index_t i = ptx::thread_index(); i < segments; i += threads) {
+      const auto& store = a.batch.items[i / a.batch.kv_heads].store;
+      sound =
+          store.is_sound(a.fault) && store.is_head_sound(i % a.batch.kv_heads, a.fault) && sound;
+    }
+    if (ptx::sync_block_or(!sound)) return;
     std::int64_t* const ends = ptx::block_x() == 0 ? a.ends + ptx::block_y() * segments : nullptr;
-    share own =
-        find_share<threads>(a.batch, first_row, Form::rows, base + stages_at, ends, a.fault);
+    share own = find_share<threads, Form::bulk>(a.batch, first_row, Form::rows, base + stages_at,
+                                                ends, a.fault);
     if (own.begin >= own.end) return;
 
-    unsigned turn = 0;  // tiles fetched so far: of all segments, for the barriers' phases
-    if constexpr (Form::bulk) loader::start(base + zero_bytes, stages);
+    stage_ring ring{a.stages};  // goes on through all segments, for the barriers' phases
+    if constexpr (Form::bulk) loader::start(base + zero_bytes, a.stages);
     for (index_t s = own.segment; s < segments; ++s) {
       const segment seg = a.batch.open(s, first_row, Form::rows, a.fault);
       const index_t begin = own.begin > own.before ? own.begin - own.before : 0;
       if (own.before >= own.end) break;
       const index_t end = own.end - own.before < seg.weight() ? own.end - own.before : seg.weight();
-      if (end > begin) attend_segment(a, base, s, seg, begin, end, first_row, turn);
+      if (end > begin) attend_segment(a, base, s, seg, begin, end, first_row, ring);
       own.before += seg.weight();
     }
   }
@@ -111,7 +115,7 @@ struct attend_kernel {
   /// The part of one segment between two weights.
   ROTA_DEVICE static void attend_segment(const arguments& a, ptx::shared_address base,
                                          index_t number, const segment& seg, index_t begin,
-                                         index_t end, index_t first_row, unsigned& turn) {
+                                         index_t end, index_t first_row, stage_ring& ring) {
     const auto& item = a.batch.items[number / a.batch.kv_heads];
     const index_t h = number % a.batch.kv_heads;
     const index_t from = begin > 0 ? item.store.cut(h, seg, begin) : 0;
@@ -129,30 +133,28 @@ struct attend_kernel {
 
     loader load{item.store, a.shape};
     if constexpr (Form::bulk) load.barriers = base + zero_bytes;
-    const auto stage_of = [&](index_t i) {
-      return base + stages_at + static_cast<std::uint32_t>(i % stages) * a.stage_bytes;
+    const auto stage_of = [&](int place) {
+      return base + stages_at + static_cast<std::uint32_t>(place) * a.stage_bytes;
     };
-    const auto fetch = [&](index_t tile, unsigned at) {
+    const auto fetch = [&](index_t tile, int place) {
       if (tile < to)
-        fetch_tile(a, load, item, h, seg, tile, stage_of(at), static_cast<int>(at % stages));
+        fetch_tile(a, load, item, h, seg, tile, stage_of(place), place);
       else
         load.fetch_nothing();
     };
-    const unsigned first_turn = turn;
-    for (int i = 0; i < stages; ++i) fetch(from + i, first_turn + static_cast<unsigned>(i));
+    for (int i = 0; i < ring.stages; ++i) fetch(from + i, ring.after(i));
     for (index_t tile = from; tile < to; ++tile) {
-      const unsigned at = first_turn + static_cast<unsigned>(tile - from);
-      load.template wait<stages - 1>(static_cast<int>(at % stages), at / stages % 2);
+      wait(load, ring);
+      const ptx::shared_address at = stage_of(ring.place);
       if constexpr (Source::has_pages) {
         ROTA_UNROLL
         for (int step = 0; step < Form::row_tiles; ++step) {
-          const tile_view<swizzle> view =
-              load.view_part(stage_of(at), step * Form::token_warps + token_warp);
+          const tile_view<swizzle> view = load.view_part(at, step * Form::token_warps + token_warp);
           if (view.tokens > 0) state.add(view, 0, is_masked(view, whole), see, base);
         }
       } else {
-        const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, stage_of(at));
-        const bool masked = is_masked(view, whole);
+        const tile_view<swizzle> view = view_tile(a, load, item, seg, tile, at);
+        const bool masked = view.tokens > 0 && is_masked(view, whole);
         ROTA_UNROLL
         for (int step = 0; step < Form::row_tiles; ++step) {
           const int token = (step * Form::token_warps + token_warp) * fragment_rows;
@@ -160,10 +162,18 @@ struct attend_kernel {
         }
       }
       ptx::sync_block();  // all have left the place that is filled next
-      fetch(tile + stages, at + stages);
+      fetch(tile + ring.stages, ring.place);
+      ring.advance();
     }
-    turn = first_turn + static_cast<unsigned>(to > from ? to - from : 0);
-    write_partial(a, base, number, state);
+    write_partial(a, base, number, static_cast<int>(last_row - first_row), state);
+  }
+
+  /// Until the next tile has come. All places behind it have been asked for.
+  ROTA_DEVICE static void wait(const loader& load, const stage_ring& ring) {
+    if (ring.stages == most_stages)
+      load.template wait<most_stages - 1>(ring.place, ring.parity);
+    else
+      load.template wait<least_stages - 1>(ring.place, ring.parity);
   }
 
   /// The warp's queries, and what its lanes' rows see.
@@ -199,10 +209,11 @@ struct attend_kernel {
     } else {
       if constexpr (Source::has_records)
         if (tile < seg.records) {
-          const std::uint64_t begin = item.store.record_begin(h, tile);
-          const std::uint64_t end = item.store.record_begin(h, tile + 1);
-          load.fetch_record(to, stage, item.store.rows.data + begin,
-                            static_cast<std::uint32_t>(end - begin));
+          const record_range record = item.store.record(h, tile, a.stage_bytes, a.fault);
+          if (record.bytes > 0)
+            load.fetch_record(to, stage, item.store.rows.data + record.begin, record.bytes);
+          else
+            load.fetch_empty_record(to, stage);
           return;
         }
       const index_t first = seg.from + (tile - seg.records) * tile_tokens;
@@ -220,7 +231,7 @@ struct attend_kernel {
                                                   const Item& item, const segment& seg,
                                                   index_t tile, ptx::shared_address at) {
     if constexpr (Source::has_records)
-      if (tile < seg.records) return view_record<swizzle>(at, a.shape);
+      if (tile < seg.records) return view_record<swizzle>(at, a.shape, a.fault);
     const index_t first = seg.from + (tile - seg.records) * tile_tokens;
     const row_places places = load.places();
     tile_view<swizzle> view;
@@ -239,9 +250,9 @@ struct attend_kernel {
   }
 
   /// Adds up the warps that shared the tokens, in their order, and writes the block's partial
-  /// result: unnormalised sums, maxima and sums of weights.
+  /// result: unnormalised sums, maxima and sums of weights of the rows that there are.
   ROTA_DEVICE static void write_partial(const arguments& a, ptx::shared_address base,
-                                        index_t number, warp_state& state) {
+                                        index_t number, int rows, warp_state& state) {
     constexpr int columns = Form::head + Form::extra_columns;
     constexpr int floats = Form::partial_floats;
     const ptx::shared_array<float> own{base + stages_at};
@@ -272,7 +283,7 @@ struct attend_kernel {
     const index_t slots = slots_of(ptx::blocks_x(), a.batch.segments());
     const index_t slot = index_t{ptx::block_y()} * slots + ptx::block_x() + number;
     float* const to = a.partials + slot * Form::rows * floats;
-    for (int i = static_cast<int>(ptx::thread_index()); i < Form::rows * floats; i += threads) {
+    for (int i = static_cast<int>(ptx::thread_index()); i < rows * floats; i += threads) {
       const int row = i / floats, column = i % floats;
       float top = ptx::minus_infinity;
       const auto at = [&](int w) {

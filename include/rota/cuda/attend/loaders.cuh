@@ -1,6 +1,6 @@
 #pragma once
 
-#include <rota/cuda/attend/tile.cuh>
+#include <rota/cuda/attend/copy_rows.cuh>
 
 // How tiles come into shared memory. A block has `stages` places for tiles; fetch() starts a tile
 // into a place that all threads have left, wait() makes it readable for all. Both are called by all
@@ -8,26 +8,41 @@
 
 namespace rota::cuda {
 
+/// Whose turn it is among the places of a block's tiles.
+struct stage_ring {
+  int stages;
+  int place = 0;        ///< of the next tile
+  unsigned parity = 0;  ///< of its barrier's phase
+
+  /// Place of the tile that is `later` tiles behind the next, fewer than there are stages.
+  ROTA_DEVICE int after(int later) const {
+    const int at = place + later;
+    return at < stages ? at : at - stages;
+  }
+  ROTA_DEVICE void advance() {
+    place = after(1);
+    parity ^= place == 0 ? 1u : 0u;
+  }
+};
+
 /// Rows of whole tokens in a stage: keys, then values.
 struct row_places {
   std::uint32_t key_stride, value_stride;
   ROTA_DEVICE std::uint32_t values_at() const { return key_stride * tile_tokens; }
 };
 
-/// Every thread copies chunks of 16 bytes to where no two rows meet in a bank. sm_80.
-template <class Source, int Threads>
+/// Every thread copies chunks of 16 bytes to where no two rows meet in a bank. Heads of `Head`
+/// elements, keys and values. sm_80.
+template <class Source, int Threads, int Head>
 struct chunk_loader {
   using E = typename Source::element_type;
+  static constexpr int chunks = Head * static_cast<int>(sizeof(E)) / chunk_bytes;  // of a row
+  static_assert(Threads / ptx::warp_threads * warp_rows == tile_tokens);
   const Source& source;
   record_shape shape;
 
-  ROTA_DEVICE row_places places() const {
-    return {static_cast<std::uint32_t>(shape.key_bytes()),
-            static_cast<std::uint32_t>(shape.d_v * shape.element_bytes)};
-  }
-  ROTA_DEVICE int row_bits(std::uint32_t stride) const {
-    return banked::row_bits(static_cast<int>(stride) / chunk_bytes);
-  }
+  ROTA_DEVICE static row_places places() { return {chunks * chunk_bytes, chunks * chunk_bytes}; }
+  ROTA_DEVICE static int row_bits(std::uint32_t) { return banked::row_bits(chunks); }
 
   ROTA_DEVICE void fetch_record(ptx::shared_address to, int, const std::byte* from,
                                 std::uint32_t bytes) const {
@@ -36,29 +51,21 @@ struct chunk_loader {
     ptx::commit_copies();
   }
 
+  /// Instead of a record that cannot be: one without tokens.
+  ROTA_DEVICE void fetch_empty_record(ptx::shared_address to, int) const {
+    if (ptx::thread_index() == 0) ptx::shared_store<std::uint32_t>(to, 0u);
+    ptx::commit_copies();
+  }
+
   /// Tokens `first` .. `first + tokens - 1` of the source's rows.
   ROTA_DEVICE void fetch_rows(ptx::shared_address to, int, index_t h, index_t first, int tokens,
                               std::uint32_t* fault) const {
     const row_places at = places();
-    const int key_chunks = static_cast<int>(at.key_stride) / chunk_bytes;
-    const int value_chunks = static_cast<int>(at.value_stride) / chunk_bytes;
     const tile_rows keys{to, at.key_stride, row_bits(at.key_stride)};
     const tile_rows values{to + at.values_at(), at.value_stride, row_bits(at.value_stride)};
-    const int thread = static_cast<int>(ptx::thread_index());
-    for (int i = thread; i < tokens * key_chunks; i += Threads) {
-      const int j = i / key_chunks, c = i % key_chunks;
-      const E* const row = source.rows.key(h, first + j, fault);
-      if (row != nullptr)
-        ptx::copy16_async(keys.chunk(j, c),
-                          reinterpret_cast<const std::byte*>(row) + c * chunk_bytes);
-    }
-    for (int i = thread; i < tokens * value_chunks; i += Threads) {
-      const int j = i / value_chunks, c = i % value_chunks;
-      const E* const row = source.rows.value(h, first + j, fault);
-      if (row != nullptr)
-        ptx::copy16_async(values.chunk(j, c),
-                          reinterpret_cast<const std::byte*>(row) + c * chunk_bytes);
-    }
+    const int own = static_cast<int>(ptx::warp_index()) * warp_rows;
+    copy_rows<chunks>(source.rows, h, first + own, tokens - own, keys.from(own), values.from(own),
+                      fault);
     ptx::commit_copies();
   }
 
@@ -108,6 +115,13 @@ struct bulk_loader {
     ptx::copy_bulk(to, from, bytes, barrier(stage));
   }
 
+  /// The barrier's phase completes as with a record, so that nobody waits for ever.
+  ROTA_DEVICE void fetch_empty_record(ptx::shared_address to, int stage) const {
+    if (ptx::thread_index() != 0) return;
+    ptx::shared_store<std::uint32_t>(to, 0u);
+    ptx::barrier_expect(barrier(stage), 0);
+  }
+
   ROTA_DEVICE void fetch_rows(ptx::shared_address to, int stage, index_t h, index_t first,
                               int tokens, std::uint32_t* fault) const {
     if (ptx::warp_index() != 0) return;
@@ -120,10 +134,10 @@ struct bulk_loader {
     ptx::sync_warp();
     for (int j = static_cast<int>(ptx::lane_index()); j < tokens; j += ptx::warp_threads) {
       const auto row = static_cast<std::uint32_t>(j);
-      ptx::copy_bulk(to + row * at.key_stride, source.rows.key(h, first + j, fault), key,
+      const row_pair<E> from = source.rows.row(h, first + j, fault);
+      ptx::copy_bulk(to + row * at.key_stride, from.key, key, barrier(stage));
+      ptx::copy_bulk(to + at.values_at() + row * at.value_stride, from.value, value,
                      barrier(stage));
-      ptx::copy_bulk(to + at.values_at() + row * at.value_stride,
-                     source.rows.value(h, first + j, fault), value, barrier(stage));
     }
   }
 

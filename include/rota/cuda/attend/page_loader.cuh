@@ -1,7 +1,7 @@
 #pragma once
 
+#include <rota/cuda/attend/copy_rows.cuh>
 #include <rota/cuda/attend/page_source.cuh>
-#include <rota/cuda/attend/tile.cuh>
 
 // How parts of pages come into shared memory: a tile has a place for each of its four parts, which
 // a warp fills by copies of 16 bytes. Of a record only what belongs to the part is copied, in runs
@@ -75,18 +75,18 @@ struct part_place {
   ROTA_HD static std::uint32_t values(const record_shape& s) {
     return codes(s) + static_cast<std::uint32_t>(page_part_tokens * s.code_bytes());
   }
-  ROTA_HD static std::uint32_t bytes(const record_shape& s) {
-    return values(s) +
-           static_cast<std::uint32_t>(page_part_tokens * s.d_v * s.element_bytes + slack);
+  ROTA_HD static std::uint32_t value_room(const record_shape& s) {
+    return static_cast<std::uint32_t>(page_part_tokens * s.d_v * s.element_bytes + slack);
   }
+  ROTA_HD static std::uint32_t bytes(const record_shape& s) { return values(s) + value_room(s); }
 };
 
 /// Fetches tiles of a page_source; wait() and fetch_nothing() are chunk_loader's.
-template <class Source, int Threads>
+template <class Source, int Threads, int Head>
 struct page_loader {
   using E = typename Source::element_type;
   using swizzle = typename Source::swizzle;
-  static_assert(Threads == tile_parts * ptx::warp_threads);
+  static_assert(Threads == tile_parts * ptx::warp_threads && page_part_tokens <= warp_rows);
   const Source& source;
   record_shape shape;
 
@@ -160,36 +160,35 @@ struct page_loader {
 
   ROTA_DEVICE void fetch_rows(ptx::shared_address to, index_t h, const page_part& p,
                               std::uint32_t* fault) const {
-    const auto& rows = source.whole.rows;
-    copy_rows({to + part_place::keys, key_bytes(), row_bits<banked>(key_bytes())}, p.count,
-              [&](int j) { return rows.key(h, p.row + j, fault); });
-    copy_rows({to + part_place::values(shape), value_bytes(), row_bits<banked>(value_bytes())},
-              p.count, [&](int j) { return rows.value(h, p.row + j, fault); });
-  }
-  template <class Row>
-  ROTA_DEVICE static void copy_rows(const tile_rows& to, int count, Row&& row) {
-    const int chunks = static_cast<int>(to.stride) / chunk_bytes;
-    for (int i = static_cast<int>(ptx::lane_index()); i < count * chunks; i += ptx::warp_threads) {
-      const int j = i / chunks, c = i % chunks;
-      const E* const from = row(j);
-      if (from != nullptr)
-        ptx::copy16_async(to.chunk(j, c),
-                          reinterpret_cast<const std::byte*>(from) + c * chunk_bytes);
-    }
+    constexpr int chunks = Head * static_cast<int>(sizeof(E)) / chunk_bytes;
+    copy_rows<chunks>(
+        source.whole.rows, h, p.row, p.count,
+        {to + part_place::keys, key_bytes(), row_bits<banked>(key_bytes())},
+        {to + part_place::values(shape), value_bytes(), row_bits<banked>(value_bytes())}, fault);
   }
 
-  /// Nothing, and a report, where the record is shorter than the store says.
+  /// Nothing, and a report, where the record is not what the store says.
   ROTA_DEVICE void fetch_record_part(ptx::shared_address to, index_t h, page_part& p,
                                      std::uint32_t* fault) const {
     if constexpr (Source::has_records) {
-      const std::byte* const record = source.parts().data + source.whole.record_begin(h, p.block);
+      const record_range at = source.whole.record(h, p.block, UINT32_MAX, fault);
+      if (at.bytes == 0) {
+        p.count = 0;
+        return;
+      }
+      const std::byte* const record = source.parts().data + at.begin;
       const record_head head = record_head::at(record);
-      if (p.first + p.count > head.tokens) {
+      bool sound = p.first + p.count <= head.tokens && head.fits(shape, at.bytes);
+      record_part runs;
+      if (sound) {
+        runs = runs_of(shape, record, head, p);
+        sound = runs.values.bytes <= part_place::value_room(shape);
+      }
+      if (!sound) {
         report(fault, errc::bad_store, culprit::store);
         p.count = 0;
         return;
       }
-      const record_part runs = runs_of(shape, record, head, p);
       copy_run(to + part_place::header, record, runs.head);
       copy_run(to + part_place::positions, record, runs.positions);
       copy_run(to + part_place::masks, record, runs.masks);

@@ -32,6 +32,9 @@ struct page_source {
   std::int32_t page_tokens = 0;
 
   ROTA_DEVICE bool is_sound(std::uint32_t* fault) const { return whole.is_sound(fault); }
+  ROTA_DEVICE bool is_head_sound(index_t h, std::uint32_t* fault) const {
+    return whole.is_head_sound(h, fault);
+  }
   ROTA_DEVICE index_t next_position(std::uint32_t* fault) const {
     return whole.next_position(fault);
   }

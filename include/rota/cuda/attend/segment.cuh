@@ -65,6 +65,7 @@ struct row_source {
   Rows rows;
 
   ROTA_DEVICE bool is_sound(std::uint32_t*) const { return true; }
+  ROTA_DEVICE bool is_head_sound(index_t, std::uint32_t*) const { return true; }
   ROTA_DEVICE index_t next_position(std::uint32_t* fault) const {
     return rows.first_position + rows.count(fault);
   }
@@ -79,6 +80,12 @@ struct row_source {
   ROTA_DEVICE index_t row_position(index_t i, std::uint32_t*) const {
     return rows.first_position + i;
   }
+};
+
+/// Bytes of a record, and where they begin in its store.
+struct record_range {
+  std::uint64_t begin = 0;
+  std::uint32_t bytes = 0;
 };
 
 /// What attention reads of a packed store.
@@ -114,6 +121,23 @@ struct packed_source {
     if (!same) report(fault, errc::bad_store, culprit::store);
     return same && rows.count(fault) >= 0;
   }
+  /// Whether what the memory says of head h can be: its records are of this store, all but the last
+  /// full. Else it is reported. For stores that are sound.
+  ROTA_DEVICE bool is_head_sound(index_t h, std::uint32_t* fault) const {
+    const packed_head* const head = parts().head(h);
+    const std::uint64_t all = ptx::load(&parts().header()->record_count);
+    const std::uint64_t first = ptx::load(&head->first_record);
+    const std::uint64_t records = ptx::load(&head->record_count);
+    const std::uint64_t tokens = ptx::load(&head->tokens);
+    constexpr std::uint64_t each = record_tokens;
+    const auto groups = static_cast<std::uint64_t>(rows.d_v / W);
+    const bool sound = all <= static_cast<std::uint64_t>(rows.store_bytes) / sizeof(all) &&
+                       first <= all && records <= all - first && tokens <= records * each &&
+                       (tokens + each - 1) / each == records &&
+                       ptx::load(&head->slices) <= tokens * groups;
+    if (!sound) report(fault, errc::bad_store, culprit::store);
+    return sound;
+  }
   ROTA_DEVICE index_t next_position(std::uint32_t*) const {
     return ptx::load(&parts().header()->next_position);
   }
@@ -142,6 +166,18 @@ struct packed_source {
         ptx::load(&parts().head(h)->first_record) + static_cast<std::uint64_t>(i);
     return number < ptx::load(&header->record_count) ? ptx::load(parts().record_offsets() + number)
                                                      : ptx::load(&header->tail_keys_at);
+  }
+
+  /// Record i of head h, whose place has `room` bytes. None where the table of offsets says what
+  /// cannot be, which is reported.
+  ROTA_DEVICE record_range record(index_t h, index_t i, std::uint32_t room,
+                                  std::uint32_t* fault) const {
+    const std::uint64_t begin = record_begin(h, i), end = record_begin(h, i + 1);
+    const bool sound = begin < end && end - begin <= room && (begin | end) % chunk_bytes == 0 &&
+                       end <= ptx::load(&parts().header()->bytes);
+    if (sound) return {begin, static_cast<std::uint32_t>(end - begin)};
+    report(fault, errc::bad_store, culprit::store);
+    return {};
   }
 
   /// The records are cut by their bytes, which pack() has summed up: a search among the offsets, 32

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rota/cuda/attend/batch.cuh>
+#include <rota/cuda/block_scan.cuh>
 
 // How the bytes of a batch are shared out: all segments in a row, cut into equal parts, one a
 // block. A block works on the end of one segment, some whole ones, and the beginning of the next.
@@ -25,13 +26,18 @@ ROTA_HD constexpr index_t slots_of(index_t blocks, index_t segments) {
   return blocks + segments;
 }
 
-/// Computed by all threads of a block. `scratch`: threads + 4 shared words of 8 bytes. `ends`
-/// [segments] gets the weights up to each segment's end, if not null.
-template <int Threads, class Source>
+/// Shared words of 8 bytes that find_share() takes: two, and one a warp.
+template <int Threads>
+inline constexpr int share_words = 2 + Threads / ptx::warp_threads;
+
+/// Computed by all threads of a block. `scratch`: share_words shared words of 8 bytes, which bulk
+/// copies may fill afterwards (Bulk). `ends` [segments] gets the weights up to each segment's end,
+/// if not null.
+template <int Threads, bool Bulk, class Source>
 ROTA_DEVICE share find_share(const attend_batch<Source>& batch, index_t first_row, index_t rows,
                              ptx::shared_address scratch, std::int64_t* ends,
                              std::uint32_t* fault) {
-  const ptx::shared_array<std::int64_t> sums{scratch};
+  const ptx::shared_array<std::int64_t> found{scratch};
   const int thread = static_cast<int>(ptx::thread_index());
   const index_t segments = batch.segments();
   const index_t own = (segments + Threads - 1) / Threads;
@@ -39,14 +45,10 @@ ROTA_DEVICE share find_share(const attend_batch<Source>& batch, index_t first_ro
   const index_t last = first + own < segments ? first + own : segments;
   index_t sum = 0;
   for (index_t s = first; s < last; ++s) sum += batch.open(s, first_row, rows, fault).weight();
-  sums.set(thread, sum);
-  ptx::sync_block();
-  index_t before = 0, total = 0;
-  for (int t = 0; t < Threads; ++t) {
-    const index_t other = sums[t];
-    before += t < thread ? other : 0;
-    total += other;
-  }
+  const block_sum<std::int64_t> sums =
+      block_exclusive_sum<Threads, std::int64_t>(sum, scratch + 2 * sizeof(std::int64_t));
+  index_t before = sums.before;
+  const index_t total = sums.total;
   share s;
   s.begin = share_begin(total, ptx::block_x(), ptx::blocks_x());
   s.end = share_begin(total, ptx::block_x() + 1, ptx::blocks_x());
@@ -55,16 +57,17 @@ ROTA_DEVICE share find_share(const attend_batch<Source>& batch, index_t first_ro
     const index_t after = before + batch.open(i, first_row, rows, fault).weight();
     if (ends != nullptr) ptx::store(ends + i, after);
     if (before <= s.begin && s.begin < after) {
-      sums.set(Threads, i);
-      sums.set(Threads + 1, before);
+      found.set(0, i);
+      found.set(1, before);
     }
     before = after;
   }
   ptx::sync_block();
   if (s.begin < s.end) {
-    s.segment = sums[Threads];
-    s.before = sums[Threads + 1];
+    s.segment = found[0];
+    s.before = found[1];
   }
+  if constexpr (Bulk) ptx::fence_before_bulk();
   ptx::sync_block();
   return s;
 }

@@ -16,6 +16,10 @@ struct tile_rows {
     return at + static_cast<std::uint32_t>(j) * stride +
            static_cast<std::uint32_t>(c ^ (j & bits)) * chunk_bytes;
   }
+  /// The rows from row j on, a multiple of 8.
+  ROTA_DEVICE tile_rows from(int j) const {
+    return {at + static_cast<std::uint32_t>(j) * stride, stride, bits};
+  }
 };
 
 template <class Swizzle>
@@ -42,13 +46,21 @@ struct tile_view {
   }
 };
 
-/// The view of a record that has been copied to `at`.
+/// The view of a record that has been copied to `at`. Without tokens where its header says what
+/// cannot be, which is reported.
 template <class Swizzle>
-ROTA_DEVICE tile_view<Swizzle> view_record(ptx::shared_address at, const record_shape& shape) {
+ROTA_DEVICE tile_view<Swizzle> view_record(ptx::shared_address at, const record_shape& shape,
+                                           std::uint32_t* fault) {
   const std::uint32_t head = ptx::shared_load<std::uint32_t>(at);
   const index_t tokens = head & 0xffffu;
   const auto order = static_cast<value_order>(head >> 16 & 0xffu);
   const index_t slices = ptx::shared_load<std::uint32_t>(at + 4);
+  if (tokens == 0) return {};
+  if (tokens > record_tokens ||
+      slices * shape.slice_bytes() > tokens * shape.d_v * shape.element_bytes) {
+    report(fault, errc::bad_store, culprit::store);
+    return {};
+  }
   const record_layout layout = layout_record(shape, order, tokens, slices);
   const auto key_bytes = static_cast<std::uint32_t>(shape.key_bytes());
   const auto value_bytes = static_cast<std::uint32_t>(shape.d_v * shape.element_bytes);

@@ -63,13 +63,17 @@ class machine {
 /// The machine of the running thread; null outside kernels.
 inline thread_local machine* running = nullptr;
 
+/// Shared memory that an emulated block takes besides what it asks for, as on a GPU.
+inline constexpr int reserved_shared_bytes = 1024;
+
 /// What launches go to where there is no GPU.
 class device {
  public:
   virtual ~device() = default;
   virtual int multiprocessors() const = 0;
-  virtual int architecture() const = 0;        ///< 80, 90, ...
-  virtual int shared_bytes() const = 0;        ///< that a block may have
+  virtual int architecture() const = 0;  ///< 80, 90, ...
+  /// That a block may have; a multiprocessor has what one such block takes.
+  virtual int shared_bytes() const = 0;
   virtual bool owns(const void* p) const = 0;  ///< whether this is its memory
   /// Runs body(args) for each thread. False: refused (more shared memory than there is, say).
   virtual bool launch(extent3 grid, unsigned threads, std::size_t shared_bytes,

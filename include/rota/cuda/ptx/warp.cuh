@@ -48,6 +48,12 @@ ROTA_DEVICE T shuffle(T value, int lane) {
 #endif
 }
 
+/// The pointer of lane `lane`.
+template <class T>
+ROTA_DEVICE T* shuffle_pointer(T* p, int lane) {
+  return reinterpret_cast<T*>(shuffle(reinterpret_cast<std::uintptr_t>(p), lane));
+}
+
 /// The value of the lane `by` below; the lane's own in the first `by` lanes.
 template <class T>
 ROTA_DEVICE T shuffle_up(T value, int by) {

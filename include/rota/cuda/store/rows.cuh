@@ -21,6 +21,7 @@ status check_store(const backend& b, const dense_store<E>& store) {
 template <element E>
 status check_store(const backend& b, const paged_store<E>& store) {
   if (status s = store.check_shape(); !s) return s;
+  if (store.capacity() > INT32_MAX) return {errc::bad_shape, "store.block_table"};
   if (status s = check_rows(b, store.key_pages, chunk_bytes, "store.key_pages"); !s) return s;
   if (status s = check_rows(b, store.value_pages, chunk_bytes, "store.value_pages"); !s) return s;
   if (status s = check_memory(b, named_memory(store.block_table.data, "store.block_table")); !s)
@@ -55,9 +56,17 @@ bool meets(const packed_store<E, W, Swizzle>& s, const byte_range& r) {
   return overlaps(byte_range(s.data, static_cast<std::size_t>(s.capacity_bytes)), r);
 }
 
+/// A token's key and value; null where the store does not say where they are.
+template <element E>
+struct row_pair {
+  E* key = nullptr;
+  E* value = nullptr;
+};
+
 template <element E>
 struct dense_rows {
   using element_type = E;
+  static constexpr bool in_table = false;  ///< whether finding a row takes loads
   E* keys;
   E* values;
   index_t key_head, key_token, value_head, value_token;  ///< strides
@@ -91,6 +100,9 @@ struct dense_rows {
   ROTA_DEVICE E* value(index_t h, index_t i, std::uint32_t*) const {
     return values + h * value_head + i * value_token;
   }
+  ROTA_DEVICE row_pair<E> row(index_t h, index_t i, std::uint32_t* fault) const {
+    return {key(h, i, fault), value(h, i, fault)};
+  }
   ROTA_DEVICE void advance(index_t n) const {
     ptx::store(counter, ptx::load(counter) + static_cast<std::int32_t>(n));
   }
@@ -100,6 +112,7 @@ struct dense_rows {
 template <element E>
 struct paged_rows {
   using element_type = E;
+  static constexpr bool in_table = true;
   E* key_pages;
   E* value_pages;
   const std::int32_t* block_table;
@@ -133,34 +146,35 @@ struct paged_rows {
 
   ROTA_DEVICE index_t count(std::uint32_t* fault) const { return length.get(fault); }
   ROTA_DEVICE E* key(index_t h, index_t i, std::uint32_t* fault) const {
-    const index_t page = page_of(i, fault);
-    return page < 0 ? nullptr
-                    : key_pages + page * key_page + h * key_head + i % page_tokens * key_token;
+    return row(h, i, fault).key;
   }
   ROTA_DEVICE E* value(index_t h, index_t i, std::uint32_t* fault) const {
-    const index_t page = page_of(i, fault);
-    return page < 0
-               ? nullptr
-               : value_pages + page * value_page + h * value_head + i % page_tokens * value_token;
+    return row(h, i, fault).value;
+  }
+  /// One look into the table for both.
+  ROTA_DEVICE row_pair<E> row(index_t h, index_t i, std::uint32_t* fault) const {
+    const auto number = static_cast<std::uint32_t>(i),
+               each = static_cast<std::uint32_t>(page_tokens);
+    const std::uint32_t entry = number / each;  // in 32 bits, which check_store() sees to
+    const index_t page = ptx::load(block_table + entry), inside = number - entry * each;
+    if (page < 0 || page >= pages) {
+      report(fault, errc::bad_store, culprit::store);
+      return {};
+    }
+    return {key_pages + page * key_page + h * key_head + inside * key_token,
+            value_pages + page * value_page + h * value_head + inside * value_token};
   }
   ROTA_DEVICE void advance(index_t n) const {
     ptx::store(counter, ptx::load(counter) + static_cast<std::int32_t>(n));
   }
   ROTA_DEVICE static errc too_few() { return errc::bad_count; }
-
- private:
-  ROTA_DEVICE index_t page_of(index_t i, std::uint32_t* fault) const {
-    const index_t page = ptx::load(block_table + i / page_tokens);
-    if (page >= 0 && page < pages) return page;
-    report(fault, errc::bad_store, culprit::store);
-    return -1;
-  }
 };
 
 /// The tail of a packed store.
 template <element E>
 struct tail_rows {
   using element_type = E;
+  static constexpr bool in_table = true;
   std::byte* data;
   index_t d_k, d_v, capacity, kv_heads, store_bytes;
 
@@ -194,6 +208,9 @@ struct tail_rows {
   ROTA_DEVICE E* value(index_t h, index_t i, std::uint32_t*) const {
     return reinterpret_cast<E*>(data + ptx::load(&header()->tail_values_at)) +
            (h * capacity + i) * d_v;
+  }
+  ROTA_DEVICE row_pair<E> row(index_t h, index_t i, std::uint32_t* fault) const {
+    return {key(h, i, fault), value(h, i, fault)};
   }
   ROTA_DEVICE void advance(index_t n) const {
     ptx::store(&header()->tail_count,
