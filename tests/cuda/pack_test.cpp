@@ -156,6 +156,23 @@ TEST_CASE("what only the device can see is reported, and nothing is written") {
   CHECK(is(report([](auto&) {}, spare + 1), errc::store_too_small, "store"));
 }
 
+TEST_CASE("an old error of the caller's is not taken for one of packing" *
+          doctest::skip(rota_test::emulated)) {
+  const pack_case<layout> c(12, {});
+  const gpu g;
+  const coded_device_layer<bf16> rows(c.layer, c.codec);
+  const device_selection selected(c.kept);
+  device_store<layout> to(c.shape, 200);
+  const std::size_t bytes = rota::cuda::pack_workspace_bytes(g.backend(), c.shape, 200);
+  rota_test::leave_an_error();
+  CHECK(rota::cuda::pack_workspace_bytes(g.backend(), c.shape, 200) == bytes);
+  const rota_test::device_workspace ws(bytes);
+  rota_test::leave_an_error();
+  CHECK(
+      rota::cuda::pack(g.backend(), c.shape, rows.context, selected.kept, to.store, ws.get()).ok());
+  CHECK(g.result().ok());
+}
+
 TEST_CASE("a length in device memory") {
   const pack_case<layout> c(13, {});
   const coded_device_layer<bf16> rows(c.layer, c.codec);
