@@ -107,6 +107,10 @@ TEST_CASE("other elements, chunks in order, head sizes that no bank fits") {
   CHECK(packs_as_the_cpu(1, pack_case<rota::cuda::packed<float, 4>>(6, s)));
   CHECK(packs_as_the_cpu(1, pack_case<rota::cuda::packed<bf16, 8>, float>(7, s)));
   CHECK(packs_as_the_cpu(2, pack_case<rota::cuda::packed<bf16, 8, rota::cuda::in_order>>(8, s)));
+  s.tokens = 650;  // means of more survivors than one block adds up
+  s.means = true;
+  CHECK(packs_as_the_cpu(0, pack_case<rota::cuda::packed<bf16, 8>>(14, s)));
+  s.means = false;
   s.tokens = 64;
   s.keep_tokens = 1;  // a record that is just full
   CHECK(packs_as_the_cpu(3, pack_case<rota::cuda::packed<bf16, 8>>(9, s)));
