@@ -1,7 +1,7 @@
 # Our own programs of .cu files. nvcc is called directly, as the tests do it: nothing here needs
 # what CMake's CUDA language would ask of a machine.
 find_program(ROTA_NVCC nvcc REQUIRED)
-set(ROTA_CUDA_ARCH "sm_80" CACHE STRING "-arch of CUDA examples and benchmarks: sm_90a, native, ...")
+set(ROTA_CUDA_ARCH "sm_80" CACHE STRING "-arch of CUDA examples and benchmarks: sm_90, native, ...")
 
 # rota_cuda_program(TARGET SOURCE PROGRAM [ALL] [FLAG...]): the program is named after its file and
 # lies where its source does, below the build folder; PROGRAM becomes its path. With ALL it is part

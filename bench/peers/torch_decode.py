@@ -4,8 +4,9 @@
   torch_decode.py [--out FILE.json] [--quick] [--dry-run]
 
 Peers: scaled_dot_product_attention with each backend forced in turn (enable_gqa), and flex
-attention, compiled. A row says which kernel really ran, as the profiler names it. Each call works
-on another copy of the batch, so that together at least four times the L2 cache is read. --dry-run
+attention, compiled. A row says which kernel really ran, as the profiler names it, and how it was
+told what a query sees: kernels that take no mask tensor mask the lower right triangle by
+themselves; where a backend refuses that, it gets the tensor. Each call works on another copy of the batch, so that together at least four times the L2 cache is read. --dry-run
 runs one tiny shape on the CPU, to see that the script works.
 """
 
@@ -16,6 +17,7 @@ import sys
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 D = 128
@@ -24,6 +26,13 @@ BACKENDS = {
     "sdpa efficient": SDPBackend.EFFICIENT_ATTENTION,
     "sdpa cudnn": SDPBackend.CUDNN_ATTENTION,
     "sdpa math": SDPBackend.MATH,
+}
+# How peers are told what several queries see, best first. For backends that are not named PyTorch
+# would turn the triangle into a tensor at each call.
+MASKS = {
+    "sdpa flash": ("lower right", "tensor"),
+    "sdpa efficient": ("lower right", "tensor"),
+    "flex": ("block",),
 }
 
 
@@ -42,6 +51,16 @@ def causal_mask(queries, context, device):
     at = torch.arange(context, device=device)
     last = context - queries + torch.arange(queries, device=device)
     return at[None, :] <= last[:, None]
+
+
+def masks_of(peer, queries):
+    return ("none",) if queries == 1 else MASKS.get(peer, ("tensor",))
+
+
+def mask_of(kind, queries, context, device):
+    if kind == "lower right":
+        return causal_lower_right(queries, context)
+    return causal_mask(queries, context, device)
 
 
 def sdpa(backend):
@@ -115,7 +134,7 @@ def batch_of(shape, device):
     return make(q_heads, queries), make(kv_heads, context), make(kv_heads, context)
 
 
-def check(run, shape, device):
+def check(run, shape, kind, device):
     """A small batch against double precision, before anything is timed."""
     small = (1, 512, *shape[2:])
     q, k, v = batch_of(small, device)
@@ -126,18 +145,18 @@ def check(run, shape, device):
     if mask is not None:
         logits = logits.masked_fill(~mask, float("-inf"))
     want = logits.softmax(-1) @ wide(v)
-    got = run(q, k, v, mask).double()
+    got = run(q, k, v, mask_of(kind, small[4], small[1], device)).double()
     error = ((got - want).abs().amax(-1) / want.abs().amax(-1)).max().item()
     if error > 2e-2:
         raise RuntimeError(f"wrong by {error}")
 
 
-def measure(name, run, shape, copy_rate, l2_bytes):
+def measure(name, run, shape, kind, copy_rate, l2_bytes):
     batch, context, q_heads, kv_heads, queries = shape
-    check(run, shape, "cuda")
+    check(run, shape, kind, "cuda")
     nbytes = 4 * batch * context * kv_heads * D
     copies = 1 + int(4 * l2_bytes / nbytes)
-    mask = causal_mask(queries, context, "cuda")
+    mask = mask_of(kind, queries, context, "cuda")
     data = [batch_of(shape, "cuda") for _ in range(copies)]
     calls = [lambda x=x: run(*x, mask) for x in data]
     kernel = kernel_of(calls[0])
@@ -147,8 +166,23 @@ def measure(name, run, shape, copy_rate, l2_bytes):
         "case": "decode", "batch": batch, "context": context, "q_heads": q_heads,
         "kv_heads": kv_heads, "query_tokens": queries, "store": "dense", "kv_bytes_ratio": 1.0,
         "microseconds": us, "bytes_per_second": rate, "copy_fraction": rate / copy_rate,
-        "peer": name, "kernel": kernel,
+        "peer": name, "mask": kind, "kernel": kernel,
     }
+
+
+def measure_first(name, run, shape, refused, *machine):
+    """A row with the first kind of mask that the peer takes; None, and why, where it takes none."""
+    why = []
+    for kind in masks_of(name, shape[4]):
+        try:
+            return measure(name, run, shape, kind, *machine)
+        except Exception as error:  # a backend that cannot do the shape is an answer
+            why.append(f"mask {kind}: " + str(error).split("\n")[0])
+        finally:
+            torch.cuda.empty_cache()
+    refused.append({"peer": name, "shape": shape, "why": "; ".join(why)})
+    print(f"{shape} {name}: refused", file=sys.stderr)
+    return None
 
 
 def main():
@@ -158,7 +192,8 @@ def main():
     parser.add_argument("--dry-run", action="store_true")
     given = parser.parse_args()
     if given.dry_run:
-        check(sdpa(SDPBackend.MATH), (1, 64, 8, 2, 4), "cpu")
+        for kind in ("lower right", "tensor"):
+            check(sdpa(SDPBackend.MATH), (1, 64, 8, 2, 4), kind, "cpu")
         print("dry run: ok")
         return
     if not torch.cuda.is_available():
@@ -170,16 +205,11 @@ def main():
     peers = {name: sdpa(backend) for name, backend in BACKENDS.items()} | {"flex": flex()}
     for shape in cases(given.quick):
         for name, run in peers.items():
-            try:
-                row = measure(name, run, shape, copy_rate, device.L2_cache_size)
-            except Exception as error:  # a backend that cannot do the shape is an answer
-                refused.append({"peer": name, "shape": shape, "why": str(error).split("\n")[0]})
-                print(f"{shape} {name}: refused", file=sys.stderr)
+            row = measure_first(name, run, shape, refused, copy_rate, device.L2_cache_size)
+            if row is None:
                 continue
-            finally:
-                torch.cuda.empty_cache()
             rows.append(row)
-            print(f"{shape} {name}: {row['microseconds']:.1f} us, {row['copy_fraction']:.3f} of a copy, {row['kernel'][:60]}")
+            print(f"{shape} {name}: {row['microseconds']:.1f} us, {row['copy_fraction']:.3f} of a copy, mask {row['mask']}, {row['kernel'][:60]}")
     if given.out:
         with open(given.out, "w") as out:
             json.dump({"gpu": device.name, "torch": torch.__version__,

@@ -207,4 +207,24 @@ TEST_CASE("a handle that says another than its memory") {
   for (const float x : item.out.download()) CHECK(x != x);  // untouched
 }
 
+/// A prefill: all queries at once, each sees the tokens up to its own.
+double prefill_error(index_t tokens, index_t group, index_t d) {
+  attend_shape s;
+  s.tokens = tokens;
+  s.tail = 0;
+  s.kv_heads = 1;
+  s.group = group;
+  s.d = d;
+  s.queries = tokens;
+  return dense_case<bf16>(31, s).error(0, 90);
+}
+
+TEST_CASE("a block of 2048 queries") {
+  CHECK(prefill_error(2048, 1, 64) < tolerance);
+}
+
+TEST_CASE("a block of 2048 queries of several heads" * doctest::skip(rota_test::emulated)) {
+  CHECK(prefill_error(2048, 4, 128) < tolerance);
+}
+
 }  // namespace

@@ -131,6 +131,15 @@ void for_each_schedule(F&& f) {
   for (std::uint64_t seed = 0; seed < (emulated ? 4 : 1); ++seed) f(seed);
 }
 
+/// Makes a call of the runtime fail, as a caller's may have done before, and leaves its error
+/// there. Emulated: there is no such thing.
+inline void leave_an_error() {
+#if defined(__CUDACC__)
+  REQUIRE(cudaSetDevice(-1) != cudaSuccess);
+  REQUIRE(cudaPeekAtLastError() != cudaSuccess);
+#endif
+}
+
 /// Scratch memory of just the size that an operator asks for.
 class device_workspace {
  public:

@@ -110,6 +110,10 @@ TEST_CASE("adapters follow their double reference") {
   CHECK(error_of<rota::routed_lora<200, 2>, float>(7, 0, 33, 16, 16, 200) < tolerance);
 }
 
+TEST_CASE("more tokens than a block lists") {
+  CHECK(error_of<rota::routed_lora<4, 2>, float>(11, 1, 1030, 8, 24, 8) < tolerance);
+}
+
 TEST_CASE("all tokens that choose one subspace, ties and NaN") {
   random_source rng(8);
   using form = rota::routed_lora<4, 2>;

@@ -128,6 +128,27 @@ TEST_CASE("normalized scores are the formulas'") {
   }
 }
 
+TEST_CASE("an old error of the caller's is not taken for one of sorting" *
+          doctest::skip(rota_test::emulated)) {
+  select_layers span;
+  fill(9, 50, span);
+  const device_span device(span);
+  const gpu g;
+  const score_normalization ranks{kind::rank, kind::rank};
+  const auto bytes = [&] {
+    return rota::cuda::normalize_scores_workspace_bytes(g.backend(), ranks, device.problems,
+                                                        static_cast<index_t>(device.scores.size()));
+  };
+  const std::size_t wanted = bytes();
+  leave_an_error();
+  CHECK(bytes() == wanted);
+  const device_workspace ws(wanted);
+  leave_an_error();
+  CHECK(rota::cuda::normalize_scores(g.backend(), ranks, device.problems, device.scores, ws.get())
+            .ok());
+  CHECK(g.result().ok());
+}
+
 TEST_CASE("normalized scores do not depend on who is first") {
   for (const kind k : kinds) {
     std::vector<float> first;

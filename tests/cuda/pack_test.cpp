@@ -107,6 +107,10 @@ TEST_CASE("other elements, chunks in order, head sizes that no bank fits") {
   CHECK(packs_as_the_cpu(1, pack_case<rota::cuda::packed<float, 4>>(6, s)));
   CHECK(packs_as_the_cpu(1, pack_case<rota::cuda::packed<bf16, 8>, float>(7, s)));
   CHECK(packs_as_the_cpu(2, pack_case<rota::cuda::packed<bf16, 8, rota::cuda::in_order>>(8, s)));
+  s.tokens = 650;  // means of more survivors than one block adds up
+  s.means = true;
+  CHECK(packs_as_the_cpu(0, pack_case<rota::cuda::packed<bf16, 8>>(14, s)));
+  s.means = false;
   s.tokens = 64;
   s.keep_tokens = 1;  // a record that is just full
   CHECK(packs_as_the_cpu(3, pack_case<rota::cuda::packed<bf16, 8>>(9, s)));
@@ -154,6 +158,23 @@ TEST_CASE("what only the device can see is reported, and nothing is written") {
   const index_t spare =
       rota::packed_bytes_bound(good.shape, 200) - rota::packed_bytes(good.shape, good.kept.kept);
   CHECK(is(report([](auto&) {}, spare + 1), errc::store_too_small, "store"));
+}
+
+TEST_CASE("an old error of the caller's is not taken for one of packing" *
+          doctest::skip(rota_test::emulated)) {
+  const pack_case<layout> c(12, {});
+  const gpu g;
+  const coded_device_layer<bf16> rows(c.layer, c.codec);
+  const device_selection selected(c.kept);
+  device_store<layout> to(c.shape, 200);
+  const std::size_t bytes = rota::cuda::pack_workspace_bytes(g.backend(), c.shape, 200);
+  rota_test::leave_an_error();
+  CHECK(rota::cuda::pack_workspace_bytes(g.backend(), c.shape, 200) == bytes);
+  const rota_test::device_workspace ws(bytes);
+  rota_test::leave_an_error();
+  CHECK(
+      rota::cuda::pack(g.backend(), c.shape, rows.context, selected.kept, to.store, ws.get()).ok());
+  CHECK(g.result().ok());
 }
 
 TEST_CASE("a length in device memory") {

@@ -108,6 +108,11 @@ TEST_CASE("reduced token scorers") {
   rota_test::for_each_schedule([&](std::uint64_t seed) {
     check_close(token_scores<rota::key_diff>(seed, layer), plain_scores<rota::key_diff>(layer));
   });
+  // More blocks of tokens than warps that add them up, sums that fill no row of lanes.
+  const random_layer<bf16> longer(rng, 1100, 1, 40, 8);
+  const std::vector<float> first = token_scores<rota::key_diff>(0, longer);
+  check_close(first, plain_scores<rota::key_diff>(longer));
+  CHECK(token_scores<rota::key_diff>(3, longer) == first);
 }
 
 TEST_CASE("pointwise group scorers, and a length in device memory") {

@@ -253,6 +253,34 @@ TEST_CASE("more layers than one launch carries") {
   for (std::size_t l = 0; l < 20; ++l) CHECK(span.layers[l].selected() == want[l]);
 }
 
+TEST_CASE("units of more rows than a warp has lanes") {
+  select_layers span;
+  random_source rng(9);
+  for (const index_t heads : {34, 1}) {
+    auto& layer = span.layers.emplace_back(20, heads, 3);
+    for (float& x : layer.token_scores) x = std::floor(3 * rng.normal());  // ties
+    for (float& x : layer.group_scores) x = rng.normal();
+    layer.problem.protect.sinks = 1;
+  }
+  using tokens = by_token<rota::head_adaptive>;
+  using groups = by_group<rota::global_top_m>;
+  tokens::params tp;
+  tp.budget.ratio = 0.4;
+  groups::params gp;
+  gp.budget.m = 400;
+  std::vector<rota::reference::layer_selection> want;
+  REQUIRE(
+      rota::reference::select<tokens, groups>(span.problems(), tp, gp, span.scores(), want).ok());
+  for (std::uint64_t seed = 1; seed < 3; ++seed) {
+    const gpu g(seed);
+    REQUIRE(select_on_device<tokens, groups>(g, span, tp, gp).ok());
+    for (std::size_t l = 0; l < 2; ++l) CHECK(span.layers[l].selected() == want[l]);
+  }
+  const gpu g;  // the sinks have 105 groups
+  gp.budget.m = 100;
+  CHECK(select_on_device<tokens, groups>(g, span, tp, gp) == errc::budget_too_small);
+}
+
 #if !defined(__CUDACC__)
 TEST_CASE("a selection takes so many launches") {
   select_layers span;

@@ -13,11 +13,21 @@
 
 namespace rota::cuda {
 
+/// Before every call of CUB, which asks the runtime for the last error of any call, also where it
+/// only counts bytes: an old one of the caller's would be taken for its own, in the middle of an
+/// operator. CUB clears that error as well. One that a device does not recover from stays.
+inline void forget_old_error() {
+#if defined(__CUDACC__)
+  (void)cudaGetLastError();
+#endif
+}
+
 /// Scratch bytes of exclusive_sum(). The same on every machine: CUB is asked where it is.
 template <class T>
 std::size_t exclusive_sum_bytes(const backend& b, index_t n) {
 #if defined(__CUDACC__)
   std::size_t bytes = 0;
+  forget_old_error();
   (void)cub::DeviceScan::ExclusiveSum(nullptr, bytes, static_cast<const T*>(nullptr),
                                       static_cast<T*>(nullptr), n, b.stream);
   return bytes;
@@ -32,8 +42,11 @@ template <class T>
 status exclusive_sum(const backend& b, const T* in, T* out, index_t n, void* scratch,
                      std::size_t bytes) {
 #if defined(__CUDACC__)
-  if (cub::DeviceScan::ExclusiveSum(scratch, bytes, in, out, n, b.stream) != cudaSuccess)
+  forget_old_error();
+  if (cub::DeviceScan::ExclusiveSum(scratch, bytes, in, out, n, b.stream) != cudaSuccess) {
+    (void)cudaGetLastError();
     return {errc::device_failure, "scan"};
+  }
 #else
   (void)b;
   (void)scratch;

@@ -95,8 +95,9 @@ status score_reduced(const backend& b, const typename Scorer::params& p,
   const grid_shape grid{blocks, c.kv_heads()};
   if (status s = launch<reduce>(b, grid, a, reduce::shared_bytes(c.d_k(), c.d_v(), width)); !s)
     return s;
+  using finish = finish_sums_kernel<Scorer, E>;
   if (blocks > 0)
-    if (status s = launch<finish_sums_kernel<Scorer, E>>(b, {c.kv_heads()}, a); !s) return s;
+    if (status s = launch<finish>(b, {c.kv_heads()}, a, finish::shared_bytes); !s) return s;
   return launch<score>(b, grid, a, score::block::shared_bytes(c.d_k(), c.d_v()));
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <rota/cuda/backend.cuh>
+#include <rota/cuda/scan.cuh>
 
 #if defined(__CUDACC__)
 #include <cub/device/device_radix_sort.cuh>
@@ -16,6 +16,7 @@ namespace rota::cuda {
 inline std::size_t sort_keys_bytes(const backend& b, index_t n) {
 #if defined(__CUDACC__)
   std::size_t bytes = 0;
+  forget_old_error();
   cub::DoubleBuffer<std::uint32_t> keys;
   (void)cub::DeviceRadixSort::SortKeys(nullptr, bytes, keys, n, 0, 32, b.stream);
   return bytes;
@@ -31,6 +32,7 @@ inline status sort_keys(const backend& b, std::uint32_t* keys, std::uint32_t* sp
                         void* scratch, std::size_t bytes, const std::uint32_t*& sorted) {
 #if defined(__CUDACC__)
   cub::DoubleBuffer<std::uint32_t> both(keys, spare);
+  forget_old_error();
   if (cub::DeviceRadixSort::SortKeys(scratch, bytes, both, n, 0, 32, b.stream) != cudaSuccess) {
     (void)cudaGetLastError();
     return {errc::device_failure, "sort"};

@@ -2,6 +2,7 @@
 
 #include <rota/core/score_key.hpp>
 #include <rota/core/workspace.hpp>
+#include <rota/cuda/block_scan.cuh>
 #include <rota/cuda/fault.cuh>
 #include <rota/cuda/launch.cuh>
 #include <rota/cuda/ptx/warp.cuh>
@@ -13,15 +14,22 @@
 
 namespace rota::cuda {
 
+/// Tokens that a block counts or lists, and those of each of its threads.
+inline constexpr int route_chunk_tokens = 1024;
+inline constexpr int route_threads = 256;
+inline constexpr int route_thread_tokens = route_chunk_tokens / route_threads;
+
 /// The lists of all slots. A plain adapter has one slot and one subspace, and no list is needed.
 struct routed_lists {
   index_t tokens = 0;
   int subspaces = 1, slots = 1;
-  std::int32_t* chosen = nullptr;  ///< [tokens, slots]; null: all tokens use subspace 0
-  float* logits = nullptr;         ///< [tokens, slots]: of the chosen
-  float* gates = nullptr;          ///< [tokens, slots]
-  std::int32_t* counts = nullptr;  ///< [slots, subspaces]: tokens of each
-  std::int32_t* list = nullptr;    ///< [slots, tokens], by subspace, then by token
+  std::int32_t* chosen = nullptr;   ///< [tokens, slots]; null: all tokens use subspace 0
+  float* logits = nullptr;          ///< [tokens, slots]: of the chosen
+  float* gates = nullptr;           ///< [tokens, slots]
+  std::int32_t* counts = nullptr;   ///< [slots, subspaces]: tokens of each
+  index_t chunks = 0;               ///< of tokens
+  std::uint32_t* places = nullptr;  ///< [slots, subspaces, chunks]: where a chunk's tokens begin
+  std::int32_t* list = nullptr;     ///< [slots, tokens], by subspace, then by token
 
   template <lora_form Form>
   static routed_lists carve(carver& from, index_t tokens) {
@@ -34,6 +42,8 @@ struct routed_lists {
       l.logits = from.take<float>(tokens * l.slots);
       l.gates = from.take<float>(tokens * l.slots);
       l.counts = from.take<std::int32_t>(l.slots * l.subspaces);
+      l.chunks = blocks_of(tokens, route_chunk_tokens);
+      l.places = from.take<std::uint32_t>(l.slots * l.subspaces * l.chunks);
       l.list = from.take<std::int32_t>(l.slots * tokens);
     }
     return l;
@@ -122,11 +132,13 @@ struct choose_subspaces_kernel {
   }
 };
 
-/// Counts the tokens of each subspace, or lists them: a warp a slot and subspace.
+/// Counts the tokens of each subspace in each chunk, or lists them: a block a chunk, subspace and
+/// slot. A thread has a run of tokens, so that lists are in the order of the tokens.
 template <bool List>
 struct list_tokens_kernel {
-  static constexpr int threads = ptx::warp_threads;
-  static constexpr int least_blocks = 8;
+  static constexpr int threads = route_threads;
+  static constexpr int least_blocks = 4;
+  static constexpr std::uint32_t shared_bytes = 64;
 
   struct arguments {
     routed_lists lists;
@@ -136,24 +148,61 @@ struct list_tokens_kernel {
   ROTA_DEVICE static void run(const arguments& a) {
     if (failed(a.fault)) return;
     const routed_lists& l = a.lists;
-    const int subspace = static_cast<int>(ptx::block_x()), slot = static_cast<int>(ptx::block_y());
-    const unsigned lane = ptx::lane_index();
-    index_t at = 0;
-    if constexpr (List)
-      for (int i = 0; i < subspace; ++i) at += l.count(slot, i);
-    for (index_t first = 0; first < l.tokens; first += ptx::warp_threads) {
-      const index_t token = first + lane;
-      const bool mine =
-          token < l.tokens && ptx::load(l.chosen + token * l.slots + slot) == subspace;
-      const unsigned all = ptx::ballot(mine);
-      if (List && mine)
-        ptx::store(l.list + slot * l.tokens + at + ptx::count_bits(all & ((1u << lane) - 1u)),
-                   static_cast<std::int32_t>(token));
-      at += ptx::count_bits(all);
+    const int subspace = static_cast<int>(ptx::block_y()), slot = static_cast<int>(ptx::block_z());
+    const index_t first = index_t{ptx::block_x()} * route_chunk_tokens +
+                          index_t{ptx::thread_index()} * route_thread_tokens;
+    unsigned mine = 0;
+    ROTA_UNROLL
+    for (int k = 0; k < route_thread_tokens; ++k)
+      if (first + k < l.tokens && ptx::load(l.chosen + (first + k) * l.slots + slot) == subspace)
+        mine |= 1u << k;
+    const auto own = static_cast<std::uint32_t>(ptx::count_bits(mine));
+    const block_sum sum = block_exclusive_sum<threads>(own, ptx::shared_base());
+    std::uint32_t* const place =
+        l.places + (index_t{slot} * l.subspaces + subspace) * l.chunks + ptx::block_x();
+    if constexpr (List) {
+      std::int32_t* to = l.list + slot * l.tokens + ptx::load(place) + sum.before;
+      ROTA_UNROLL
+      for (int k = 0; k < route_thread_tokens; ++k)
+        if ((mine >> k & 1u) != 0) ptx::store(to++, static_cast<std::int32_t>(first + k));
+    } else if (ptx::thread_index() == 0) {
+      ptx::store(place, sum.total);
     }
-    if constexpr (!List)
-      if (lane == 0)
-        ptx::store(l.counts + slot * l.subspaces + subspace, static_cast<std::int32_t>(at));
+  }
+};
+
+/// Where each chunk's tokens begin in a slot's list, from how many there are, and how many each
+/// subspace has: a block a slot.
+struct place_tokens_kernel {
+  static constexpr int threads = 256;
+  static constexpr int least_blocks = 1;
+  static constexpr std::uint32_t shared_bytes = 64;
+
+  struct arguments {
+    routed_lists lists;
+    std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const routed_lists& l = a.lists;
+    const index_t slot = ptx::block_x(), n = l.subspaces * l.chunks;
+    std::uint32_t* const places = l.places + slot * n;
+    std::uint32_t total = 0;
+    for (index_t first = 0; first < n; first += threads) {
+      const index_t i = first + ptx::thread_index();
+      const std::uint32_t own = i < n ? ptx::load(places + i) : 0;
+      const block_sum sum = block_exclusive_sum<threads>(own, ptx::shared_base());
+      if (i < n) ptx::store(places + i, total + sum.before);
+      total += sum.total;
+    }
+    ptx::sync_block();
+    for (index_t s = ptx::thread_index(); s < l.subspaces; s += threads) {
+      const std::uint32_t begin = ptx::load(places + s * l.chunks);
+      const std::uint32_t end =
+          s + 1 < l.subspaces ? ptx::load(places + (s + 1) * l.chunks) : total;
+      ptx::store(l.counts + slot * l.subspaces + s, static_cast<std::int32_t>(end - begin));
+    }
   }
 };
 
@@ -169,9 +218,14 @@ status launch_route(const backend& b, const lora_item<E>& item, const float* pro
                                 {products, bias, lists, out, item.logits.stride[0], b.fault});
       !s)
     return s;
-  const grid_shape grid{lists.subspaces, lists.slots};
-  if (status s = launch<list_tokens_kernel<false>>(b, grid, {lists, b.fault}); !s) return s;
-  return launch<list_tokens_kernel<true>>(b, grid, {lists, b.fault});
+  const grid_shape grid{lists.chunks, lists.subspaces, lists.slots};
+  using count = list_tokens_kernel<false>;
+  if (status s = launch<count>(b, grid, {lists, b.fault}, count::shared_bytes); !s) return s;
+  using place = place_tokens_kernel;
+  if (status s = launch<place>(b, {lists.slots}, {lists, b.fault}, place::shared_bytes); !s)
+    return s;
+  using list = list_tokens_kernel<true>;
+  return launch<list>(b, grid, {lists, b.fault}, list::shared_bytes);
 }
 
 }  // namespace rota::cuda

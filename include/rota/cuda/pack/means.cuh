@@ -13,6 +13,7 @@ template <element From>
 struct mean_sums_kernel {
   static constexpr int threads = 128;
   static constexpr int least_blocks = 4;
+  static constexpr int in_flight = 8;
 
   struct arguments {
     pack_source<From> from;
@@ -33,11 +34,25 @@ struct mean_sums_kernel {
       const index_t group = c / a.width;
       double sum = 0;
       std::int32_t dropped = 0;
-      for (index_t i = first; i < last; ++i) {
-        if ((a.kept.mask(h, i) >> group & 1) != 0) continue;
-        sum += static_cast<double>(
-            static_cast<float>(ptx::load(a.from.value(a.kept.index(h, i), h) + c)));
-        ++dropped;
+      // What is kept is not read: the load goes to a value that lies in the cache, so that no load
+      // waits for a branch. The sum is in the order of the survivors.
+      const From* const idle = first < last ? a.from.value(a.kept.index(h, first), h) + c : nullptr;
+      for (index_t i = first; i < last; i += in_flight) {
+        From values[in_flight];
+        bool drops[in_flight];
+        ROTA_UNROLL
+        for (int k = 0; k < in_flight; ++k) {
+          const index_t own = i + k < last ? i + k : last - 1;
+          drops[k] = i + k < last && (a.kept.mask(h, own) >> group & 1) == 0;
+          const From* const value = a.from.value(a.kept.index(h, own), h) + c;
+          values[k] = ptx::load(drops[k] ? value : idle);
+        }
+        ROTA_UNROLL
+        for (int k = 0; k < in_flight; ++k) {
+          const auto value = static_cast<double>(static_cast<float>(values[k]));
+          sum = drops[k] ? sum + value : sum;
+          dropped += drops[k] ? 1 : 0;
+        }
       }
       const index_t at = (h * a.chunks + chunk) * a.d_v + c;
       ptx::store(a.sums + at, sum);

@@ -153,19 +153,18 @@ ROTA_DEVICE void shared_store(shared_address at, std::type_identity_t<T> value) 
 #endif
 }
 
-/// Adds to a word of shared memory; returns the value before.
-ROTA_DEVICE std::uint32_t shared_add(shared_address at, std::uint32_t value) {
-  std::uint32_t before;
+/// Adds to a word of shared memory. What was there before is not asked for: nobody waits for it.
+ROTA_DEVICE void shared_add(shared_address at, std::uint32_t value) {
 #if defined(__CUDACC__)
-  asm volatile("atom.shared.add.u32 %0, [%1], %2;" : "=r"(before) : "r"(at), "r"(value) : "memory");
+  asm volatile("red.shared.add.u32 [%0], %1;" ::"r"(at), "r"(value) : "memory");
 #else
   running->step();
   std::byte* const word = running->shared(at, 4, 4);
-  std::memcpy(&before, word, 4);
-  const std::uint32_t after = before + value;
-  std::memcpy(word, &after, 4);
+  std::uint32_t sum;
+  std::memcpy(&sum, word, 4);
+  sum += value;
+  std::memcpy(word, &sum, 4);
 #endif
-  return before;
 }
 
 /// Pointer to n values in shared memory, for functions that take ordinary pointers. The emulator

@@ -59,23 +59,36 @@ struct reduce_blocks_kernel {
   }
 };
 
-/// A head's total, and what the scorer makes of it: a block a head.
+/// A head's total, and what the scorer makes of it: a block a head. Each warp adds up the sums of
+/// some blocks, then one adds up the warps' sums: always in the same order.
 template <class Scorer, element E>
 struct finish_sums_kernel {
-  static constexpr int threads = 128;
+  static constexpr int threads = 512;
   static constexpr int least_blocks = 1;
+  static constexpr int warps = threads / ptx::warp_threads;
+  static constexpr std::uint32_t shared_bytes = threads * 4;
   using arguments = reduced_arguments<Scorer, E>;
 
   ROTA_DEVICE static void run(const arguments& a) {
     if (failed(a.fault)) return;
     const index_t head = ptx::block_x();
     float* const total = a.sums + head * a.blocks * a.width;
-    for (int k = static_cast<int>(ptx::thread_index()); k < a.width; k += threads) {
+    const ptx::shared_array<float> parts{ptx::shared_base()};
+    const int warp = static_cast<int>(ptx::warp_index()),
+              lane = static_cast<int>(ptx::lane_index());
+    for (int first = 0; first < a.width; first += ptx::warp_threads) {
+      const int k = first + lane;
       float sum = 0;
-      for (index_t n = 0; n < a.blocks; ++n) sum += ptx::load(total + n * a.width + k);
-      ptx::store(total + k, sum);
+      if (k < a.width)
+        for (index_t n = warp; n < a.blocks; n += warps) sum += ptx::load(total + n * a.width + k);
+      parts.set(warp * ptx::warp_threads + lane, sum);
+      ptx::sync_block();
+      if (warp == 0 && k < a.width) {
+        for (int w = 1; w < warps; ++w) sum += parts[w * ptx::warp_threads + lane];
+        ptx::store(total + k, sum);
+      }
+      ptx::sync_block();  // the parts may be written again, and the totals are there
     }
-    ptx::sync_block();
     if (ptx::thread_index() != 0) return;
     token_ref any;
     any.d_k = a.d_k;

@@ -58,12 +58,11 @@ struct histogram_kernel {
     for (int i = static_cast<int>(ptx::thread_index()); i < histogram_buckets; i += threads)
       buckets.set(i, 0);
     cut_pass none;
-    floored_cut at = start_cut<Items>(a.table, c, a.alive, a.floor, none, scratch);
+    const floored_cut at = start_cut<Items>(a.table, c, a.alive, a.floor, none, scratch);
     ptx::sync_block();
     const int above = a.digit.shift + a.digit.bits;
     const std::uint32_t digits = (1u << a.digit.bits) - 1u;
-    Items::for_each(c, a.alive, [&](std::uint32_t key) {
-      if (at.floor.keeps(key, at.floor_rank)) return;
+    for_all_left<Items>(c, a.alive, at, [&](std::uint32_t key) {
       // 64 bits wide: the first digit has nothing above it and shifts by all 32.
       if ((std::uint64_t{key} >> above) == search.prefix)
         ptx::shared_add(buckets.at + 4 * (key >> a.digit.shift & digits), 1);
@@ -150,10 +149,9 @@ struct count_ties_kernel {
     std::uint32_t own = 0;
     if (cut.splits_ties()) {
       cut_pass none;
-      floored_cut at = start_cut<Items>(a.table, c, a.alive, a.floor, none, ptx::shared_base());
-      Items::for_each(c, a.alive, [&](std::uint32_t key) {
-        own += !at.floor.keeps(key, at.floor_rank) && key == cut.key;
-      });
+      const floored_cut at =
+          start_cut<Items>(a.table, c, a.alive, a.floor, none, ptx::shared_base());
+      for_all_left<Items>(c, a.alive, at, [&](std::uint32_t key) { own += key == cut.key; });
     }
     const std::uint32_t sum = block_exclusive_sum<threads>(own, ptx::shared_base()).total;
     if (ptx::thread_index() == 0) ptx::store(a.pass.ties + c.number, sum);

@@ -34,6 +34,9 @@ struct floored_cut {
   }
 };
 
+/// Score keys that a thread has under way at once.
+inline constexpr int keys_in_flight = 4;
+
 /// The tokens of a row that are ranked, as items of a budget.
 struct token_items {
   ROTA_DEVICE static std::uint32_t key(const select_chunk& c, index_t i) {
@@ -46,6 +49,24 @@ struct token_items {
     const index_t first = c.first + index_t{ptx::thread_index()} * select_thread_tokens;
     for (index_t i = first; i < first + select_thread_tokens && i < c.last; ++i)
       if (c.layer.is_ranked(i)) f(key(c, i));
+  }
+
+  /// Calls f(key) for each ranked token of the chunk, by all threads of a block, in no order:
+  /// neighbouring threads read neighbouring scores.
+  template <class F>
+  ROTA_DEVICE static void for_all(const select_chunk& c, const std::uint8_t*, F&& f) {
+    static_assert(select_thread_tokens == keys_in_flight);
+    std::uint32_t keys[keys_in_flight];
+    bool there[keys_in_flight];
+    ROTA_UNROLL
+    for (int k = 0; k < keys_in_flight; ++k) {
+      const index_t i = c.first + k * select_threads + ptx::thread_index();
+      there[k] = i < c.last && c.layer.is_ranked(i);
+      keys[k] = there[k] ? key(c, i) : 0;
+    }
+    ROTA_UNROLL
+    for (int k = 0; k < keys_in_flight; ++k)
+      if (there[k]) f(keys[k]);
   }
 };
 
@@ -66,6 +87,38 @@ struct group_items {
         if ((available >> g & 1u) != 0) f(score_key(ptx::load(scores(c, i) + g)));
     }
   }
+
+  /// As token_items::for_all(). A thread is at one group of every so many tokens; where the number
+  /// of groups is no power of two, some threads have none.
+  template <class F>
+  ROTA_DEVICE static void for_all(const select_chunk& c, const std::uint8_t* alive, F&& f) {
+    int shift = 0;
+    while (1 << shift < c.layer.group_count) ++shift;
+    const int thread = static_cast<int>(ptx::thread_index());
+    const int g = thread & ((1 << shift) - 1), step = select_threads >> shift;
+    if (g >= c.layer.group_count) return;
+    const int tokens = static_cast<int>(c.last - c.first);
+    for (int first = thread >> shift; first < tokens; first += keys_in_flight * step) {
+      std::uint32_t keys[keys_in_flight];
+      bool there[keys_in_flight];
+      ROTA_UNROLL
+      for (int k = 0; k < keys_in_flight; ++k) {
+        const int j = first + k * step;
+        there[k] = j < tokens && is_item(c, alive, j, g);
+        keys[k] = there[k] ? score_key(ptx::load(scores(c, c.first + j) + g)) : 0;
+      }
+      ROTA_UNROLL
+      for (int k = 0; k < keys_in_flight; ++k)
+        if (there[k]) f(keys[k]);
+    }
+  }
+
+ private:
+  ROTA_DEVICE static bool is_item(const select_chunk& c, const std::uint8_t* alive, int j, int g) {
+    const index_t i = c.first + j;
+    return c.layer.is_ranked(i) && ptx::load(alive + c.number * select_chunk_tokens + j) != 0 &&
+           (c.layer.available_groups(c.head, i) >> g & 1) != 0;
+  }
 };
 
 /// One pass of cutting: its units, their cuts, and the chunks' ties. With floors there are two.
@@ -78,6 +131,21 @@ struct cut_pass {
     return cuts == nullptr ? score_cut::keep_none() : ptx::load(cuts + table.unit_of(scope, c));
   }
 };
+
+/// Calls f(key) for each item that the floor of its row leaves, in no order, by all threads of a
+/// block. `at` stands before the thread's first item. Only where the floor keeps some of its ties
+/// must every thread walk its own items, in their order, far from its neighbours'.
+template <class Items, class F>
+ROTA_DEVICE void for_all_left(const select_chunk& c, const std::uint8_t* alive, floored_cut at,
+                              F&& f) {
+  const auto left = [&](std::uint32_t key) {
+    if (!at.floor.keeps(key, at.floor_rank)) f(key);
+  };
+  if (at.floor.splits_ties())
+    Items::for_each(c, alive, left);
+  else
+    Items::for_all(c, alive, left);
+}
 
 /// The cut as it stands before the first item of the calling thread: by all threads of a block.
 /// `scratch` is block_exclusive_sum()'s. Passes without cuts keep nothing.

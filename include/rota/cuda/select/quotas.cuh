@@ -57,12 +57,13 @@ struct row_sums_kernel {
   }
 };
 
-/// The quotas of all units and what their searches start with: a thread a unit. Errors are
-/// reported: bad_count, budget_too_small.
+/// The quotas of all units and what their searches start with: a warp a unit, whose lanes share out
+/// its rows. Errors are reported: bad_count, budget_too_small.
 template <class Budget>
 struct quotas_kernel {
-  static constexpr int threads = 64;
+  static constexpr int threads = 128;
   static constexpr int least_blocks = 1;
+  static constexpr int units_a_block = threads / ptx::warp_threads;
 
   struct arguments {
     typename Budget::params params;
@@ -78,21 +79,16 @@ struct quotas_kernel {
 
   ROTA_DEVICE static void run(const arguments& a) {
     if (failed(a.fault)) return;
-    const index_t number = index_t{ptx::block_x()} * threads + ptx::thread_index();
+    const index_t number = index_t{ptx::block_x()} * units_a_block + ptx::warp_index();
     if (number >= a.table.units(Budget::scope)) return;
     const select_unit unit = a.table.unit(Budget::scope, number);
-    row_items sum;
-    for (index_t r = unit.first_row; r < unit.last_row; ++r) {
-      const row_items row = items_of(a, r);
-      sum.all += row.all;
-      sum.available += row.available;
-      sum.guarded += row.guarded;
-    }
+    const row_items sum = items_of(a, unit);
+    const bool first_lane = ptx::lane_index() == 0;
     const index_t layer = a.table.layer_of_row(unit.first_row);
     const layer_place place = ptx::load(&a.table.layers[layer].place);
     const index_t count = budget_count<Budget>(a.params, sum.all, place);
     if (count < 0) {
-      report(a.fault, errc::bad_count, a.about);
+      if (first_lane) report(a.fault, errc::bad_count, a.about);
       return;
     }
     index_t floors = 0;
@@ -100,6 +96,7 @@ struct quotas_kernel {
       if (!set_floors(a, unit, count, floors)) return;
     const index_t most = count < sum.available ? count : sum.available;
     const index_t quota = most - sum.guarded - floors;
+    if (!first_lane) return;
     if (quota < 0) {
       report(a.fault, errc::budget_too_small, a.about);
       return;
@@ -116,24 +113,39 @@ struct quotas_kernel {
     const select_entry l = ptx::load(a.table.layers + a.table.layer_of_row(row));
     return {l.n, l.n, l.guarded_tokens()};
   }
+  /// Of all rows of a unit.
+  ROTA_DEVICE static row_items items_of(const arguments& a, const select_unit& unit) {
+    row_items sum;
+    for (index_t r = unit.first_row + ptx::lane_index(); r < unit.last_row;
+         r += ptx::warp_threads) {
+      const row_items row = items_of(a, r);
+      sum.all += row.all;
+      sum.available += row.available;
+      sum.guarded += row.guarded;
+    }
+    return {ptx::warp_sum(sum.all), ptx::warp_sum(sum.available), ptx::warp_sum(sum.guarded)};
+  }
 
   /// The floors of a unit's rows, and what they take in all.
   ROTA_DEVICE static bool set_floors(const arguments& a, const select_unit& unit, index_t count,
                                      index_t& taken) {
     const index_t floor = Budget::floor(a.params, count, unit.last_row - unit.first_row);
     if (floor < 0) {
-      report(a.fault, errc::bad_count, a.about);
+      if (ptx::lane_index() == 0) report(a.fault, errc::bad_count, a.about);
       return false;
     }
-    for (index_t r = unit.first_row; r < unit.last_row; ++r) {
+    index_t own_rows = 0;
+    for (index_t r = unit.first_row + ptx::lane_index(); r < unit.last_row;
+         r += ptx::warp_threads) {
       const row_items row = items_of(a, r);
       const index_t wanted = floor - row.guarded;
       const index_t own = wanted < 0 ? 0 : wanted < row.ranked() ? wanted : row.ranked();
       score_cut cut;
       ptx::store(a.floor_searches + r, cut_search::begin(own, row.ranked(), cut));
       ptx::store(a.floor_cuts + r, cut);
-      taken += own;
+      own_rows += own;
     }
+    taken = ptx::warp_sum(own_rows);
     return true;
   }
 };

@@ -104,9 +104,10 @@ status cut_level(const backend& b, const select_memory& m, const typename Budget
   if constexpr (counting_budget<Budget>) {
     main.scope = Budget::scope;
     using kernel = quotas_kernel<Budget>;
-    if (status s = launch<kernel>(b, {blocks_of(m.table.units(Budget::scope), kernel::threads)},
-                                  {params, m.table, rows, m.searches, m.main.cuts, m.floor_searches,
-                                   m.floor.cuts, about, b.fault});
+    if (status s =
+            launch<kernel>(b, {blocks_of(m.table.units(Budget::scope), kernel::units_a_block)},
+                           {params, m.table, rows, m.searches, m.main.cuts, m.floor_searches,
+                            m.floor.cuts, about, b.fault});
         !s)
       return s;
     if constexpr (floored_budget<Budget>) {
