@@ -24,12 +24,13 @@ endif
 
 test: ## build and test: release, sanitizers, and what kernels take (with nvcc)
 	@scripts/setup.sh
-	@scripts/check.sh release '$(asan):^(unit|lm)$$' $(static_gates)
+	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' $(static_gates)
 	$(skipped)
 
 test-all: ## test, and also: threads, debug, clang, every header by nvcc, format, clang-tidy
 	@scripts/setup.sh format lint
-	@scripts/check.sh release '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' clang $(if $(nvcc),cuda)
+	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' 'clang:!^lm$$' $(if $(nvcc),cuda)
+	@cmake --build --preset release --parallel $(JOBS) --target lm_programs
 	@$(MAKE) --no-print-directory format-check tidy
 
 test-gpu: ## build the CUDA tests for the GPU, run them on it and under compute-sanitizer

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # check.sh STAGE...: configures, builds and tests, one stage after the other, and adds up the
-# results. A stage is PRESET or PRESET:LABELS (a regular expression of ctest labels). A stage that
-# does not build counts as one failure, and the others still run.
+# results. A stage is PRESET:LABELS (a regular expression of ctest labels; the test programs are
+# built), PRESET:!LABELS (all is built, all but these are run), or PRESET. A stage that does not
+# build counts as one failure, and the others still run.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
@@ -10,13 +11,14 @@ logs=() broken=()
 
 for stage in "$@"; do
   preset=${stage%%:*} labels=()
-  [ "$preset" = "$stage" ] || labels=(-L "${stage#*:}")
+  targets=(all)
+  case $stage in
+    *:!*) labels=(-LE "${stage#*:!}") ;;
+    *:*) labels=(-L "${stage#*:}") targets=(tests) ;;  # no programs that nobody runs here
+  esac
   started=$SECONDS
   printf '\n==== %s ====\n' "$stage"
 
-  # Tests only: no programs that nobody runs here.
-  targets=(all)
-  [ ${#labels[@]} -eq 0 ] || targets=(tests)
   if ! { cmake --preset "$preset" >"build/$preset.configure.log" 2>&1 ||
     { cat "build/$preset.configure.log" && false; }; } ||
     ! cmake --build --preset "$preset" --parallel "$jobs" --target "${targets[@]}"; then

@@ -2,6 +2,7 @@
 
 #include <rota/cuda/attend/batch.cuh>
 #include <rota/cuda/block_scan.cuh>
+#include <rota/cuda/ptx/async_copy.cuh>
 
 // How the bytes of a batch are shared out: all segments in a row, cut into equal parts, one a
 // block. A block works on the end of one segment, some whole ones, and the beginning of the next.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include <rota/core/config.hpp>
 #include <rota/cuda/ptx/config.cuh>
 #if !defined(__CUDACC__)
 #include <rota/cuda/ptx/machine.cuh>

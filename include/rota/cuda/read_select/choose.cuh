@@ -1,5 +1,6 @@
 #pragma once
 
+#include <rota/cuda/ptx/math.cuh>
 #include <rota/cuda/read_select/index.cuh>
 #include <rota/cuda/select/cuts.cuh>
 
