@@ -9,8 +9,7 @@
 #include <rota/score/key_norm.hpp>
 #include <rota/select/normalize_reference.hpp>
 
-#include "cuda/gpu.hpp"
-#include "support/select_layers.hpp"
+#include "cuda/device_layers.hpp"
 
 // Normalization on the device against the formulas in double: ranks bit for bit.
 
@@ -24,39 +23,10 @@ namespace {
 const std::vector<kind> kinds = {kind::none, kind::layer_mean, kind::layer_sum, kind::standardize,
                                  kind::rank};
 
-/// A layer's scores and masks on the device.
-struct device_scores {
-  device_array<float> tokens, groups;
-  device_array<rota::group_mask> available;
-  rota::select_problem problem;
-  rota::layer_scores scores;
-
-  explicit device_scores(const select_layer_memory& host)
-      : tokens(host.token_scores),
-        groups(host.group_scores),
-        available(host.available),
-        problem(host.problem),
-        scores(host.scores) {
-    scores.tokens.data = tokens.data();
-    scores.groups.data = groups.data();
-    if (problem.available.data != nullptr) problem.available.data = available.data();
-  }
-};
-
 /// A span on the device.
-struct device_span {
-  std::deque<device_scores> layers;
-  std::vector<rota::select_problem> problems;
-  std::vector<rota::layer_scores> scores;
+struct device_span : device_select_layers {
+  using device_select_layers::device_select_layers;
 
-  explicit device_span(const select_layers& host, const std::int32_t* lengths = nullptr) {
-    for (const auto& l : host.layers) {
-      layers.emplace_back(l);
-      problems.push_back(layers.back().problem);
-      if (lengths != nullptr) problems.back().device_tokens = lengths + problems.size() - 1;
-      scores.push_back(layers.back().scores);
-    }
-  }
   rota::status normalize(const gpu& g, score_normalization k) const {
     const device_workspace ws(rota::cuda::normalize_scores_workspace_bytes(
         g.backend(), k, problems, static_cast<index_t>(scores.size())));
@@ -111,8 +81,8 @@ std::vector<float> compare(std::uint64_t seed, std::uint64_t schedule, index_t l
   CAPTURE(seed);
   for (std::size_t l = 0; l < span.layers.size(); ++l) {
     rota::reference::normalize_scores(k, span.layers[l].problem, span.layers[l].scores);
-    const auto tokens = device.layers[l].tokens.download();
-    const auto groups = device.layers[l].groups.download();
+    const auto tokens = device.layers[l].token_scores.download();
+    const auto groups = device.layers[l].group_scores.download();
     CHECK(agrees(k.tokens, tokens, span.layers[l].token_scores));
     CHECK(agrees(k.groups, groups, span.layers[l].group_scores));
     all.insert(all.end(), tokens.begin(), tokens.end());
@@ -172,9 +142,10 @@ TEST_CASE("normalized scores of many chunks and of many layers") {
   for (std::size_t l = 0; l < span.layers.size(); ++l) {
     rota::reference::normalize_scores({kind::rank, kind::layer_mean}, span.layers[l].problem,
                                       span.layers[l].scores);
-    CHECK(agrees(kind::rank, device.layers[l].tokens.download(), span.layers[l].token_scores));
     CHECK(
-        agrees(kind::layer_mean, device.layers[l].groups.download(), span.layers[l].group_scores));
+        agrees(kind::rank, device.layers[l].token_scores.download(), span.layers[l].token_scores));
+    CHECK(agrees(kind::layer_mean, device.layers[l].group_scores.download(),
+                 span.layers[l].group_scores));
   }
 }
 
@@ -199,8 +170,8 @@ TEST_CASE("normalization with lengths in device memory: nothing behind them is t
       l.problem.tokens = length;
       rota::reference::normalize_scores(k, l.problem, l.scores);
     }
-    CHECK(agrees(k.tokens, device.layers[0].tokens.download(), l.token_scores));
-    CHECK(agrees(k.groups, device.layers[0].groups.download(), l.group_scores));
+    CHECK(agrees(k.tokens, device.layers[0].token_scores.download(), l.token_scores));
+    CHECK(agrees(k.groups, device.layers[0].group_scores.download(), l.group_scores));
   }
 }
 
@@ -241,7 +212,7 @@ TEST_CASE("normalization by hand: what is protected, absent or special") {
     const device_span device(span);
     const gpu g;
     REQUIRE(device.normalize(g, {k, kind::none}).ok());
-    return device.layers[0].tokens.download();
+    return device.layers[0].token_scores.download();
   };
   using row = std::vector<float>;
   CHECK(tokens(kind::layer_mean, {99, 1, 3, 99, 99}, {1, 2}) == row{99, 0.5f, 1.5f, 99, 99});
@@ -311,7 +282,7 @@ TEST_CASE("normalization on the device refuses what it cannot use and writes not
     CHECK(s.code == code);
     CHECK(std::string(s.argument) == argument);
     CHECK(g.result().ok());
-    CHECK(same_bits(device.layers[0].tokens.download(), span.layers[0].token_scores));
+    CHECK(same_bits(device.layers[0].token_scores.download(), span.layers[0].token_scores));
   };
   using problem_list = std::vector<rota::select_problem>;
   using score_list = std::vector<rota::layer_scores>;

@@ -11,15 +11,15 @@ namespace detail {
 
 /// A selector whose budget's parameters lie in device memory.
 template <class Selector>
-struct tried {
+struct with_device_budget {
   using type = Selector;
 };
 template <class Scorer, class Budget>
-struct tried<tokens<Scorer, Budget>> {
+struct with_device_budget<tokens<Scorer, Budget>> {
   using type = tokens<Scorer, device_budget<Budget>>;
 };
 template <class Scorer, class Budget>
-struct tried<groups<Scorer, Budget>> {
+struct with_device_budget<groups<Scorer, Budget>> {
   using type = groups<Scorer, device_budget<Budget>>;
 };
 
@@ -148,8 +148,8 @@ status fit_ratio(const backend& b, std::span<const select_problem> layers,
                  std::span<const packed_shape> shapes, const typename Op::params& p,
                  std::span<const layer_scores> scores, index_t limit, SetRatio set_ratio,
                  double* ratio, std::span<const selection> out, workspace ws) {
-  using Tokens = typename detail::tried<typename Op::token_selector>::type;
-  using Groups = typename detail::tried<typename Op::group_selector>::type;
+  using Tokens = typename detail::with_device_budget<typename Op::token_selector>::type;
+  using Groups = typename detail::with_device_budget<typename Op::group_selector>::type;
   static_assert(Tokens::selects || Groups::selects, "rota: fit_ratio needs a budget to change");
   if (status s =
           detail::check_fit_call<Op>(b, layers, shapes, p, scores, set_ratio, ratio, out, ws);

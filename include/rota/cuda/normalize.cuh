@@ -6,7 +6,7 @@
 #include <rota/core/workspace.hpp>
 #include <rota/cuda/normalize/lines.cuh>
 #include <rota/cuda/normalize/ranks.cuh>
-#include <rota/cuda/select/stage.cuh>
+#include <rota/cuda/select/stage_layers.cuh>
 #include <rota/cuda/sort.cuh>
 
 namespace rota::cuda {

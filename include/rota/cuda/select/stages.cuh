@@ -6,7 +6,7 @@
 #include <rota/cuda/launch.cuh>
 #include <rota/cuda/select/device_budget.cuh>
 #include <rota/cuda/select/marks.cuh>
-#include <rota/cuda/select/stage.cuh>
+#include <rota/cuda/select/stage_layers.cuh>
 #include <rota/select/selectors.hpp>
 
 // The stages of a selection, as the host launches them.
