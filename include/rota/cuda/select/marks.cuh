@@ -124,6 +124,24 @@ struct mask_kernel {
   }
 };
 
+/// Calls f(k, place) for each token k of the chunk that the calling thread keeps, with its place
+/// among the kept ones of the row; returns how many the row has up to the chunk's end. By all
+/// threads of a block. `before`: [chunks], kept tokens of the row before the chunk.
+template <class F>
+ROTA_DEVICE index_t for_each_kept(const select_chunk& c, const std::uint8_t* alive,
+                                  const std::uint32_t* before, F&& f) {
+  const index_t base = c.number * select_chunk_tokens;
+  const int first = static_cast<int>(ptx::thread_index()) * select_thread_tokens;
+  std::uint32_t own = 0;
+  for (int k = first; k < first + select_thread_tokens; ++k) own += ptx::load(alive + base + k);
+  const block_sum sum = block_exclusive_sum<select_threads>(own, ptx::shared_base());
+  const index_t start = ptx::load(before + c.number);
+  index_t place = start + sum.before;
+  for (int k = first; k < first + select_thread_tokens; ++k)
+    if (ptx::load(alive + base + k) != 0) f(k, place++);
+  return start + sum.total;
+}
+
 /// Writes the selection: a block a chunk, behind the chunks before it in its row.
 struct write_selection_kernel {
   static constexpr int threads = select_threads;
@@ -142,23 +160,15 @@ struct write_selection_kernel {
     if (failed(a.fault)) return;
     const select_chunk c = a.table.chunk(ptx::block_x());
     const index_t base = c.number * select_chunk_tokens;
-    const int first = static_cast<int>(ptx::thread_index()) * select_thread_tokens;
-    std::uint32_t own = 0;
-    for (int k = first; k < first + select_thread_tokens; ++k) own += ptx::load(a.alive + base + k);
-    const block_sum sum = block_exclusive_sum<threads>(own, ptx::shared_base());
-    const index_t start = ptx::load(a.before + c.number);
-    index_t to = start + sum.before;
-    for (int k = first; k < first + select_thread_tokens; ++k) {
-      if (ptx::load(a.alive + base + k) == 0) continue;
+    const index_t kept = for_each_kept(c, a.alive, a.before, [&](int k, index_t to) {
       ptx::store(c.layer.indices + c.head * c.layer.index_head + to,
                  static_cast<std::int32_t>(c.first + k));
       ptx::store(c.layer.masks + c.head * c.layer.mask_head + to, ptx::load(a.masks + base + k));
-      ++to;
-    }
+    });
     const bool last_of_row =
         c.first + select_chunk_tokens >= c.layer.chunks_per_head * select_chunk_tokens;
     if (last_of_row && ptx::thread_index() == 0)
-      ptx::store(c.layer.counts + c.head, static_cast<std::int32_t>(start + sum.total));
+      ptx::store(c.layer.counts + c.head, static_cast<std::int32_t>(kept));
   }
 };
 

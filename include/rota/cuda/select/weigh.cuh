@@ -36,22 +36,14 @@ struct weigh_chunks_kernel {
     if (failed(a.fault)) return;
     const select_chunk c = a.table.chunk(ptx::block_x());
     const index_t base = c.number * select_chunk_tokens;
-    const int first = static_cast<int>(ptx::thread_index()) * select_thread_tokens;
-    std::uint32_t own = 0;
-    for (int k = first; k < first + select_thread_tokens; ++k) own += ptx::load(a.alive + base + k);
-    const block_sum sum = block_exclusive_sum<threads>(own, ptx::shared_base());
-    const index_t start = ptx::load(a.before + c.number);
     const select_unit row = a.table.unit(budget_scope::head, c.row());
     std::uint32_t* const slices = a.to.slices + row.first_chunk * weigh_table::records_a_chunk;
-    index_t at = start + sum.before;
-    for (int k = first; k < first + select_thread_tokens; ++k) {
-      if (ptx::load(a.alive + base + k) == 0) continue;
-      ptx::atomic_add(slices + at / record_tokens,
+    const index_t kept = for_each_kept(c, a.alive, a.before, [&](int k, index_t place) {
+      ptx::atomic_add(slices + place / record_tokens,
                       static_cast<std::uint32_t>(ptx::count_bits(ptx::load(a.masks + base + k))));
-      ++at;
-    }
+    });
     if (c.number + 1 == row.last_chunk && ptx::thread_index() == 0)
-      ptx::store(a.to.tokens + c.row(), static_cast<std::uint32_t>(start + sum.total));
+      ptx::store(a.to.tokens + c.row(), static_cast<std::uint32_t>(kept));
   }
 };
 
