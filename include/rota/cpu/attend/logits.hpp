@@ -24,13 +24,20 @@ constexpr index_t padded(index_t n) {
 template <int R>
 inline constexpr int logit_step = simd::accumulators / R;
 
-/// Rows ahead of the one in use that are asked for.
-inline constexpr index_t prefetch_rows = 24;
+/// How far ahead of their use rows and slices are asked for: far enough that the end of a record's
+/// values asks for the keys that come next.
+inline constexpr index_t prefetch_bytes = 16384;
 
-/// Asks for the n elements that lie `ahead` elements behind p.
+/// Whether T rows are read one after the other and not side by side. Hardware that looks for streams
+/// follows one row better than several, so where queries take few of the loads the rows go one by
+/// one; bf16 rows of several queries are short, and side by side they load each query once.
+template <int R, element E>
+inline constexpr bool row_by_row = R == 1 || sizeof(E) == 4;
+
+/// Asks for the n elements that lie prefetch_bytes behind p.
 template <element E>
-void prefetch_ahead(const E* p, index_t ahead, index_t n) {
-  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(E);
+void prefetch_ahead(const E* p, index_t n) {
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(p) + prefetch_bytes;
   for (std::uintptr_t i = 0; i < n * sizeof(E); i += 64) simd::prefetch(first + i);
 }
 
@@ -45,11 +52,28 @@ template <int R, bool Whole, element E>
     simd::pin(row[r]);
   });
   unroll<logit_step<R>>([&](int t) __attribute__((always_inline)) {
-    const native key =
-        Whole ? simd::load<lanes>(rows[t] + c) : simd::load_part<lanes>(rows[t] + c, rest);
+    native key = Whole ? simd::load<lanes>(rows[t] + c) : simd::load_part<lanes>(rows[t] + c, rest);
+    simd::pin(key);
     unroll<R>([&](int r) __attribute__((always_inline)) {
       sum[t * R + r] = simd::fma<lanes>(key, row[r], sum[t * R + r]);
     });
+  });
+}
+
+/// The same for all whole vectors of a row, row after row.
+template <int R, element E>
+[[gnu::always_inline]] inline void add_rows(const E* const* rows, const float* q, index_t q_stride,
+                                            index_t d_k, native* sum) {
+  unroll<logit_step<R>>([&](int t) __attribute__((always_inline)) {
+    const E* const row = rows[t];
+    for (index_t c = 0; c + lanes <= d_k; c += lanes) {
+      native key = simd::load<lanes>(row + c);
+      simd::pin(key);
+      unroll<R>([&](int r) __attribute__((always_inline)) {
+        sum[t * R + r] =
+            simd::fma<lanes>(key, simd::load<lanes>(q + r * q_stride + c), sum[t * R + r]);
+      });
+    }
   });
 }
 
@@ -60,8 +84,12 @@ template <int R, element E>
   constexpr int n = logit_step<R> * R;
   native sum[n];
   unroll<n>([&](int i) __attribute__((always_inline)) { sum[i] = native{}; });
-  index_t c = 0;
-  for (; c + lanes <= d_k; c += lanes) add_products<R, true>(rows, q, q_stride, c, lanes, sum);
+  const index_t c = d_k / lanes * lanes;
+  if constexpr (row_by_row<R, E>)
+    add_rows<R>(rows, q, q_stride, d_k, sum);
+  else
+    for (index_t at = 0; at < c; at += lanes)
+      add_products<R, true>(rows, q, q_stride, at, lanes, sum);
   if (c < d_k) add_products<R, false>(rows, q, q_stride, c, d_k - c, sum);
   unroll<n / lanes>([&](int i) __attribute__((always_inline)) {
     simd::store<lanes>(out + i * lanes, simd::horizontal_sums(sum + i * lanes));
@@ -79,7 +107,7 @@ void logits(const block<E>& b, token_range range, const float* q, index_t q_stri
     for (index_t t = 0; t < T; ++t)
       rows[t] = b.keys + std::min(j + t, range.end - 1) * b.key_stride;
     if (prefetch)
-      for (index_t t = 0; t < T; ++t) prefetch_ahead(rows[t], prefetch_rows * b.key_stride, d_k);
+      for (index_t t = 0; t < T; ++t) prefetch_ahead(rows[t], d_k);
     logits_of_step<R>(rows, q, q_stride, d_k, out);
   }
 }

@@ -6,10 +6,6 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
-/// How far ahead slices are asked for: far enough that the end of a record's values asks for the
-/// keys that come next.
-inline constexpr index_t prefetch_bytes = 8192;
-
 /// R rows of sums, each d_v floats padded to whole vectors.
 struct sums_view {
   float* data = nullptr;
@@ -32,9 +28,15 @@ template <int R, int N, int C, element E>
 [[gnu::always_inline]] inline void add_columns(const E* row, index_t token, weights_view<R> w,
                                                simd::floats<N> (&a)[R][C]) {
   simd::floats<N> v[C];
-  unroll<C>([&](int k) __attribute__((always_inline)) { v[k] = simd::load<N>(row + k * N); });
-  unroll<R, C>([&](int r, int k) __attribute__((always_inline)) {
-    a[r][k] = simd::fma<N>(v[k], simd::broadcast<N>(w.at(token, r)), a[r][k]);
+  unroll<C>([&](int k) __attribute__((always_inline)) {
+    v[k] = simd::load<N>(row + k * N);
+    simd::pin(v[k]);
+  });
+  unroll<R>([&](int r) __attribute__((always_inline)) {
+    simd::floats<N> p = simd::broadcast<N>(w.at(token, r));
+    if constexpr (C > 1) simd::pin(p);
+    unroll<C>([&](int k)
+                  __attribute__((always_inline)) { a[r][k] = simd::fma<N>(v[k], p, a[r][k]); });
   });
 }
 
@@ -62,7 +64,7 @@ void add_whole_columns(const block<E>& b, token_range range, weights_view<R> w, 
   load_sums<R, lanes, C>(sums.data + c, sums.stride, a);
   const E* row = b.values + range.begin * b.value_stride + c;
   for (index_t j = range.begin; j < range.end; ++j, row += b.value_stride) {
-    if (prefetch) prefetch_ahead(row, prefetch_rows * b.value_stride, C * lanes);
+    if (prefetch) prefetch_ahead(row, C * lanes);
     add_columns<R, lanes, C>(row, j, w, a);
   }
   store_sums<R, lanes, C>(a, sums.data + c, sums.stride);
@@ -110,7 +112,7 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
   const std::uint8_t* token = b.members + list.begin;
   const std::uint8_t* const end = b.members + list.end;
   for (; end - token >= U; token += U, slice += U * width) {
-    if (prefetch) prefetch_ahead(slice, prefetch_bytes / sizeof(E), U * C * N);
+    if (prefetch) prefetch_ahead(slice, U * C * N);
     unroll<U>([&](int u) __attribute__((always_inline)) {
       add_columns<R, N, C>(slice + u * width, token[u], w, a[u]);
     });
@@ -155,8 +157,7 @@ void add_token_major(const block<E>& b, token_range range, weights_view<R> w, in
     vec p[R];
     unroll<R>([&](int r) __attribute__((always_inline)) { p[r] = simd::broadcast<N>(w.at(j, r)); });
     const E* slice = b.values + b.starts[j] * width;
-    if (prefetch)
-      prefetch_ahead(slice, prefetch_bytes / sizeof(E), (b.starts[j + 1] - b.starts[j]) * width);
+    if (prefetch) prefetch_ahead(slice, (b.starts[j + 1] - b.starts[j]) * width);
     for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width) {
       float* to = sums.data + __builtin_ctz(left) * width;
       for (index_t c = 0; c < width; c += C * N)

@@ -135,11 +135,12 @@ template <class V>
 #endif
 }
 
-/// Asks for a cache line that will be read soon. An address, for it may lie behind the memory that
-/// p belongs to, where pointer arithmetic must not go.
+/// Asks for a cache line that will be read some thousand cycles later: into the second-level cache,
+/// which has more requests open than the first. An address, for it may lie behind the memory that p
+/// belongs to, where pointer arithmetic must not go.
 inline void prefetch(std::uintptr_t address) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
-  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 3);
+  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::simd
