@@ -233,7 +233,7 @@ TEST_CASE("packing refuses bad input and leaves the store alone") {
   s.element_code = element_traits<f16>::code;
   refused(errc::bad_shape, "shape", s, ctx, sel.kept, store, good);
   s = shape;
-  s.record.element_bytes = 4;
+  s.record.sizes = codec_traits<float>::sizes;
   refused(errc::bad_shape, "shape", s, ctx, sel.kept, store, good);
   refused(errc::bad_position, "next_position", shape, ctx, sel.kept, store, good, {{}, 19});
 

@@ -82,6 +82,8 @@ TEST_CASE("a restored store is the one that was saved") {
   comes_back_the_same<packed<bf16, 16>>(1);
   comes_back_the_same<packed<f16, 8, value_order::token_major>>(2);
   comes_back_the_same<packed<f32, 4, value_order::group_major, 64>>(3);
+  comes_back_the_same<packed<int8, 16>>(4);
+  comes_back_the_same<packed<kv_codec<int8, bf16>, 8, value_order::token_major>>(5);
 }
 
 TEST_CASE("the saved form does not depend on padding or on the unused tail") {

@@ -33,7 +33,7 @@ void read_everything(const Store& store) {
   CHECK(cpu::attend(one, batch, p, ws.workspace()).ok());
   for (index_t h = 0; h < store.kv_heads(); ++h) {
     const auto n = static_cast<std::size_t>(cpu::token_count(store, h));
-    using E = typename Store::element_type;
+    using E = plain_type_of<typename Store::element_type>;
     std::vector<E> keys(n * static_cast<std::size_t>(store.d_k()));
     std::vector<E> values(n * static_cast<std::size_t>(store.d_v()));
     std::vector<position_t> positions(n);
@@ -92,6 +92,7 @@ TEST_CASE("a changed byte of the index is refused, or does no harm") {
   survives_any_byte<packed<bf16, 16>>(2, refused);
   survives_any_byte<packed<f16, 8, value_order::token_major>>(3, refused);
   survives_any_byte<packed<f32, 4>>(4, refused);
+  survives_any_byte<packed<int8, 16>>(6, refused);
   survives_any_byte<packed<bf16, 8>>(5, refused, {300, 0.5, 5, 9, false, 3, 0});
   CHECK(refused > 3000);
 }

@@ -30,7 +30,7 @@ struct sample_options {
 /// A random packed store in memory of just its size, two kv heads, d_k 16, four groups.
 template <class Layout>
 struct packed_sample {
-  using element_type = typename Layout::element_type;
+  using element_type = rota::plain_type_of<typename Layout::element_type>;
   rota::packed_shape shape;
   aligned_memory memory{0};
   typename Layout::store_type store;

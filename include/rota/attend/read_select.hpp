@@ -54,7 +54,7 @@ struct page_budget {
 
 /// Tokens of a page that begins at token `first` of a block. Group-major records are one page, for
 /// their slices cannot be cut by token: give such stores small records.
-template <element E>
+template <codec E>
 index_t page_length(const block<E>& b, index_t first, index_t page_tokens) {
   return b.order == value_order::group_major ? b.count - first
                                              : std::min(page_tokens, b.count - first);
@@ -73,11 +73,15 @@ index_t page_count(const Store& store, index_t head, index_t page_tokens) {
 }
 
 /// The page as a block of its own. `code_rank`: of the store.
-template <element E>
+template <codec E>
 block<E> slice_of(block<E> b, const page_ref& page, index_t code_rank = 0) {
   if (page.first == 0 && page.count == b.count) return b;
   b.keys += page.first * b.key_stride;
-  if (b.order == value_order::whole) b.values += page.first * b.value_stride;
+  if (b.key_scales != nullptr) b.key_scales += page.first;
+  if (b.order == value_order::whole) {
+    b.values += page.first * b.value_stride;
+    if (b.value_scales != nullptr) b.value_scales += page.first * b.value_scale_stride;
+  }
   if (b.masks != nullptr) b.masks += page.first;
   if (b.starts != nullptr) b.starts += page.first;
   if (b.codes != nullptr) b.codes += page.first * code_rank;
@@ -87,22 +91,23 @@ block<E> slice_of(block<E> b, const page_ref& page, index_t code_rank = 0) {
   return b;
 }
 
-/// Bytes that attention reads of a block: keys, values that are there, codes, and their index.
-template <element E>
+/// Bytes that attention reads of a block: keys, values that are there, codes, scales, their index.
+template <codec E>
 index_t read_bytes(const block<E>& b, index_t d_k, index_t d_v, index_t group_width,
                    index_t code_rank = 0) {
-  constexpr index_t size = sizeof(E);
-  index_t bytes = b.count * d_k * size + (b.positions != nullptr ? b.count * 4 : 0);
-  if (b.codes != nullptr) bytes += b.count * code_rank * size;
+  constexpr codec_sizes sizes = codec_traits<E>::sizes;
+  index_t bytes = b.count * (d_k * sizes.key + sizes.key_scale);
+  if (b.positions != nullptr) bytes += b.count * 4;
+  if (b.codes != nullptr) bytes += b.count * code_rank * sizes.code;
   const index_t groups = d_v / group_width;
+  const index_t slice = group_width * sizes.value + sizes.value_scale;
   switch (b.order) {
     case value_order::whole:
-      return bytes + b.count * d_v * size;
+      return bytes + b.count * groups * slice;
     case value_order::token_major:
-      return bytes + (b.starts[b.count] - b.starts[0]) * group_width * size + b.count * 2 +
-             (b.count + 1) * 2;
+      return bytes + (b.starts[b.count] - b.starts[0]) * slice + b.count * 2 + (b.count + 1) * 2;
     case value_order::group_major:
-      return bytes + b.starts[groups] * (group_width * size + 1) + (groups + 1) * 2;
+      return bytes + b.starts[groups] * (slice + 1) + (groups + 1) * 2;
   }
   return bytes;
 }
@@ -124,7 +129,7 @@ struct page_view {
   position_t next_position() const { return store->next_position(); }
   const float* means(index_t head) const { return store->means(head); }
   index_t code_rank() const { return code_rank_of(*store); }
-  const element_type* decoder(index_t head) const requires requires(const Store& s) {
+  const code_type_of<element_type>* decoder(index_t head) const requires requires(const Store& s) {
     s.decoder(head);
   }
   { return store->decoder(head); }

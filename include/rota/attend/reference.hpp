@@ -13,10 +13,10 @@ namespace rota::reference {
 
 /// What stands in for the dropped groups of a head: means [d_v], or a decoder [rank, d_v] of the
 /// tokens' codes, or nothing.
-template <element E>
+template <codec C>
 struct stand_ins {
   const float* means = nullptr;
-  const E* decoder = nullptr;
+  const code_type_of<C>* decoder = nullptr;
   index_t rank = 0;
 };
 
@@ -28,30 +28,40 @@ stand_ins<typename Store::element_type> stand_ins_of(const Store& store, index_t
     return {store.means(head), nullptr, 0};
 }
 
+/// What a stored number stands for; `scale`: which of the scales is its own, where it has one.
+template <element E>
+double value_of(E x, const scale_type* = nullptr, index_t = 0) {
+  return static_cast<double>(static_cast<float>(x));
+}
+inline double value_of(int8 x, const scale_type* scales, index_t scale) {
+  return static_cast<double>(x.bits) * value_of(scales[scale]);
+}
+
 /// Value row of token j of a block as doubles: stored groups as they are (their residuals on top of
 /// the rebuilt row, where there are codes), dropped ones as the fill has them. row: [d_v]. Returns
 /// through `mask` the groups that are stored.
-template <element E>
-void expand_token(const block<E>& b, index_t j, index_t d_v, index_t width,
-                  const stand_ins<E>& fill, double* row, group_mask* mask) {
+template <codec C>
+void expand_token(const block<C>& b, index_t j, index_t d_v, index_t width,
+                  const stand_ins<C>& fill, double* row, group_mask* mask) {
   const index_t groups = d_v / width;
-  const auto value = [](E x) { return static_cast<double>(static_cast<float>(x)); };
   if (b.order == value_order::whole) {
-    for (index_t c = 0; c < d_v; ++c) row[c] = value(b.values[j * b.value_stride + c]);
+    for (index_t c = 0; c < d_v; ++c)
+      row[c] = value_of(b.values[j * b.value_stride + c], b.value_scales,
+                        j * b.value_scale_stride + c / width);
     *mask = full_mask(static_cast<int>(groups));
     return;
   }
   for (index_t c = 0; c < d_v; ++c) {
     row[c] = fill.means != nullptr ? static_cast<double>(fill.means[c]) : 0;
     for (index_t r = 0; r < fill.rank; ++r)
-      row[c] += value(b.codes[j * fill.rank + r]) * value(fill.decoder[r * d_v + c]);
+      row[c] += value_of(b.codes[j * fill.rank + r]) * value_of(fill.decoder[r * d_v + c]);
   }
   *mask = 0;
   const auto put = [&](index_t group, index_t slice) {
     *mask = static_cast<group_mask>(*mask | (1u << group));
     for (index_t c = 0; c < width; ++c) {
       double& at = row[group * width + c];
-      at = value(b.values[slice * width + c]) + (fill.rank > 0 ? at : 0);
+      at = value_of(b.values[slice * width + c], b.value_scales, slice) + (fill.rank > 0 ? at : 0);
     }
   };
   if (b.order == value_order::token_major) {
@@ -86,7 +96,7 @@ seen_tokens gather(const Store& store, index_t kv_head, const Io* q, double scal
       double dot = 0;
       for (index_t c = 0; c < d_k; ++c)
         dot += static_cast<double>(static_cast<float>(q[c])) *
-               static_cast<double>(static_cast<float>(b.keys[j * b.key_stride + c]));
+               value_of(b.keys[j * b.key_stride + c], b.key_scales, j);
       seen.logits.push_back(dot * scale);
       seen.values.resize(seen.values.size() + static_cast<std::size_t>(d_v));
       group_mask mask;

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include <rota/core/element.hpp>
+#include <rota/core/codec.hpp>
 #include <rota/core/view.hpp>
 
 namespace rota {

@@ -82,7 +82,7 @@ inline void write_tables(const packed_shape& shape, const selection& sel,
 }
 
 /// Packs rows from `sources(h)` (a head_rows for each kv head). All has been checked.
-template <element E, class Sources>
+template <codec E, int W, class Sources>
 void write_store(const backend& b, const packed_shape& shape, const Sources& sources,
                  const selection& sel, const pack_options& options, const packed_header& header,
                  std::byte* memory, const pack_scratch& scratch) {
@@ -97,7 +97,7 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
         mean_of_dropped(shape, sources(h), sel, h, scratch.sums + h * shape.record.d_v, row);
     });
   }
-  auto* const decoders = reinterpret_cast<E*>(memory + header.fill_at);
+  auto* const decoders = reinterpret_cast<code_type_of<E>*>(memory + header.fill_at);
   const index_t decoder_size = shape.record.code_rank * shape.record.d_v;
   if (shape.record.code_rank > 0)
     for (index_t h = 0; h < shape.kv_heads; ++h)
@@ -112,16 +112,16 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
     const auto rows = sources(h);
     write_record<E>(shape, rows, sel, h, first, last, memory + offsets[number]);
     if (shape.record.code_rank > 0)
-      write_codes(shape,
-                  residual_rows(rows, shape.record, options.codec, h,
-                                static_cast<const E*>(decoders + h * decoder_size)),
-                  sel, h, first, last, memory + offsets[number]);
+      write_codes<E, W>(shape,
+                     residual_rows(rows, shape.record, options.codec, h,
+                                   static_cast<const code_type_of<E>*>(decoders + h * decoder_size)),
+                     sel, h, first, last, memory + offsets[number]);
   });
 }
 
 /// The part of packing that is the same wherever the rows come from: `sources(h)` gives the
 /// head_rows that row h of a valid selection points into.
-template <element E, int W, class Sources>
+template <codec E, int W, class Sources>
 status pack_rows(const backend& b, const packed_shape& shape, const Sources& sources,
                  const selection& sel, const pack_options& options, packed_store<E, W>& store,
                  workspace ws) {
@@ -138,7 +138,7 @@ status pack_rows(const backend& b, const packed_shape& shape, const Sources& sou
   carver c(ws);
   const pack_scratch scratch(c, shape, options);
   if (status s = c.check(); !s) return s;
-  write_store<E>(b, shape, sources, sel, options, header, store.data, scratch);
+  write_store<E, W>(b, shape, sources, sel, options, header, store.data, scratch);
   return {};
 }
 
@@ -161,7 +161,7 @@ inline std::size_t pack_workspace_bytes(const backend& b, const packed_shape& sh
 /// packed_bytes(shape, sel) and aligned to record_alignment. Nothing is written on error.
 /// store_too_small: capacity_bytes is less than that; bad_shape and null_view of "encode" and
 /// "decode": a shape with codes, and a codec that is not of it.
-template <element E, int W, element From, class... Parts>
+template <codec E, int W, element From, class... Parts>
 status pack(const backend& b, const packed_shape& shape, const context<From, Parts...>& ctx,
             const selection& sel, packed_store<E, W>& store, workspace ws,
             const pack_options& options = {}) {
@@ -170,8 +170,8 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
   if (status s = check_shape(shape); !s) return s;
   if (shape.kv_heads != ctx.kv_heads() || shape.record.d_k != ctx.d_k() ||
       shape.record.d_v != ctx.d_v() || shape.record.width != W ||
-      shape.record.element_bytes != static_cast<index_t>(sizeof(E)) ||
-      shape.element_code != element_traits<E>::code)
+      shape.record.sizes != codec_traits<E>::sizes ||
+      shape.element_code != codec_traits<E>::code)
     return {errc::bad_shape, "shape"};
   const int groups = static_cast<int>(shape.record.groups());
   if (status s = check_selection(sel, ctx.kv_heads(), ctx.tokens(), groups); !s) return s;

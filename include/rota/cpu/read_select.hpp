@@ -72,12 +72,20 @@ index_t for_pages_from(const Store& store, index_t h, index_t page_tokens, page_
 }
 
 /// The smallest and largest of each coordinate; NaN where a key has NaN, and so what is made of it.
-template <element E>
-void bound_page(const block<E>& b, index_t d_k, E* low, E* high) {
+template <codec C>
+void bound_page(const block<C>& b, index_t d_k, code_type_of<C>* low, code_type_of<C>* high) {
+  using E = code_type_of<C>;
+  const auto key = [&](index_t j, index_t c) {
+    const auto x = b.keys[j * b.key_stride + c];
+    if constexpr (codec_traits<C>::sizes.key_scale > 0)
+      return x.bits * static_cast<float>(b.key_scales[j]);
+    else
+      return static_cast<float>(x);
+  };
   for (index_t c = 0; c < d_k; ++c) {
-    float least = static_cast<float>(b.keys[c]), most = least;
+    float least = key(0, c), most = least;
     for (index_t j = 1; j < b.count; ++j) {
-      const float x = static_cast<float>(b.keys[j * b.key_stride + c]);
+      const float x = key(j, c);
       least = x < least || x != x ? x : least;
       most = x > most || x != x ? x : most;
     }
@@ -186,7 +194,7 @@ void choose(const page_index<E>& index, index_t h, const view<const float, 3>& q
 /// unchanged then.
 template <kv_store Store>
 status index_pages(const backend& b, const Store& store, index_t page_tokens,
-                   const page_index<typename Store::element_type>& index) {
+                   const page_index<code_type_of<typename Store::element_type>>& index) {
   using namespace read_detail;
   if (status s = check_backend(b); !s) return s;
   if (status s = store.check(); !s) return s;
@@ -256,7 +264,7 @@ status select_pages(const backend& b, const page_index<E>& index, const view<con
 }
 
 namespace attend_detail {
-template <element E, int W>
+template <codec E, int W>
 inline constexpr index_t fixed_width<page_view<packed_store<E, W>>> = W;
 
 /// A page view reads its store's memory.

@@ -20,16 +20,17 @@ using held_selector = tokens<typename Selector::scorer, at_most<typename Selecto
 
 /// Bytes of the largest workspace among the steps that follow unpacking: scoring one head of
 /// `longest` tokens, selecting in all of them, packing.
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s,
                                 const context<From, Parts...>& parts,
                                 const typename Op::params& p) {
   // Scoring asks for shapes only, so one row that is never read stands for all rows.
-  static constexpr E row{};
+  using plain = plain_type_of<E>;
+  static constexpr plain row{};
   const reroute_size& n = s.size;
-  context<E, Parts...> c = s.parts_of(parts, 0);
-  c.keys = view<const E, 3>(&row, {n.longest, 1, n.d_k}, {0, 0, 1});
-  c.values = view<const E, 3>(&row, {n.longest, 1, n.d_v}, {0, 0, 1});
+  context<plain, Parts...> c = s.parts_of(parts, 0);
+  c.keys = view<const plain, 3>(&row, {n.longest, 1, n.d_k}, {0, 0, 1});
+  c.values = view<const plain, 3>(&row, {n.longest, 1, n.d_v}, {0, 0, 1});
   const select_problem longest = s.problem(nullptr, n.longest, p);
   return std::max({Op::score_workspace_bytes(b, c, p),
                    select_workspace_bytes<all_tokens, all_groups>(b, {&longest, 1}, n.heads),
@@ -37,7 +38,7 @@ std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s
 }
 
 /// The arrays of a re-routing and the workspace of its steps.
-template <class Op, element E, int W>
+template <class Op, codec E, int W>
 struct reroute_memory {
   reroute_scratch<E, W> rows;
   workspace inner;
@@ -51,7 +52,7 @@ struct reroute_memory {
   }
 };
 
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 status check_reroute(const backend& b, const packed_store<E, W>& from,
                      const context<From, Parts...>& parts, const typename Op::params& p) {
   if (status s = check_backend(b); !s) return s;
@@ -61,7 +62,7 @@ status check_reroute(const backend& b, const packed_store<E, W>& from,
   return check_shape(Op::shape_of(from.kv_heads(), from.d_k(), from.d_v(), p));
 }
 
-template <element E, int W, element From, class... Parts>
+template <codec E, int W, element From, class... Parts>
 status check_reroute_overlaps(const packed_store<E, W>& from, const context<From, Parts...>& parts,
                               const packed_store<E, W>& to, const workspace& ws) {
   const byte_range target(to.data,
@@ -76,7 +77,7 @@ status check_reroute_overlaps(const packed_store<E, W>& from, const context<From
 }
 
 /// Unpacks and scores every head.
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 status score_heads(const backend& b, const packed_store<E, W>& from,
                    const context<From, Parts...>& parts, const typename Op::params& p,
                    const reroute_memory<Op, E, W>& m) {
@@ -85,14 +86,14 @@ status score_heads(const backend& b, const packed_store<E, W>& from,
   parallel_for(b, s.size.heads, [&](index_t h, int) { unpack_head(b, from, h, s.rows(h)); });
   for (index_t h = 0; h < s.size.heads; ++h) {
     s.describe_head(h, p);
-    const context<E, Parts...> head = s.head_context(parts, h);
+    const context<plain_type_of<E>, Parts...> head = s.head_context(parts, h);
     if (status st = Op::score(b, head, p, s.scores[h], m.inner); !st) return st;
   }
   return {};
 }
 
 /// Selects over all heads as over a span of layers.
-template <class Tokens, class Op, element E, int W>
+template <class Tokens, class Op, codec E, int W>
 status select_heads(const backend& b, const typename Tokens::params& tokens,
                     const typename Op::params& p, const reroute_memory<Op, E, W>& m) {
   const auto n = static_cast<std::size_t>(m.rows.size.heads);
@@ -103,7 +104,7 @@ status select_heads(const backend& b, const typename Tokens::params& tokens,
       std::span<const selection>(m.rows.selections, n), m.inner);
 }
 
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 status pack_heads(const backend& b, const packed_store<E, W>& from,
                   const context<From, Parts...>& parts, const typename Op::params& p,
                   const reroute_memory<Op, E, W>& m, packed_store<E, W>& to) {
@@ -120,7 +121,7 @@ status pack_heads(const backend& b, const packed_store<E, W>& from,
 
 /// Scratch bytes that reroute() needs for this store as it is now. 0 when the arguments are not
 /// valid.
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 std::size_t reroute_workspace_bytes(const backend& b, const packed_store<E, W>& from,
                                     const context<From, Parts...>& parts,
                                     const typename Op::params& p) {
@@ -135,7 +136,7 @@ std::size_t reroute_workspace_bytes(const backend& b, const packed_store<E, W>& 
 /// dropped before stay dropped, their stand-ins go into the new means. Each kv head is scored as
 /// a context of its own with one kv head, since heads may hold different tokens. Of `parts` only
 /// the extra parts are read. store_too_small: `to` cannot hold it; `from` is never changed.
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 status reroute(const backend& b, const packed_store<E, W>& from,
                const context<From, Parts...>& parts, const typename Op::params& p,
                packed_store<E, W>& to, workspace ws) {
@@ -153,7 +154,7 @@ status reroute(const backend& b, const packed_store<E, W>& from,
 /// Scratch bytes that are enough for reroute_within() of this store as it is now, and of every
 /// store of its shape that weighs at most cap_bytes: asked once, enough for a whole decoding. 0
 /// when the arguments are not valid.
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 std::size_t reroute_within_workspace_bytes(const backend& b, const packed_store<E, W>& from,
                                            const context<From, Parts...>& parts,
                                            const typename Op::params& p, index_t cap_bytes) {
@@ -171,7 +172,7 @@ std::size_t reroute_within_workspace_bytes(const backend& b, const packed_store<
 /// fits: the ratio is found by real sizes. What is kept inside survivors is the group budget's
 /// business. Errors as reroute(), and budget_too_small ("cap_bytes"): the cap cannot hold the
 /// protected tokens; store_too_small ("to"): `to` has less memory than cap_bytes.
-template <class Op, element E, int W, element From, class... Parts>
+template <class Op, codec E, int W, element From, class... Parts>
 status reroute_within(const backend& b, const packed_store<E, W>& from,
                       const context<From, Parts...>& parts, const typename Op::params& p,
                       index_t cap_bytes, packed_store<E, W>& to, workspace ws) {

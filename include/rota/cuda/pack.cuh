@@ -50,7 +50,7 @@ struct pack_scratch {
 template <element E, int W>
 status check_packable(const packed_shape& shape) {
   if (status s = check_shape(shape); !s) return s;
-  if (shape.record.width != W || shape.record.element_bytes != static_cast<index_t>(sizeof(E)) ||
+  if (shape.record.width != W || shape.record.sizes != codec_traits<E>::sizes ||
       shape.element_code != element_traits<E>::code || shape.record_tokens != record_tokens ||
       shape.order != value_order::token_major)
     return {errc::bad_shape, "shape"};

@@ -15,16 +15,20 @@ enum class value_order : std::uint8_t {
 
 /// A run of tokens of one (sequence, kv head) as it lies in a store. This is all that attention,
 /// unpacking and the reference read, so every store works with each of them.
-template <element E>
+/// C: the store's codec.
+template <codec C>
 struct block {
+  using key_type = key_type_of<C>;
+  using value_type = value_type_of<C>;
+
   index_t count = 0;
   const position_t* positions =
       nullptr;  ///< [count]; null: first_position, first_position + 1, ...
   position_t first_position = 0;
-  const E* keys = nullptr;  ///< row j at keys + j * key_stride
+  const key_type* keys = nullptr;  ///< row j at keys + j * key_stride
   index_t key_stride = 0;
   value_order order = value_order::whole;
-  const E* values = nullptr;
+  const value_type* values = nullptr;
   index_t value_stride = 0;  ///< whole: row j at values + j * value_stride
 
   /// token_major: [count], the groups that token j has; null otherwise.
@@ -38,7 +42,14 @@ struct block {
 
   /// Not whole, and the fill is low-rank: [count, code_rank]. The slices are residuals then: token
   /// j's values are its code times the store's decoder, plus them where it has the group.
-  const E* codes = nullptr;
+  const code_type_of<C>* codes = nullptr;
+
+  /// [count], where keys are int8; null otherwise.
+  const scale_type* key_scales = nullptr;
+  /// Where values are int8: that of slice i at value_scales[i]; whole: that of group s of row j at
+  /// value_scales[j * value_scale_stride + s]. Null otherwise.
+  const scale_type* value_scales = nullptr;
+  index_t value_scale_stride = 0;
 
   position_t position(index_t j) const {
     return positions ? positions[j] : static_cast<position_t>(first_position + j);
@@ -57,7 +68,7 @@ index_t code_rank_of(const Store& store) {
 /// What attention needs of a store: one sequence, one layer. A store whose fill has codes has
 /// code_rank() and decoder(h), [code_rank, d_v], beside these.
 template <class S>
-concept kv_store = element<typename S::element_type> && requires(const S& s, index_t h, index_t i) {
+concept kv_store = codec<typename S::element_type> && requires(const S& s, index_t h, index_t i) {
   { s.kv_heads() } -> std::same_as<index_t>;
   { s.d_k() } -> std::same_as<index_t>;
   { s.d_v() } -> std::same_as<index_t>;

@@ -44,6 +44,8 @@ inline index_t sealed_bytes_bound(const packed_shape& s, index_t tokens, index_t
     if (r.code_rank > 0)
       index += tokens * r.code_bytes() + detail::alignment_slack(r.code_bytes(), records);
   }
+  index += tokens * r.sizes.key_scale + slices * r.sizes.value_scale;
+  if (r.sizes.key_scale + r.sizes.value_scale > 0) index += records;  // scales start at even bytes
   const index_t bytes = index + detail::alignment_slack(1, records) + tokens * r.key_bytes() +
                         detail::alignment_slack(r.key_bytes(), records) + slices * r.slice_bytes() +
                         detail::alignment_slack(r.slice_bytes(), records);

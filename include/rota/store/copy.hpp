@@ -13,7 +13,7 @@ namespace rota {
 /// the engine's own rows, which the engine copies itself.
 /// Errors, `to` untouched: bad_store, bad_alignment ("store"); null_view, bad_alignment,
 /// store_too_small, overlapping_memory ("to").
-template <element E, int W>
+template <codec E, int W>
 status copy(const packed_store<E, W>& from, packed_store<E, W>& to) {
   if (status s = from.check(); !s) return s;
   if (to.data == nullptr) return {errc::null_view, "to"};

@@ -8,13 +8,15 @@ namespace rota {
 
 /// Every token whole, rows in order: the usual KV cache of one sequence and layer. The memory is
 /// the caller's; the struct is a handle that counts what is in it.
-template <element E>
+template <codec E>
 struct dense_store {
   using element_type = E;
   static constexpr index_t block_tokens = 128;
 
-  view<E, 3> keys;    ///< [kv_heads, capacity, d_k]
-  view<E, 3> values;  ///< [kv_heads, capacity, d_v]
+  view<key_type_of<E>, 3> keys;      ///< [kv_heads, capacity, d_k]
+  view<value_type_of<E>, 3> values;  ///< [kv_heads, capacity, d_v]
+  view<scale_type, 2> key_scales;    ///< [kv_heads, capacity], where keys are int8
+  view<scale_type, 2> value_scales;  ///< [kv_heads, capacity], where values are int8
   index_t length = 0;
   position_t first_position = 0;
   /// For backends on a device: where in its memory the length lies; they use and advance it instead
@@ -30,7 +32,9 @@ struct dense_store {
   index_t block_count(index_t) const { return (length + block_tokens - 1) / block_tokens; }
   const float* means(index_t) const { return nullptr; }
   index_t bytes() const {
-    return kv_heads() * capacity() * (d_k() + d_v()) * static_cast<index_t>(sizeof(E));
+    constexpr codec_sizes size = codec_traits<E>::sizes;
+    return kv_heads() * capacity() *
+           (d_k() * size.key + d_v() * size.value + size.key_scale + size.value_scale);
   }
 
   block<E> block_at(index_t head, index_t i) const {
@@ -42,6 +46,11 @@ struct dense_store {
     b.key_stride = keys.stride[1];
     b.values = values.row(head, first);
     b.value_stride = values.stride[1];
+    if constexpr (codec_traits<E>::sizes.key_scale > 0) b.key_scales = key_scales.row(head) + first;
+    if constexpr (codec_traits<E>::sizes.value_scale > 0) {
+      b.value_scales = value_scales.row(head) + first;
+      b.value_scale_stride = 1;
+    }
     return b;
   }
 
@@ -52,9 +61,21 @@ struct dense_store {
     if (values.extent[0] != keys.extent[0] || values.extent[1] != keys.extent[1] ||
         values.extent[2] < 1)
       return {errc::bad_shape, "store.values"};
+    if constexpr (codec_traits<E>::sizes.key_scale > 0)
+      if (status s = check_scales(key_scales, "store.key_scales"); !s) return s;
+    if constexpr (codec_traits<E>::sizes.value_scale > 0)
+      if (status s = check_scales(value_scales, "store.value_scales"); !s) return s;
     if (length < 0 || length > capacity()) return {errc::bad_count, "store.length"};
     if (first_position < 0 || first_position + length > INT32_MAX)
       return {errc::bad_position, "store.first_position"};
+    return {};
+  }
+
+ private:
+  status check_scales(const view<scale_type, 2>& scales, const char* name) const {
+    if (status s = check_view(scales, name); !s) return s;
+    if (scales.extent[0] != kv_heads() || scales.extent[1] != capacity())
+      return {errc::bad_shape, name};
     return {};
   }
 };

@@ -9,7 +9,7 @@
 
 namespace rota {
 
-template <element E>
+template <codec E>
 struct dense {
   using policy_kind = store_tag;
   struct params {};
@@ -29,11 +29,11 @@ struct paged {
   static constexpr index_t width = 0;
 };
 
-/// Sub-token packed records of element E, value groups W elements wide. The defaults are what
+/// Sub-token packed records of codec E, value groups W elements wide. The defaults are what
 /// was measured fastest on CPUs: docs/layouts.md.
-template <element E, int W, value_order Order = value_order::group_major, int RecordTokens = 256>
+template <codec E, int W, value_order Order = value_order::group_major, int RecordTokens = 256>
 struct packed {
-  static_assert(W > 0 && W * sizeof(E) % 16 == 0,
+  static_assert(W > 0 && W * codec_traits<E>::sizes.value % 16 == 0,
                 "rota: a value group must be a multiple of 16 bytes: packed<E, W> needs W * "
                 "sizeof(E) % 16 == 0");
   static_assert(Order != value_order::whole,
@@ -51,19 +51,21 @@ struct packed {
 
   /// The tail's capacity is not part of it: it says nothing about what is in a store.
   static void describe(const params&, fingerprint& f) {
-    f.add("packed").add(element_traits<E>::name).add(W).add(static_cast<int>(Order));
+    using traits = codec_traits<E>;
+    f.add("packed").add(traits::value_name).add(W).add(static_cast<int>(Order));
     f.add(RecordTokens);
+    if (traits::key_name != traits::value_name) f.add(traits::key_name);
   }
 
   static packed_shape shape(index_t kv_heads, index_t d_k, index_t d_v, const params& p,
                             std::uint8_t fill_code, bool has_means, index_t code_rank = 0) {
     packed_shape s;
     s.kv_heads = kv_heads;
-    s.record = {d_k, d_v, W, static_cast<index_t>(sizeof(E)), code_rank};
+    s.record = {d_k, d_v, W, codec_traits<E>::sizes, code_rank};
     s.order = Order;
     s.record_tokens = RecordTokens;
     s.tail_capacity = p.tail_capacity;
-    s.element_code = element_traits<E>::code;
+    s.element_code = codec_traits<E>::code;
     s.fill_code = fill_code;
     s.has_means = has_means;
     return s;

@@ -29,10 +29,10 @@ struct packed_shape {
 /// A packed store is one block of memory that starts with this; offsets are from its start, so it
 /// can be copied, moved and written to a file as it is.
 ///
-///   header | heads | record offsets | fill | records ... | tail keys | tail values
+///   header | heads | record offsets | fill | records ... | tail keys | tail values | tail scales
 ///
 /// The fill section has means as floats [kv_heads, d_v], or the decoder of a low-rank fill in the
-/// store's element [kv_heads, code_rank, d_v], or nothing.
+/// codec's code type [kv_heads, code_rank, d_v], or nothing. Scales are there where the codec has any.
 struct packed_header {
   char magic[8];
   std::uint32_t version;
@@ -63,6 +63,19 @@ struct packed_head {
   std::uint64_t slices = 0;
 };
 
+/// Where the scales of a tail of `rows` rows, all heads together, lie: behind its values.
+struct tail_scales {
+  index_t keys = 0;    ///< scale_type[kv_heads, tail capacity]
+  index_t values = 0;  ///< scale_type[kv_heads, tail capacity, groups]
+  index_t end = 0;     ///< of the store
+
+  ROTA_HD constexpr tail_scales(const record_shape& s, index_t rows, index_t tail_values_at) {
+    keys = align_up(tail_values_at + rows * s.value_bytes(), record_alignment);
+    values = keys + rows * s.sizes.key_scale;
+    end = align_up(values + rows * s.groups() * s.sizes.value_scale, record_alignment);
+  }
+};
+
 /// Offsets of the parts of a packed store whose sealed records need `record_bytes` in all.
 ROTA_HD inline packed_header layout_packed(const packed_shape& s, index_t record_count,
                                            index_t record_bytes) {
@@ -82,19 +95,19 @@ ROTA_HD inline packed_header layout_packed(const packed_shape& s, index_t record
   h.tail_capacity = static_cast<std::int32_t>(s.tail_capacity);
   h.code_rank = static_cast<std::int32_t>(s.record.code_rank);
   h.record_count = static_cast<std::uint64_t>(record_count);
-  const index_t tail_rows = s.kv_heads * s.tail_capacity * s.record.element_bytes;
+  const index_t tail_rows = s.kv_heads * s.tail_capacity;
   const index_t fill_at = static_cast<index_t>(sizeof(packed_header)) +
                           s.kv_heads * static_cast<index_t>(sizeof(packed_head)) + record_count * 8;
   const index_t records_at = align_up(fill_at + s.kv_heads * s.fill_bytes(), record_alignment);
   const index_t tail_keys_at = records_at + record_bytes;
   const index_t tail_values_at =
-      align_up(tail_keys_at + tail_rows * s.record.d_k, record_alignment);
+      align_up(tail_keys_at + tail_rows * s.record.key_bytes(), record_alignment);
   h.fill_at = static_cast<std::uint64_t>(fill_at);
   h.records_at = static_cast<std::uint64_t>(records_at);
   h.tail_keys_at = static_cast<std::uint64_t>(tail_keys_at);
   h.tail_values_at = static_cast<std::uint64_t>(tail_values_at);
-  h.bytes = static_cast<std::uint64_t>(
-      align_up(tail_values_at + tail_rows * s.record.d_v, record_alignment));
+  const tail_scales scales(s.record, s.kv_heads * s.tail_capacity, tail_values_at);
+  h.bytes = static_cast<std::uint64_t>(scales.end);
   return h;
 }
 
@@ -117,11 +130,14 @@ ROTA_HD constexpr record_layout layout_record(const record_shape& s, value_order
   return layout_group_major(s, tokens, slices);
 }
 
-/// Handle to a packed store of element E whose groups are W elements wide. The memory is the
+/// Handle to a packed store of codec E whose groups are W elements wide. The memory is the
 /// caller's and aligned to record_alignment. cpu::pack() writes it; append() fills its tail.
-template <element E, int W>
+template <codec E, int W>
 struct packed_store {
   using element_type = E;
+  using key_type = key_type_of<E>;
+  using value_type = value_type_of<E>;
+  using code_type = code_type_of<E>;
   static constexpr index_t tail_block_tokens = 64;
 
   std::byte* data = nullptr;
@@ -157,16 +173,28 @@ struct packed_store {
   }
   index_t code_rank() const { return header().code_rank; }
   /// [code_rank, d_v] of a low-rank fill, or null.
-  const E* decoder(index_t h) const {
+  const code_type* decoder(index_t h) const {
     if (code_rank() == 0) return nullptr;
-    return reinterpret_cast<const E*>(data + header().fill_at) + h * code_rank() * d_v();
+    return reinterpret_cast<const code_type*>(data + header().fill_at) + h * code_rank() * d_v();
   }
 
-  E* tail_key(index_t h, index_t i) const {
-    return reinterpret_cast<E*>(data + header().tail_keys_at) + (h * tail_capacity() + i) * d_k();
+  key_type* tail_key(index_t h, index_t i) const {
+    return reinterpret_cast<key_type*>(data + header().tail_keys_at) + (h * tail_capacity() + i) * d_k();
   }
-  E* tail_value(index_t h, index_t i) const {
-    return reinterpret_cast<E*>(data + header().tail_values_at) + (h * tail_capacity() + i) * d_v();
+  value_type* tail_value(index_t h, index_t i) const {
+    return reinterpret_cast<value_type*>(data + header().tail_values_at) +
+           (h * tail_capacity() + i) * d_v();
+  }
+  /// Of tail key i of head h; null where keys have no scales.
+  scale_type* tail_key_scale(index_t h, index_t i) const {
+    if constexpr (codec_traits<E>::sizes.key_scale == 0) return nullptr;
+    return reinterpret_cast<scale_type*>(data + tail_scales_of().keys) + h * tail_capacity() + i;
+  }
+  /// [groups] of tail value i of head h; null where values have no scales.
+  scale_type* tail_value_scales(index_t h, index_t i) const {
+    if constexpr (codec_traits<E>::sizes.value_scale == 0) return nullptr;
+    return reinterpret_cast<scale_type*>(data + tail_scales_of().values) +
+           (h * tail_capacity() + i) * (d_v() / W);
   }
 
   index_t sealed_blocks(index_t h) const { return static_cast<index_t>(head(h).record_count); }
@@ -181,7 +209,7 @@ struct packed_store {
   }
 
   record_shape shape() const {
-    return {d_k(), d_v(), W, static_cast<index_t>(sizeof(E)), code_rank()};
+    return {d_k(), d_v(), W, codec_traits<E>::sizes, code_rank()};
   }
 
   /// Whether the memory holds a store of this type that fits into it.
@@ -194,13 +222,17 @@ struct packed_store {
     const packed_header& h = header();
     const bool same = std::memcmp(h.magic, packed_magic, sizeof h.magic) == 0 &&
                       h.version == packed_version && h.width == W &&
-                      h.element_code == element_traits<E>::code;
+                      h.element_code == codec_traits<E>::code;
     if (!same || h.bytes > static_cast<std::uint64_t>(capacity_bytes))
       return {errc::bad_store, "store"};
     return {};
   }
 
  private:
+  tail_scales tail_scales_of() const {
+    return {shape(), kv_heads() * tail_capacity(), static_cast<index_t>(header().tail_values_at)};
+  }
+
   block<E> tail_block(index_t h, index_t first) const {
     block<E> b;
     b.count = std::min(tail_block_tokens, tail_count() - first);
@@ -209,6 +241,9 @@ struct packed_store {
     b.key_stride = d_k();
     b.values = tail_value(h, first);
     b.value_stride = d_v();
+    b.key_scales = tail_key_scale(h, first);
+    b.value_scales = tail_value_scales(h, first);
+    b.value_scale_stride = d_v() / W;
     return b;
   }
 
@@ -219,11 +254,16 @@ struct packed_store {
     b.order = static_cast<value_order>(r.order);
     const record_layout at = layout_record(shape(), b.order, r.tokens, r.slices);
     b.positions = reinterpret_cast<const position_t*>(record + at.positions);
-    b.keys = reinterpret_cast<const E*>(record + at.keys);
+    b.keys = reinterpret_cast<const key_type*>(record + at.keys);
     b.key_stride = d_k();
-    b.values = reinterpret_cast<const E*>(record + at.values);
+    b.values = reinterpret_cast<const value_type*>(record + at.values);
     b.value_stride = d_v();
-    if (at.codes) b.codes = reinterpret_cast<const E*>(record + at.codes);
+    if (at.codes) b.codes = reinterpret_cast<const code_type*>(record + at.codes);
+    if (at.key_scales)
+      b.key_scales = reinterpret_cast<const scale_type*>(record + at.key_scales);
+    if (at.value_scales)
+      b.value_scales = reinterpret_cast<const scale_type*>(record + at.value_scales);
+    b.value_scale_stride = d_v() / W;
     if (at.masks) b.masks = reinterpret_cast<const group_mask*>(record + at.masks);
     if (at.starts) b.starts = reinterpret_cast<const std::uint16_t*>(record + at.starts);
     if (at.members) b.members = reinterpret_cast<const std::uint8_t*>(record + at.members);

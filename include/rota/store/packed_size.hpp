@@ -79,7 +79,7 @@ inline index_t packed_tokens_bound(const packed_shape& shape, index_t bytes) {
 
 inline status check_shape(const packed_shape& s) {
   if (s.kv_heads < 1 || s.record.d_k < 1 || s.record.d_v < 1) return {errc::bad_shape, "shape"};
-  if (!legal_group_width(s.record.d_v, s.record.width, s.record.element_bytes))
+  if (!legal_group_width(s.record.d_v, s.record.width, s.record.sizes.value))
     return {errc::bad_group_width, "d_v"};
   if (s.record.code_rank < 0 || s.record.code_rank > max_code_rank)
     return {errc::bad_count, "code_rank"};

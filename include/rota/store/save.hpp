@@ -45,16 +45,8 @@ namespace detail {
 /// What can be saved.
 template <class Store>
 inline constexpr bool is_packed = false;
-template <element E, int W>
+template <codec E, int W>
 inline constexpr bool is_packed<packed_store<E, W>> = true;
-
-/// 0 for a code that no element has.
-inline index_t bytes_of_element(std::uint8_t code) {
-  if (code == element_traits<f32>::code) return sizeof(f32);
-  if (code == element_traits<bf16>::code) return sizeof(bf16);
-  if (code == element_traits<f16>::code) return sizeof(f16);
-  return 0;
-}
 
 inline std::uint64_t checksum_of(std::span<const std::byte> saved) {
   const std::uint64_t head = crc64(saved.data(), offsetof(saved_header, checksum));
@@ -62,10 +54,10 @@ inline std::uint64_t checksum_of(std::span<const std::byte> saved) {
 }
 
 /// The header of the store as it is saved: records close together, no room in the tail.
-template <element E, int W>
+template <codec E, int W>
 packed_header saved_store_header(const packed_store<E, W>& store) {
   const packed_header& h = store.header();
-  packed_shape shape = shape_of(h, sizeof(E));
+  packed_shape shape = shape_of(h, codec_traits<E>::sizes);
   shape.tail_capacity = h.tail_count;
   index_t bytes = 0;
   for (std::uint64_t i = 0; i < h.record_count; ++i)
@@ -92,6 +84,8 @@ inline std::uint64_t copy_record(const packed_shape& s, const std::byte* from, s
   };
   std::memcpy(to, &r, sizeof r);
   copy_section(at.positions, index_end - at.positions);
+  if (at.key_scales != 0) copy_section(at.key_scales, r.tokens * s.record.sizes.key_scale);
+  if (at.value_scales != 0) copy_section(at.value_scales, r.slices * s.record.sizes.value_scale);
   copy_section(at.keys, r.tokens * s.record.key_bytes());
   if (at.codes != 0) copy_section(at.codes, r.tokens * s.record.code_bytes());
   copy_section(at.values, r.slices * s.record.slice_bytes());
@@ -99,23 +93,29 @@ inline std::uint64_t copy_record(const packed_shape& s, const std::byte* from, s
 }
 
 /// Copies the tail's rows between stores of one shape whose tails have different capacities.
-template <element E, int W>
+template <codec E, int W>
 void copy_tail(const packed_store<E, W>& from, const packed_store<E, W>& to) {
   const auto rows = static_cast<std::size_t>(from.tail_count());
   if (rows == 0) return;
+  constexpr codec_sizes sizes = codec_traits<E>::sizes;
   for (index_t h = 0; h < from.kv_heads(); ++h) {
     const auto d_k = static_cast<std::size_t>(from.d_k()),
                d_v = static_cast<std::size_t>(from.d_v());
-    std::memcpy(to.tail_key(h, 0), from.tail_key(h, 0), rows * d_k * sizeof(E));
-    std::memcpy(to.tail_value(h, 0), from.tail_value(h, 0), rows * d_v * sizeof(E));
+    std::memcpy(to.tail_key(h, 0), from.tail_key(h, 0), rows * d_k * sizes.key);
+    std::memcpy(to.tail_value(h, 0), from.tail_value(h, 0), rows * d_v * sizes.value);
+    if (sizes.key_scale > 0)
+      std::memcpy(to.tail_key_scale(h, 0), from.tail_key_scale(h, 0), rows * sizes.key_scale);
+    if (sizes.value_scale > 0)
+      std::memcpy(to.tail_value_scales(h, 0), from.tail_value_scales(h, 0),
+                  rows * (d_v / W) * sizes.value_scale);
   }
 }
 
 /// Writes the store as `header`, of saved_store_header(), lays it out, into zeroed memory.
-template <element E, int W>
+template <codec E, int W>
 void write_saved_store(const packed_store<E, W>& store, const packed_header& header,
                        std::byte* memory) {
-  const packed_shape shape = shape_of(header, sizeof(E));
+  const packed_shape shape = shape_of(header, codec_traits<E>::sizes);
   std::memcpy(memory, &header, sizeof header);
   const auto heads = static_cast<std::size_t>(header.kv_heads);
   std::memcpy(memory + sizeof header, store.data + sizeof header, sizeof(packed_head) * heads);
@@ -148,13 +148,13 @@ inline status read_saved_header(std::span<const std::byte> saved, saved_header& 
 }
 
 /// The store inside a saved form, to be read only; its header holds, the rest is unchecked.
-template <element E, int W>
+template <codec E, int W>
 status open_saved_store(std::span<const std::byte> saved, packed_store<E, W>& store) {
   const std::span<const std::byte> image = saved.subspan(sizeof(saved_header));
   store.data = const_cast<std::byte*>(image.data());  // a store has no read-only form
   store.capacity_bytes = static_cast<index_t>(image.size());
   if (!store.check()) return {errc::bad_store, "saved"};
-  if (!header_holds(store.header(), sizeof(E)) ||
+  if (!header_holds(store.header(), codec_traits<E>::sizes) ||
       store.header().bytes != static_cast<std::uint64_t>(image.size()))
     return {errc::damaged, "saved"};
   return {};
@@ -162,7 +162,7 @@ status open_saved_store(std::span<const std::byte> saved, packed_store<E, W>& st
 
 /// The layout of a saved store when it has room for `tail_capacity` tokens (-1: as when it was
 /// saved).
-template <element E, int W>
+template <codec E, int W>
 status restored_header(const packed_store<E, W>& saved, const saved_header& header,
                        index_t tail_capacity, packed_header& out) {
   const packed_header& h = saved.header();
@@ -170,11 +170,11 @@ status restored_header(const packed_store<E, W>& saved, const saved_header& head
   if (capacity < h.tail_count || capacity > INT32_MAX) return {errc::bad_count, "tail_capacity"};
   if (h.next_position - h.tail_count > INT32_MAX - capacity)
     return {errc::bad_position, "tail_capacity"};
-  const index_t row = add_product(h.d_k + index_t{h.d_v}, sizeof(E), 0);
+  const index_t row = tail_row_bytes(saved.shape());
   const index_t tail = add_product(add_product(row, capacity, 0), h.kv_heads, 4096);
   if (add_product(tail, 1, static_cast<index_t>(h.bytes)) < 0)
     return {errc::bad_count, "tail_capacity"};
-  packed_shape shape = shape_of(h, sizeof(E));
+  packed_shape shape = shape_of(h, codec_traits<E>::sizes);
   shape.tail_capacity = capacity;
   out = layout_packed(shape, static_cast<index_t>(h.record_count),
                       static_cast<index_t>(h.tail_keys_at - h.records_at));
@@ -186,7 +186,7 @@ status restored_header(const packed_store<E, W>& saved, const saved_header& head
 }  // namespace detail
 
 /// Bytes of the saved form of a store: a multiple of record_alignment. 0 when there is no store.
-template <element E, int W>
+template <codec E, int W>
 index_t saved_bytes(const packed_store<E, W>& store) {
   if (!store.check()) return 0;
   return static_cast<index_t>(sizeof(saved_header) + detail::saved_store_header(store).bytes);
@@ -196,7 +196,7 @@ index_t saved_bytes(const packed_store<E, W>& store) {
 /// record_alignment. Saved bytes depend on the store and the identity alone.
 /// Errors, nothing written: those of store.check(); null_view, bad_alignment, store_too_small,
 /// overlapping_memory ("memory").
-template <element E, int W>
+template <codec E, int W>
 status save(const packed_store<E, W>& store, const saved_identity& identity,
             std::span<std::byte> memory) {
   if (status s = store.check(); !s) return s;
@@ -235,10 +235,11 @@ inline status saved_shape(std::span<const std::byte> saved, packed_shape& shape)
   std::memcpy(&h, saved.data() + sizeof header, sizeof h);
   if (std::memcmp(h.magic, packed_magic, sizeof h.magic) != 0 || h.version != packed_version)
     return {errc::bad_store, "saved"};
-  const index_t element_bytes = detail::bytes_of_element(h.element_code);
-  if (element_bytes == 0) return {errc::bad_store, "saved"};
-  if (!detail::header_holds(h, element_bytes)) return {errc::damaged, "saved"};
-  shape = detail::shape_of(h, element_bytes);
+  codec_sizes sizes;
+  if (!detail::with_codec_sizes(h.element_code, [&](const codec_sizes& s) { sizes = s; }))
+    return {errc::bad_store, "saved"};
+  if (!detail::header_holds(h, sizes)) return {errc::damaged, "saved"};
+  shape = detail::shape_of(h, sizes);
   shape.tail_capacity = header.tail_capacity;
   return {};
 }
@@ -266,7 +267,7 @@ requires detail::is_packed<Store> status restored_bytes(std::span<const std::byt
 /// other_version ("saved"); other_policies ("policies"); other_model ("model"); bad_count,
 /// bad_position ("tail_capacity"); null_view, bad_alignment, store_too_small, overlapping_memory
 /// ("to").
-template <element E, int W>
+template <codec E, int W>
 status restore(std::span<const std::byte> saved, const saved_identity& expected,
                index_t tail_capacity, packed_store<E, W>& to) {
   saved_header header;

@@ -18,10 +18,10 @@ constexpr index_t add_product(index_t a, index_t b, index_t c) {
 }
 
 /// The shape that a header claims.
-inline packed_shape shape_of(const packed_header& h, index_t element_bytes) {
+inline packed_shape shape_of(const packed_header& h, const codec_sizes& sizes) {
   packed_shape s;
   s.kv_heads = h.kv_heads;
-  s.record = {h.d_k, h.d_v, h.width, element_bytes, h.code_rank};
+  s.record = {h.d_k, h.d_v, h.width, sizes, h.code_rank};
   s.order = static_cast<value_order>(h.order);
   s.record_tokens = h.record_tokens;
   s.tail_capacity = h.tail_capacity;
@@ -31,9 +31,14 @@ inline packed_shape shape_of(const packed_header& h, index_t element_bytes) {
   return s;
 }
 
+/// Bytes of a token in the tail of one head: key, value, scales. Dimensions are 32-bit numbers.
+constexpr index_t tail_row_bytes(const record_shape& s) {
+  return s.key_bytes() + s.value_bytes() + s.sizes.key_scale + s.groups() * s.sizes.value_scale;
+}
+
 /// Whether the header's numbers agree with each other and with its own byte count.
-inline bool header_holds(const packed_header& h, index_t element_bytes) {
-  const packed_shape s = shape_of(h, element_bytes);
+inline bool header_holds(const packed_header& h, const codec_sizes& sizes) {
+  const packed_shape s = shape_of(h, sizes);
   if (!check_shape(s) || h.has_means > 1 || (h.has_means != 0 && h.code_rank != 0) ||
       s.record_tokens < 1 || s.record_tokens > max_record_tokens)
     return false;
@@ -42,7 +47,7 @@ inline bool header_holds(const packed_header& h, index_t element_bytes) {
     return false;
   // Bounds first, so that the arithmetic of the layout cannot overflow: nothing is larger than all.
   const auto all = static_cast<index_t>(h.bytes);
-  const index_t row = add_product(s.record.d_k + s.record.d_v, element_bytes, 0);
+  const index_t row = tail_row_bytes(s.record);
   const index_t tail = add_product(add_product(row, s.tail_capacity, 0), s.kv_heads, 0);
   const index_t fill = add_product(s.fill_bytes(), s.kv_heads, 0);
   if (tail < 0 || tail > all || fill < 0 || fill > all) return false;
@@ -56,7 +61,7 @@ inline bool header_holds(const packed_header& h, index_t element_bytes) {
 }
 
 /// Whether the index of a token-major record tells of `slices` slices, each token its own.
-template <element E>
+template <codec E>
 bool masks_hold(const block<E>& b, int groups, index_t slices) {
   if (b.starts[0] != 0 || b.starts[b.count] != slices) return false;
   for (index_t j = 0; j < b.count; ++j) {
@@ -67,7 +72,7 @@ bool masks_hold(const block<E>& b, int groups, index_t slices) {
 }
 
 /// Whether the lists of a group-major record name each of its tokens at most once a group.
-template <element E>
+template <codec E>
 bool lists_hold(const block<E>& b, int groups, index_t slices) {
   if (b.starts[0] != 0 || b.starts[groups] != slices) return false;
   for (int s = 0; s < groups; ++s) {
@@ -96,10 +101,10 @@ inline bool record_fits(const packed_header& h, const packed_shape& s, const std
 }
 
 /// Whether a head's records are sound and its positions ascend, all of them before the tail's.
-template <element E, int W>
+template <codec E, int W>
 bool head_holds(const packed_store<E, W>& store, index_t h) {
   const packed_header& header = store.header();
-  const packed_shape shape = shape_of(header, sizeof(E));
+  const packed_shape shape = shape_of(header, codec_traits<E>::sizes);
   const packed_head& head = store.head(h);
   const int groups = static_cast<int>(shape.record.groups());
   const index_t end = header.next_position - header.tail_count;
@@ -125,12 +130,12 @@ bool head_holds(const packed_store<E, W>& store, index_t h) {
 /// check(), and then every offset, count, mask and list of the store: after it, no operator reads
 /// outside store.bytes(). bad_store where something does not hold. Reads the index, not the keys
 /// and values; keys and values may be any numbers.
-template <element E, int W>
+template <codec E, int W>
 status verify(const packed_store<E, W>& store) {
   if (status s = store.check(); !s) return s;
   const status bad{errc::bad_store, "store"};
   const packed_header& header = store.header();
-  if (!detail::header_holds(header, sizeof(E))) return bad;
+  if (!detail::header_holds(header, codec_traits<E>::sizes)) return bad;
   std::uint64_t records = 0;
   for (index_t h = 0; h < store.kv_heads(); ++h) {
     const packed_head& head = store.head(h);

@@ -19,21 +19,23 @@ using cpu::detail::holes;
 using cpu::detail::memory_use;
 using cpu::detail::range_of;
 
-/// Ranges of a store's memory; two for the stores that this library knows, none for others.
-inline constexpr int ranges_of_store = 2;
+/// Ranges of a store's memory; up to four for the stores that this library knows, none for others.
+inline constexpr int ranges_of_store = 4;
 template <class Store>
 void store_ranges(const Store&, holes, byte_range*) {}
-template <element E>
+template <codec E>
 void store_ranges(const dense_store<E>& s, holes h, byte_range* to) {
   to[0] = range_of(s.keys, h);
   to[1] = range_of(s.values, h);
+  to[2] = range_of(s.key_scales, h);
+  to[3] = range_of(s.value_scales, h);
 }
 template <element E>
 void store_ranges(const paged_store<E>& s, holes h, byte_range* to) {
   to[0] = range_of(s.key_pages, h);
   to[1] = range_of(s.value_pages, h);
 }
-template <element E, int W>
+template <codec E, int W>
 void store_ranges(const packed_store<E, W>& s, holes, byte_range* to) {
   to[0] = byte_range(s.data, static_cast<std::size_t>(s.bytes()));
 }

@@ -31,18 +31,18 @@ inline constexpr index_t prefetch_bytes = 16384;
 /// Whether T rows are read one after the other and not side by side. Hardware that looks for streams
 /// follows one row better than several, so where queries take few of the loads the rows go one by
 /// one; bf16 rows of several queries are short, and side by side they load each query once.
-template <int R, element E>
-inline constexpr bool row_by_row = R == 1 || sizeof(E) == 4;
+template <int R, class T>
+inline constexpr bool row_by_row = R == 1 || sizeof(T) == 4;
 
 /// Asks for the n elements that lie prefetch_bytes behind p.
-template <element E>
+template <class E>
 void prefetch_ahead(const E* p, index_t n) {
   const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(p) + prefetch_bytes;
   for (std::uintptr_t i = 0; i < n * sizeof(E); i += 64) simd::prefetch(first + i);
 }
 
 /// sum[t * R + r] += key_t * q_r over the columns [c, c + lanes) of which `rest` are there.
-template <int R, bool Whole, element E>
+template <int R, bool Whole, class E>
 [[gnu::always_inline]] inline void add_products(const E* const* rows, const float* q,
                                                 index_t q_stride, index_t c, index_t rest,
                                                 native* sum) {
@@ -61,7 +61,7 @@ template <int R, bool Whole, element E>
 }
 
 /// The same for all whole vectors of a row, row after row.
-template <int R, element E>
+template <int R, class E>
 [[gnu::always_inline]] inline void add_rows(const E* const* rows, const float* q, index_t q_stride,
                                             index_t d_k, native* sum) {
   unroll<logit_step<R>>([&](int t) __attribute__((always_inline)) {
@@ -78,7 +78,7 @@ template <int R, element E>
 }
 
 /// One step: `out` receives the R logits of each of logit_step<R> tokens, whose keys are `rows`.
-template <int R, element E>
+template <int R, class E>
 [[gnu::always_inline]] inline void logits_of_step(const E* const* rows, const float* q,
                                                   index_t q_stride, index_t d_k, float* out) {
   constexpr int n = logit_step<R> * R;
@@ -96,20 +96,31 @@ template <int R, element E>
   });
 }
 
+/// Brings the logits of tokens whose keys are bytes to the keys' scales.
+template <int R>
+void scale_logits(const scale_type* scales, index_t n, float* out) {
+  using row = simd::floats<R>;
+  for (index_t t = 0; t < n; ++t, out += R)
+    simd::store_raw(out, simd::load_raw<row>(out) * static_cast<float>(scales[t]));
+}
+
 /// out[(j - range.begin) * R + r] = q_r . k_j for the tokens of the range. May write up to
 /// logit_step<R> - 1 tokens more. q: R rows, zero behind d_k up to whole vectors.
-template <int R, element E>
-void logits(const block<E>& b, token_range range, const float* q, index_t q_stride, index_t d_k,
-            bool prefetch, float* out) {
+template <int R, codec C>
+void logits(const block<C>& b, token_range range, const float* q, index_t q_stride, index_t d_k,
+            bool prefetch, float* const out) {
   constexpr index_t T = logit_step<R>;
-  for (index_t j = range.begin; j < range.end; j += T, out += T * R) {
-    const E* rows[T];
+  float* to = out;
+  for (index_t j = range.begin; j < range.end; j += T, to += T * R) {
+    const key_type_of<C>* rows[T];
     for (index_t t = 0; t < T; ++t)
       rows[t] = b.keys + std::min(j + t, range.end - 1) * b.key_stride;
     if (prefetch)
       for (index_t t = 0; t < T; ++t) prefetch_ahead(rows[t], d_k);
-    logits_of_step<R>(rows, q, q_stride, d_k, out);
+    logits_of_step<R>(rows, q, q_stride, d_k, to);
   }
+  if constexpr (codec_traits<C>::sizes.key_scale > 0)
+    scale_logits<R>(b.key_scales + range.begin, range.end - range.begin, out);
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

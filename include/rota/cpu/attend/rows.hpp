@@ -73,9 +73,9 @@ inline void scale_row(float* row, index_t n, float factor) {
 }
 
 /// The block's codes as whole rows of values.
-template <element E>
-block<E> codes_of(const block<E>& b, index_t rank) {
-  block<E> out;
+template <codec C>
+block<code_type_of<C>> codes_of(const block<C>& b, index_t rank) {
+  block<code_type_of<C>> out;
   out.count = b.count;
   out.values = b.codes;
   out.value_stride = rank;
@@ -120,7 +120,7 @@ class row_set {
   /// Only the first set fetches a tile from memory.
   bool prefetches() const { return first_ == 0; }
 
-  template <element E>
+  template <codec E>
   token_range seen_by_any(const piece<E>& piece) const {
     if (sights_ == nullptr) return {piece.first, piece.first + piece.count};
     return seen(piece.from, piece.first, piece.count, {sights_[0].low, sights_[R - 1].high});
@@ -130,7 +130,7 @@ class row_set {
            (sights_[0].low == sights_[R - 1].low && sights_[0].high == sights_[R - 1].high);
   }
 
-  template <element E>
+  template <codec E>
   void score(const piece<E>& piece) {
     const token_range range = seen_by_any(piece);
     float* at = weights_ + piece.at * R;
@@ -147,14 +147,14 @@ class row_set {
     for (int r = 0; r < R; ++r) hide_unseen(piece, range, r, at);
   }
 
-  template <element E>
+  template <codec E>
   void hide_unseen(const piece<E>& piece, token_range range, int r, float* at) {
     const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
     for (index_t j = range.begin; j < range.end; ++j)
       if (j < own.begin || j >= own.end) at[(j - piece.first) * R + r] = minus_infinity;
   }
 
-  template <element E>
+  template <codec E>
   void weigh(const piece<E>& piece) {
     const token_range range = seen_by_any(piece);
     if (range.empty()) return;
@@ -164,8 +164,8 @@ class row_set {
     const bool has_codes = p_.code_rank > 0 && piece.from.codes != nullptr;
     if (see_alike() || all_see(piece, range)) {
       if (has_codes)
-        add_whole<R>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank, prefetches(),
-                     codes_);
+        add_whole<R>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank, p_.code_rank,
+                     prefetches(), codes_);
       add_values<FixedWidth, R>(piece.from, range, weights, p_.d_v, p_.width, prefetches(), sums_);
       return;
     }
@@ -175,14 +175,14 @@ class row_set {
       if (own.empty()) continue;
       if (has_codes)
         add_whole<1>(codes_of(piece.from, p_.code_rank), own, {p + r, piece.first, R}, p_.code_rank,
-                     false, {codes_.data + r * codes_.stride, codes_.stride});
+                     p_.code_rank, false, {codes_.data + r * codes_.stride, codes_.stride});
       add_values<FixedWidth, 1>(piece.from, own, {p + r, piece.first, R}, p_.d_v, p_.width, false,
                                 {sums_.data + r * sums_.stride, sums_.stride});
     }
   }
 
   /// Whether every row sees the whole range that any of them sees.
-  template <element E>
+  template <codec E>
   bool all_see(const piece<E>& piece, token_range range) const {
     const token_range last = seen(piece.from, piece.first, piece.count, sights_[R - 1]);
     const token_range first = seen(piece.from, piece.first, piece.count, sights_[0]);

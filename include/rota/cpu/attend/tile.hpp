@@ -18,7 +18,7 @@ inline constexpr index_t tile_capacity = max_record_tokens;
 inline constexpr int max_pieces = 64;
 
 /// Tokens first .. first + count - 1 of a block; their logits start at `at` of the tile.
-template <element E>
+template <codec E>
 struct piece {
   block<E> from;
   index_t first = 0;
@@ -47,7 +47,7 @@ struct token_range {
 };
 
 /// The tokens of [first, first + count) whose positions lie in sight. Positions ascend in a block.
-template <element E>
+template <codec E>
 token_range seen(const block<E>& b, index_t first, index_t count, const sight& s) {
   const auto below = [&](std::int64_t bound) {  // tokens with positions less than bound
     if (b.positions != nullptr)

@@ -23,13 +23,16 @@ struct weights_view {
   float at(index_t token, int r) const { return of(token)[r]; }
 };
 
-/// a[r][k] += weight of the token * columns k of its row or slice.
-template <int R, int N, int C, element E>
-[[gnu::always_inline]] inline void add_columns(const E* row, index_t token, weights_view<R> w,
+/// a[r][k] += weight of the token * columns k of its row or slice. `scale_of(k)`: what bytes of
+/// columns k are multiplied by.
+template <int R, int N, int C, class T, class ScaleOf>
+[[gnu::always_inline]] inline void add_columns(const T* row, index_t token, weights_view<R> w,
+                                               [[maybe_unused]] ScaleOf scale_of,
                                                simd::floats<N> (&a)[R][C]) {
   simd::floats<N> v[C];
   unroll<C>([&](int k) __attribute__((always_inline)) {
     v[k] = simd::load<N>(row + k * N);
+    if constexpr (std::is_same_v<T, int8>) v[k] *= scale_of(k);
     simd::pin(v[k]);
   });
   unroll<R>([&](int r) __attribute__((always_inline)) {
@@ -56,26 +59,33 @@ template <int R, int N, int C>
   });
 }
 
-/// Columns [c, c + C * lanes) of whole rows.
-template <int R, int C, element E>
+/// Columns [c, c + C * lanes) of whole rows, whose bytes have a scale for each `width` columns.
+template <int R, int C, codec E>
 void add_whole_columns(const block<E>& b, token_range range, weights_view<R> w, index_t c,
-                       bool prefetch, sums_view sums) {
+                       index_t width, bool prefetch, sums_view sums) {
   native a[R][C];
   load_sums<R, lanes, C>(sums.data + c, sums.stride, a);
-  const E* row = b.values + range.begin * b.value_stride + c;
+  index_t group[C];
+  for (int k = 0; k < C; ++k) group[k] = (c + k * lanes) / width;
+  const value_type_of<E>* row = b.values + range.begin * b.value_stride + c;
   for (index_t j = range.begin; j < range.end; ++j, row += b.value_stride) {
     if (prefetch) prefetch_ahead(row, C * lanes);
-    add_columns<R, lanes, C>(row, j, w, a);
+    const auto scale_of = [&](int k) __attribute__((always_inline)) {
+      return static_cast<float>(b.value_scales[j * b.value_scale_stride + group[k]]);
+    };
+    add_columns<R, lanes, C>(row, j, w, scale_of, a);
   }
   store_sums<R, lanes, C>(a, sums.data + c, sums.stride);
 }
 
 /// The last columns, fewer than a vector.
-template <int R, element E>
+template <int R, codec E>
 void add_whole_rest(const block<E>& b, token_range range, weights_view<R> w, index_t c, index_t n,
-                    sums_view sums) {
+                    index_t width, sums_view sums) {
   for (index_t j = range.begin; j < range.end; ++j) {
-    const native v = simd::load_part<lanes>(b.values + j * b.value_stride + c, n);
+    native v = simd::load_part<lanes>(b.values + j * b.value_stride + c, n);
+    if constexpr (codec_traits<E>::sizes.value_scale > 0)
+      v *= static_cast<float>(b.value_scales[j * b.value_scale_stride + c / width]);
     for (int r = 0; r < R; ++r) {
       float* at = sums.data + r * sums.stride + c;
       const native p = simd::broadcast<lanes>(w.at(j, r));
@@ -84,19 +94,20 @@ void add_whole_rest(const block<E>& b, token_range range, weights_view<R> w, ind
   }
 }
 
-template <int R, element E>
-void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, bool prefetch,
-               sums_view sums) {
+template <int R, codec E>
+void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
+               bool prefetch, sums_view sums) {
   constexpr int C = simd::accumulators / R < 8 ? simd::accumulators / R : 8;
   index_t c = 0;
   for (; c + C * lanes <= d_v; c += C * lanes)
-    add_whole_columns<R, C>(b, range, w, c, prefetch, sums);
-  for (; c + lanes <= d_v; c += lanes) add_whole_columns<R, 1>(b, range, w, c, prefetch, sums);
-  if (c < d_v) add_whole_rest<R>(b, range, w, c, d_v - c, sums);
+    add_whole_columns<R, C>(b, range, w, c, width, prefetch, sums);
+  for (; c + lanes <= d_v; c += lanes)
+    add_whole_columns<R, 1>(b, range, w, c, width, prefetch, sums);
+  if (c < d_v) add_whole_rest<R>(b, range, w, c, d_v - c, width, sums);
 }
 
 /// Slices [begin, end) of one group's list, C * N columns at `first` of each.
-template <int R, int N, int C, element E>
+template <int R, int N, int C, codec E>
 void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, index_t width,
                       index_t first, bool prefetch, float* sums, index_t stride) {
   // Several slices at once, in sums of their own: one sum a row waits for itself.
@@ -108,16 +119,20 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
     unroll<R, C>([&](int r, int k)
                      __attribute__((always_inline)) { a[u + 1][r][k] = simd::floats<N>{}; });
   });
-  const E* slice = b.values + list.begin * width + first;
+  const value_type_of<E>* slice = b.values + list.begin * width + first;
   const std::uint8_t* token = b.members + list.begin;
   const std::uint8_t* const end = b.members + list.end;
+  const auto add = [&](int u) __attribute__((always_inline)) {
+    const auto scale_of = [&](int) __attribute__((always_inline)) {
+      return static_cast<float>(b.value_scales[token - b.members + u]);
+    };
+    add_columns<R, N, C>(slice + u * width, token[u], w, scale_of, a[u]);
+  };
   for (; end - token >= U; token += U, slice += U * width) {
     if (prefetch) prefetch_ahead(slice, U * C * N);
-    unroll<U>([&](int u) __attribute__((always_inline)) {
-      add_columns<R, N, C>(slice + u * width, token[u], w, a[u]);
-    });
+    unroll<U>(add);
   }
-  for (; token != end; ++token, slice += width) add_columns<R, N, C>(slice, *token, w, a[0]);
+  for (; token != end; ++token, slice += width) add(0);
   unroll<U - 1>([&](int u) __attribute__((always_inline)) {
     unroll<R, C>([&](int r, int k)
                      __attribute__((always_inline)) { a[0][r][k] += a[u + 1][r][k]; });
@@ -126,7 +141,7 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
 }
 
 /// The part of group s's list whose tokens lie in the range.
-template <element E>
+template <codec E>
 token_range list_of(const block<E>& b, index_t s, token_range range) {
   token_range list{b.starts[s], b.starts[s + 1]};
   const std::uint8_t* first = b.members + list.begin;
@@ -137,7 +152,7 @@ token_range list_of(const block<E>& b, index_t s, token_range range) {
 }
 
 /// N lanes, C vectors at once: W elements a slice, C * N divides W.
-template <int R, int N, int C, element E>
+template <int R, int N, int C, codec E>
 void add_group_major(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
                      index_t width, bool prefetch, sums_view sums) {
   for (index_t s = 0; s < d_v / width; ++s) {
@@ -149,20 +164,23 @@ void add_group_major(const block<E>& b, token_range range, weights_view<R> w, in
 }
 
 /// Token by token: the sums stay in memory, a slice at a time is added to its group's.
-template <int R, int N, int C, element E>
+template <int R, int N, int C, codec E>
 void add_token_major(const block<E>& b, token_range range, weights_view<R> w, index_t width,
                      bool prefetch, sums_view sums) {
   using vec = simd::floats<N>;
   for (index_t j = range.begin; j < range.end; ++j) {
     vec p[R];
     unroll<R>([&](int r) __attribute__((always_inline)) { p[r] = simd::broadcast<N>(w.at(j, r)); });
-    const E* slice = b.values + b.starts[j] * width;
+    const value_type_of<E>* slice = b.values + b.starts[j] * width;
+    [[maybe_unused]] index_t number = b.starts[j];
     if (prefetch) prefetch_ahead(slice, (b.starts[j + 1] - b.starts[j]) * width);
-    for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width) {
+    for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width, ++number) {
       float* to = sums.data + __builtin_ctz(left) * width;
       for (index_t c = 0; c < width; c += C * N)
         unroll<C>([&](int k) __attribute__((always_inline)) {
-          const vec v = simd::load<N>(slice + c + k * N);
+          vec v = simd::load<N>(slice + c + k * N);
+          if constexpr (codec_traits<E>::sizes.value_scale > 0) 
+            v *= static_cast<float>(b.value_scales[number]);
           unroll<R>([&](int r) __attribute__((always_inline)) {
             float* at = to + r * sums.stride + c + k * N;
             simd::store<N>(at, simd::fma<N>(v, p[r], simd::load<N>(at)));

@@ -11,7 +11,7 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 /// known at run time.
 template <class Store>
 inline constexpr index_t fixed_width = 0;
-template <element E, int W>
+template <codec E, int W>
 inline constexpr index_t fixed_width<packed_store<E, W>> = W;
 
 /// The widest vector of which `width` elements are a multiple.
@@ -22,7 +22,7 @@ constexpr int vectors_for(index_t width, int n) {
   return width % (4 * n) == 0 ? 4 : width % (2 * n) == 0 ? 2 : 1;
 }
 
-template <int R, int N, int C, element E>
+template <int R, int N, int C, codec E>
 void add_slices(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
                 bool prefetch, sums_view sums) {
   if (b.order == value_order::group_major)
@@ -32,10 +32,11 @@ void add_slices(const block<E>& b, token_range range, weights_view<R> w, index_t
 }
 
 /// Adds the weighted values of the tokens in the range to R rows of sums.
-template <index_t FixedWidth, int R, element E>
+template <index_t FixedWidth, int R, codec E>
 void add_values(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
                 bool prefetch, sums_view sums) {
-  if (b.order == value_order::whole) return add_whole<R>(b, range, w, d_v, prefetch, sums);
+  if (b.order == value_order::whole) 
+    return add_whole<R>(b, range, w, d_v, width, prefetch, sums);
   if constexpr (FixedWidth > 0) {
     constexpr int N = lanes_for(FixedWidth);
     add_slices<R, N, vectors_for(FixedWidth, N)>(b, range, w, d_v, FixedWidth, prefetch, sums);
@@ -64,7 +65,7 @@ void add_listed(const std::uint8_t* token, const std::uint8_t* end, weights_view
 }
 
 /// kept[s * R + r] += the weight of the tokens in the range that have group s.
-template <int R, element E>
+template <int R, codec E>
 void add_kept(const block<E>& b, token_range range, weights_view<R> w, index_t groups,
               float* kept) {
   if (b.order == value_order::group_major) {

@@ -36,15 +36,15 @@ class residual_rows {
     }
   }
 
-  /// Group `g` of the token, of whose code `code` is what was stored.
-  void residual(index_t token, index_t g, const E* code, E* out) const {
+  /// Group `g` of the token, of whose code `code` is what was stored. out: [width].
+  void residual(index_t token, index_t g, const E* code, float* out) const {
     const auto* value = rows_.value(token) + g * shape_.width;
     for (index_t c = 0; c < shape_.width; ++c) {
       float rebuilt = 0;
       for (index_t r = 0; r < shape_.code_rank; ++r)
         rebuilt += static_cast<float>(code[r]) *
                    static_cast<float>(decoder_[r * shape_.d_v + g * shape_.width + c]);
-      out[c] = static_cast<E>(static_cast<float>(value[c]) - rebuilt);
+      out[c] = static_cast<float>(value[c]) - rebuilt;
     }
   }
 
@@ -60,23 +60,24 @@ class residual_rows {
 
 /// Replaces what write_record() put into a record: codes where there are none yet, residuals where
 /// values are. Whole records stay as they are.
-template <element E, class Rows>
-void write_codes(const packed_shape& shape, const residual_rows<Rows, E>& rows,
+template <codec C, int W, class Rows>
+void write_codes(const packed_shape& shape, const residual_rows<Rows, code_type_of<C>>& rows,
                  const selection& sel, index_t h, index_t first, index_t last, std::byte* record) {
   const record_shape& s = shape.record;
   const index_t slices = count_slices(sel, h, first, last);
   const value_order order = record_order(shape, last - first, slices);
   if (order == value_order::whole) return;
   const record_layout at = layout_record(s, order, last - first, slices);
-  auto* codes = reinterpret_cast<E*>(record + at.codes);
-  auto* values = reinterpret_cast<E*>(record + at.values);
+  auto* codes = reinterpret_cast<code_type_of<C>*>(record + at.codes);
+  slice_writer<C> residuals(at, record);
+  float residual[W];
   const auto code_of = [&](index_t i) { return codes + (i - first) * s.code_rank; };
   for (index_t i = first; i < last; ++i)
     rows.encode(sel.indices(h, i), sel.masks(h, i), code_of(i));
   const auto put = [&](index_t i, index_t g) {
     if (((sel.masks(h, i) >> g) & 1) == 0) return;
-    rows.residual(sel.indices(h, i), g, code_of(i), values);
-    values += s.width;
+    rows.residual(sel.indices(h, i), g, code_of(i), residual);
+    residuals.put(static_cast<const float*>(residual), s.width);
   };
   if (order == value_order::group_major) {
     for (index_t g = 0; g < s.groups(); ++g)

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstring>
-#include <type_traits>
 
+#include <rota/cpu/pack/quantize.hpp>
 #include <rota/policy/context.hpp>
 #include <rota/store/packed_size.hpp>
 
@@ -41,16 +41,6 @@ head_rows<E> rows_of(const context<E, Parts...>& c, index_t h) {
   return rows;
 }
 
-/// Copies n elements, converting through float where the types differ.
-template <element To, element From>
-void convert_row(const From* from, To* to, index_t n) {
-  if constexpr (std::is_same_v<To, From>) {
-    std::memcpy(to, from, sizeof(To) * static_cast<std::size_t>(n));
-  } else {
-    for (index_t i = 0; i < n; ++i) to[i] = static_cast<To>(static_cast<float>(from[i]));
-  }
-}
-
 namespace detail {
 
 inline status check_store_memory(const std::byte* data, index_t capacity,
@@ -63,33 +53,53 @@ inline status check_store_memory(const std::byte* data, index_t capacity,
   return {};
 }
 
+/// Where a record's values lie, and their scales where the codec has them: slices are put one after
+/// the other.
+template <codec C>
+struct slice_writer {
+  value_type_of<C>* values = nullptr;
+  scale_type* scales = nullptr;
+
+  slice_writer(const record_layout& at, std::byte* record)
+      : values(reinterpret_cast<value_type_of<C>*>(record + at.values)),
+        scales(reinterpret_cast<scale_type*>(record + at.value_scales)) {}
+
+  template <element From>
+  void put(const From* slice, index_t width) {
+    if constexpr (codec_traits<C>::sizes.value_scale > 0)
+      *scales++ = quantize_row(slice, values, width);
+    else
+      convert_row(slice, values, width);
+    values += width;
+  }
+};
+
 /// Per group, the slices of the tokens that have it.
-template <element E, class Rows>
+template <codec C, class Rows>
 void write_group_major(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
                        index_t first, index_t last, const record_layout& at, std::byte* record) {
   auto* starts = reinterpret_cast<std::uint16_t*>(record + at.starts);
   auto* members = reinterpret_cast<std::uint8_t*>(record + at.members);
-  auto* values = reinterpret_cast<E*>(record + at.values);
+  slice_writer<C> slices(at, record);
   std::uint16_t n = 0;
   for (index_t g = 0; g < s.groups(); ++g) {
     starts[g] = n;
     for (index_t i = first; i < last; ++i) {
       if (((sel.masks(h, i) >> g) & 1) == 0) continue;
-      members[n] = static_cast<std::uint8_t>(i - first);
-      convert_row(rows.value(sel.indices(h, i)) + g * s.width, values + n * s.width, s.width);
-      ++n;
+      members[n++] = static_cast<std::uint8_t>(i - first);
+      slices.put(rows.value(sel.indices(h, i)) + g * s.width, s.width);
     }
   }
   starts[s.groups()] = n;
 }
 
 /// A token's kept slices together, then the next token's.
-template <element E, class Rows>
+template <codec C, class Rows>
 void write_token_major(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
                        index_t first, index_t last, const record_layout& at, std::byte* record) {
   auto* masks = reinterpret_cast<group_mask*>(record + at.masks);
   auto* starts = reinterpret_cast<std::uint16_t*>(record + at.starts);
-  auto* values = reinterpret_cast<E*>(record + at.values);
+  slice_writer<C> slices(at, record);
   std::uint16_t n = 0;
   for (index_t i = first; i < last; ++i) {
     const group_mask mask = sel.masks(h, i);
@@ -97,14 +107,43 @@ void write_token_major(const record_shape& s, const Rows& rows, const selection&
     starts[i - first] = n;
     for (index_t g = 0; g < s.groups(); ++g) {
       if (((mask >> g) & 1) == 0) continue;
-      convert_row(rows.value(sel.indices(h, i)) + g * s.width, values + n * s.width, s.width);
+      slices.put(rows.value(sel.indices(h, i)) + g * s.width, s.width);
       ++n;
     }
   }
   starts[last - first] = n;
 }
 
-template <element E, class Rows>
+/// Positions and keys of a record, with their scales.
+template <codec C, class Rows>
+void write_keys(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
+                index_t first, index_t last, const record_layout& at, std::byte* record) {
+  auto* positions = reinterpret_cast<position_t*>(record + at.positions);
+  auto* keys = reinterpret_cast<key_type_of<C>*>(record + at.keys);
+  [[maybe_unused]] auto* scales = reinterpret_cast<scale_type*>(record + at.key_scales);
+  for (index_t i = first; i < last; ++i, keys += s.d_k) {
+    const index_t source = sel.indices(h, i);
+    *positions++ = rows.position(source);
+    if constexpr (codec_traits<C>::sizes.key_scale > 0)
+      *scales++ = quantize_row(rows.key(source), keys, s.d_k);
+    else
+      convert_row(rows.key(source), keys, s.d_k);
+  }
+}
+
+/// Values of a record that drops nothing, each group a slice of its own.
+template <codec C, class Rows>
+void write_whole(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
+                 index_t first, index_t last, const record_layout& at, std::byte* record) {
+  slice_writer<C> slices(at, record);
+  // A whole row at once where nothing is kept of each slice beside it.
+  const index_t width = s.sizes.value_scale > 0 ? s.width : s.d_v;
+  for (index_t i = first; i < last; ++i)
+    for (index_t c = 0; c < s.d_v; c += width)
+      slices.put(rows.value(sel.indices(h, i)) + c, width);
+}
+
+template <codec C, class Rows>
 void write_record(const packed_shape& shape, const Rows& rows, const selection& sel, index_t h,
                   index_t first, index_t last, std::byte* record) {
   const record_shape& s = shape.record;
@@ -121,20 +160,12 @@ void write_record(const packed_shape& shape, const Rows& rows, const selection& 
   header.bytes = static_cast<std::uint64_t>(at.bytes);
   std::memcpy(record, &header, sizeof header);
 
-  auto* positions = reinterpret_cast<position_t*>(record + at.positions);
-  auto* keys = reinterpret_cast<E*>(record + at.keys);
-  auto* values = reinterpret_cast<E*>(record + at.values);
-  for (index_t i = first; i < last; ++i) {
-    const index_t source = sel.indices(h, i);
-    positions[i - first] = rows.position(source);
-    convert_row(rows.key(source), keys + (i - first) * s.d_k, s.d_k);
-    if (order == value_order::whole)
-      convert_row(rows.value(source), values + (i - first) * s.d_v, s.d_v);
-  }
+  write_keys<C>(s, rows, sel, h, first, last, at, record);
+  if (order == value_order::whole) write_whole<C>(s, rows, sel, h, first, last, at, record);
   if (order == value_order::group_major)
-    write_group_major<E>(s, rows, sel, h, first, last, at, record);
+    write_group_major<C>(s, rows, sel, h, first, last, at, record);
   if (order == value_order::token_major)
-    write_token_major<E>(s, rows, sel, h, first, last, at, record);
+    write_token_major<C>(s, rows, sel, h, first, last, at, record);
 }
 
 }  // namespace detail

@@ -17,7 +17,7 @@ struct reroute_size {
   index_t longest = 0;  ///< tokens of the head that has most
 };
 
-template <element E, int W>
+template <codec E, int W>
 reroute_size size_of(const packed_store<E, W>& from) {
   reroute_size s{from.kv_heads(), from.d_k(), from.d_v(), 0, 0};
   for (index_t h = 0; h < s.heads; ++h) {
@@ -38,8 +38,9 @@ inline reroute_size size_bound(const packed_shape& shape, index_t bytes) {
 
 /// A store's heads as plain rows, one head after another: heads may hold different tokens, so each
 /// is a context of its own with one kv head.
-template <element E, int W>
+template <codec C, int W>
 struct reroute_scratch {
+  using E = plain_type_of<C>;
   reroute_size size;
   index_t groups = 0;
   index_t* first = nullptr;            ///< [heads + 1], where a head's rows begin
@@ -72,20 +73,20 @@ struct reroute_scratch {
   }
 
   /// Gives every head its rows.
-  void place(const packed_store<E, W>& from) const {
+  void place(const packed_store<C, W>& from) const {
     first[0] = 0;
     for (index_t h = 0; h < size.heads; ++h) first[h + 1] = first[h] + token_count(from, h);
   }
 
   index_t tokens(index_t h) const { return first[h + 1] - first[h]; }
 
-  unpacked_head<E> rows(index_t h) const {
+  unpacked_head<C> rows(index_t h) const {
     return {keys + first[h] * size.d_k, values + first[h] * size.d_v, positions + first[h],
             available + first[h]};
   }
 
   head_rows<E> source(index_t h) const {
-    const unpacked_head<E> r = rows(h);
+    const unpacked_head<C> r = rows(h);
     return {r.keys, size.d_k, r.values, size.d_v, r.positions, r.available, tokens(h)};
   }
 
@@ -101,7 +102,7 @@ struct reroute_scratch {
   template <element From, class... Parts>
   context<E, Parts...> head_context(const context<From, Parts...>& parts, index_t h) const {
     const index_t n = tokens(h);
-    const unpacked_head<E> r = rows(h);
+    const unpacked_head<C> r = rows(h);
     context<E, Parts...> c = parts_of(parts, h);
     c.keys = view<const E, 3>(r.keys, n, 1, size.d_k);
     c.values = view<const E, 3>(r.values, n, 1, size.d_v);

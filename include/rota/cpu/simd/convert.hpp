@@ -1,6 +1,6 @@
 #pragma once
 
-#include <rota/core/element.hpp>
+#include <rota/core/codec.hpp>
 #include <rota/cpu/simd/vec.hpp>
 
 // Elements to float and back. All arithmetic is done in float.
@@ -72,8 +72,25 @@ floats<N> load(const f16* p) {
   return half_to_float<N>(load_raw<shorts<N>>(p));
 }
 
+/// Bytes as floats; their scales are applied later.
+template <int N>
+floats<N> load(const int8* p) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return (floats<N>)_mm512_maskz_cvtepi32_ps(
+        0xffff, _mm512_maskz_cvtepi8_epi32(
+                    0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8)
+    return (floats<N>)_mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#endif
+  return __builtin_convertvector(load_raw<bytes<N>>(p), floats<N>);
+}
+
 /// The first n elements at p, 0 < n < N, then zeros; reads nothing behind them.
-template <int N, element E>
+template <int N, class E>
 floats<N> load_part(const E* p, std::int64_t n) {
   E part[N] = {};
   std::memcpy(part, p, static_cast<std::size_t>(n) * sizeof(E));
@@ -108,6 +125,15 @@ void store(f16* p, floats<N> v) {
   bits = select<N>(v != v, uints<N>{} + 0x7e00u, bits);
   bits |= (u >> 16) & 0x8000u;
   store_raw(p, __builtin_convertvector(bits, shorts<N>));
+}
+
+/// The first n lanes, rounded to nearest even; they lie within -127.5 .. 127.5.
+template <int N>
+void store_part(int8* p, floats<N> v, std::int64_t n) {
+  constexpr float to_integer = 12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the low bits
+  const ints<N> rounded = bits_as<ints<N>>(v + to_integer) - 0x4b400000;
+  const bytes<N> b = __builtin_convertvector(rounded, bytes<N>);
+  std::memcpy(static_cast<void*>(p), &b, static_cast<std::size_t>(n));
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::simd

@@ -31,6 +31,7 @@ struct vector_types<4> {
   typedef std::int32_t i32 __attribute__((vector_size(16)));
   typedef std::uint32_t u32 __attribute__((vector_size(16)));
   typedef std::uint16_t u16 __attribute__((vector_size(8)));
+  typedef std::int8_t i8 __attribute__((vector_size(4)));
 };
 template <>
 struct vector_types<8> {
@@ -38,6 +39,7 @@ struct vector_types<8> {
   typedef std::int32_t i32 __attribute__((vector_size(32)));
   typedef std::uint32_t u32 __attribute__((vector_size(32)));
   typedef std::uint16_t u16 __attribute__((vector_size(16)));
+  typedef std::int8_t i8 __attribute__((vector_size(8)));
 };
 template <>
 struct vector_types<16> {
@@ -45,6 +47,7 @@ struct vector_types<16> {
   typedef std::int32_t i32 __attribute__((vector_size(64)));
   typedef std::uint32_t u32 __attribute__((vector_size(64)));
   typedef std::uint16_t u16 __attribute__((vector_size(32)));
+  typedef std::int8_t i8 __attribute__((vector_size(16)));
 };
 
 template <int N>
@@ -55,6 +58,9 @@ template <int N>
 using uints = typename vector_types<N>::u32;
 template <int N>
 using shorts = typename vector_types<N>::u16;
+
+template <int N>
+using bytes = typename vector_types<N>::i8;
 
 using native = floats<lanes>;
 

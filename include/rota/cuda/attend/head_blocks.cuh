@@ -102,7 +102,7 @@ struct record_head {
   /// Whether a record of `bytes` bytes can have this header.
   ROTA_DEVICE bool fits(const record_shape& shape, std::uint32_t bytes) const {
     return tokens <= record_tokens &&
-           slices * shape.slice_bytes() <= tokens * shape.d_v * shape.element_bytes &&
+           slices * shape.slice_bytes() <= tokens * shape.value_bytes() &&
            layout_record(shape, order, tokens, slices).bytes <= index_t{bytes};
   }
   ROTA_DEVICE static record_head at(const std::byte* record) {

@@ -62,7 +62,7 @@ struct attend_kernel {
     if constexpr (Source::has_pages)
       return static_cast<std::uint32_t>(align_up(loader::stage_bytes(s), 128));
     const index_t padding = Form::bulk ? 2 * chunk_bytes : 0;  // see bulk_loader::places()
-    const index_t rows = tile_tokens * (s.key_bytes() + s.d_v * s.element_bytes + padding);
+    const index_t rows = tile_tokens * (s.key_bytes() + s.value_bytes() + padding);
     index_t record = 0;
     if (Source::has_records)
       for (const value_order order : {value_order::whole, value_order::token_major}) {

@@ -93,7 +93,7 @@ struct bulk_loader {
 
   ROTA_DEVICE row_places places() const {
     return {static_cast<std::uint32_t>(shape.key_bytes()) + chunk_bytes,
-            static_cast<std::uint32_t>(shape.d_v * shape.element_bytes) + chunk_bytes};
+            static_cast<std::uint32_t>(shape.value_bytes()) + chunk_bytes};
   }
   ROTA_DEVICE int row_bits(std::uint32_t) const { return 0; }
 

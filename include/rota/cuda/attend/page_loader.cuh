@@ -49,7 +49,7 @@ ROTA_DEVICE record_part runs_of(const record_shape& shape, const std::byte* reco
   r.positions = rows(at.positions, 4);
   r.keys = rows(at.keys, shape.key_bytes());
   if (head.order == value_order::whole) {
-    r.values = rows(at.values, shape.d_v * shape.element_bytes);
+    r.values = rows(at.values, shape.value_bytes());
     return r;
   }
   r.masks = rows(at.masks, 2);
@@ -76,7 +76,7 @@ struct part_place {
     return codes(s) + static_cast<std::uint32_t>(page_part_tokens * s.code_bytes());
   }
   ROTA_HD static std::uint32_t value_room(const record_shape& s) {
-    return static_cast<std::uint32_t>(page_part_tokens * s.d_v * s.element_bytes + slack);
+    return static_cast<std::uint32_t>(page_part_tokens * s.value_bytes() + slack);
   }
   ROTA_HD static std::uint32_t bytes(const record_shape& s) { return values(s) + value_room(s); }
 };
@@ -148,7 +148,7 @@ struct page_loader {
     return static_cast<std::uint32_t>(shape.key_bytes());
   }
   ROTA_DEVICE std::uint32_t value_bytes() const {
-    return static_cast<std::uint32_t>(shape.d_v * shape.element_bytes);
+    return static_cast<std::uint32_t>(shape.value_bytes());
   }
   template <class Order>
   ROTA_DEVICE static int row_bits(std::uint32_t row) {

@@ -57,13 +57,13 @@ ROTA_DEVICE tile_view<Swizzle> view_record(ptx::shared_address at, const record_
   const index_t slices = ptx::shared_load<std::uint32_t>(at + 4);
   if (tokens == 0) return {};
   if (tokens > record_tokens ||
-      slices * shape.slice_bytes() > tokens * shape.d_v * shape.element_bytes) {
+      slices * shape.slice_bytes() > tokens * shape.value_bytes()) {
     report(fault, errc::bad_store, culprit::store);
     return {};
   }
   const record_layout layout = layout_record(shape, order, tokens, slices);
   const auto key_bytes = static_cast<std::uint32_t>(shape.key_bytes());
-  const auto value_bytes = static_cast<std::uint32_t>(shape.d_v * shape.element_bytes);
+  const auto value_bytes = static_cast<std::uint32_t>(shape.value_bytes());
   const auto place = [at](index_t offset) { return at + static_cast<std::uint32_t>(offset); };
   tile_view<Swizzle> t;
   t.tokens = static_cast<int>(tokens);

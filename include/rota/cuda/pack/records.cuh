@@ -152,7 +152,7 @@ struct records_kernel {
   }
 
   ROTA_DEVICE static void write_whole_values(const arguments& a, const record& it) {
-    const int row = static_cast<int>(it.shape.d_v * it.shape.element_bytes / chunk_bytes);
+    const int row = static_cast<int>(it.shape.value_bytes() / chunk_bytes);
     ptx::chunk16* const to = chunks_at(it, it.at.values);
     for (int i = static_cast<int>(ptx::thread_index()); i < it.tokens * row; i += threads) {
       const int j = i / row, c = i % row;

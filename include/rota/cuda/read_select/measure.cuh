@@ -48,7 +48,7 @@ struct page_bytes_kernel {
             a.pages.parts().data + a.pages.whole.record_begin(h, p.block);
         return runs_of(a.shape, record, record_head::at(record), p).bytes();
       }
-    return p.count * (a.shape.d_k + a.shape.d_v) * a.shape.element_bytes;
+    return p.count * (a.shape.key_bytes() + a.shape.value_bytes());
   }
 };
 

@@ -40,7 +40,7 @@ void exchange_record(const record_shape& shape, std::byte* memory) {
   };
   rows(at.keys, shape.key_bytes());
   if (order == value_order::whole) {
-    rows(at.values, shape.d_v * shape.element_bytes);
+    rows(at.values, shape.value_bytes());
     return;
   }
   const auto all = static_cast<int>(r.slices * shape.slice_bytes() / chunk_bytes);
