@@ -5,13 +5,12 @@
 #include <string>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-
 #include <rota/cpu/cpu.hpp>
 #include <rota/cpu/eigen.hpp>
 #include <rota/rota.hpp>
 
 #include "fixture.hpp"
+#include "lines.hpp"
 
 // What compressing one layer costs beside the prefill of that layer, on the shape of a 7B model:
 // hidden 4096, 32 query heads on 8 kv heads of 128, MLP 14336, 8192 tokens. Lines compression/...:
@@ -71,7 +70,7 @@ double prefill_on(int threads) {
 
 /// Everything that a scorer may ask for.
 struct layer {
-  dense_kv<rota::bf16> kv{{kv_heads, q_heads / kv_heads, tokens, d}};
+  layer_rows kv{{kv_heads, tokens, d}};
   matrix states = random_matrix(tokens, hidden, 6), queries = random_matrix(64, q_heads*d, 7);
   matrix mean = random_matrix(q_heads, d, 8), covariance = random_matrix(q_heads, d*d, 9);
   matrix linear = random_matrix(kv_heads * groups, hidden, 10), bias = random_matrix(1, 64, 11);
@@ -84,9 +83,8 @@ struct layer {
       c;
 
   layer() {
-    const auto plain = kv.context();
-    c.keys = plain.keys;
-    c.values = plain.values;
+    c.keys = kv.context.keys;
+    c.values = kv.context.values;
     c.queries = rota::view<const float, 3>(queries.data(), 64, q_heads, d);
     c.rota::query_moments::mean = rota::view<const float, 2>(mean.data(), q_heads, d);
     c.covariance = rota::view<const float, 3>(covariance.data(), q_heads, d, d);
@@ -109,11 +107,7 @@ const layer& the_layer() {
   return l;
 }
 
-void must(const rota::status& s) {
-  if (s) return;
-  std::fprintf(stderr, "compression: %s: %s\n", s.argument, s.what());
-  std::abort();
-}
+void must(const rota::status& s) { rota_bench::must(s, "compression"); }
 
 /// Scores, selects and packs the layer, each timed.
 template <class Tokens, class Groups>
@@ -134,7 +128,7 @@ void compress(benchmark::State& state, int threads) {
   const big_memory ws(bytes + 64), memory(static_cast<std::size_t>(op::max_store_bytes(c, p)));
   const rota::workspace scratch{ws.data(), ws.size()};
   std::vector<float> token_scores(kv_heads * tokens), group_scores(kv_heads * tokens * groups);
-  random_kept kept({kv_heads, q_heads / kv_heads, tokens, d}, groups, 0, 0);
+  random_kept kept({kv_heads, tokens, d}, groups, 0, 0);
   rota::layer_scores scores;
   scores.tokens = rota::view<float, 2>(token_scores.data(), kv_heads, tokens);
   scores.groups = rota::view<float, 3>(group_scores.data(), kv_heads, tokens, groups);
@@ -214,10 +208,8 @@ void route(benchmark::State& state, int threads) {
 template <class Form>
 void add_router_line() {
   const std::string line = "compression/router/" + std::string(Form::name) + "/threads:1";
-  benchmark::RegisterBenchmark(line.c_str(), [](benchmark::State& state) { route<Form>(state, 1); })
-      ->UseManualTime()
-      ->Iterations(5)
-      ->Unit(benchmark::kMillisecond);
+  all_lines().push_back({line, false, 5, benchmark::kMillisecond,
+                         [](benchmark::State& state) { route<Form>(state, 1); }});
 }
 
 template <class Tokens, class Groups>
@@ -225,11 +217,9 @@ void add_lines(const char* name) {
   for (const int threads : {1, 2}) {
     const std::string line =
         "compression/" + std::string(name) + "/threads:" + std::to_string(threads);
-    benchmark::RegisterBenchmark(
-        line.c_str(), [=](benchmark::State& state) { compress<Tokens, Groups>(state, threads); })
-        ->UseManualTime()
-        ->Iterations(5)
-        ->Unit(benchmark::kMillisecond);
+    all_lines().push_back(
+        {line, false, 5, benchmark::kMillisecond,
+         [=](benchmark::State& state) { compress<Tokens, Groups>(state, threads); }});
   }
 }
 
@@ -242,10 +232,8 @@ void add_lines(const char* name) {
   add_router_line<rota::per_head_router>();
   add_router_line<rota::shared_router>();
   add_router_line<rota::hierarchical_router>();
-  benchmark::RegisterBenchmark("compression/query_moments/threads:1", gather_moments)
-      ->UseManualTime()
-      ->Iterations(5)
-      ->Unit(benchmark::kMillisecond);
+  all_lines().push_back({"compression/query_moments/threads:1", false, 5, benchmark::kMillisecond,
+                         gather_moments});
   return true;
 }();
 

@@ -1,12 +1,17 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <vector>
 
+#include <unistd.h>
+
+#include <rota/cpu/append.hpp>
 #include <rota/cpu/attend.hpp>
 #include <rota/cpu/pack.hpp>
+#include <rota/store/copy.hpp>
 #include <rota/store/layouts.hpp>
 
 #include "memory.hpp"
@@ -16,8 +21,22 @@ namespace rota_bench {
 
 using rota::index_t;
 
-/// Bytes that must lie between two uses of the same data.
-inline constexpr index_t reuse_distance = index_t{512} << 20;
+/// Bytes that must lie between two uses of the same data: 2 GB, and four times the caches.
+inline index_t reuse_distance() {
+  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return std::max(index_t{2} << 30, 4 * index_t{cache > 0 ? cache : 0});
+}
+
+/// How many copies of `bytes` keep the uses of each so far apart.
+inline index_t copies_of(index_t bytes) {
+  return reuse_distance() / std::max<index_t>(bytes, 1) + 1;
+}
+
+inline void must(const rota::status& s, const char* who) {
+  if (s) return;
+  std::fprintf(stderr, "%s: %s: %s\n", who, s.argument, s.what());
+  std::abort();
+}
 
 /// Cheap deterministic noise (xorshift); quality does not matter here.
 class noise {
@@ -37,41 +56,81 @@ class noise {
   std::uint64_t state_;
 };
 
-/// The problem that a line of the benchmark solves.
-struct decode_shape {
+/// The cache that a line works on.
+struct kv_shape {
   index_t kv_heads = 8;
-  index_t group = 4;
-  index_t tokens = 65536;
+  index_t tokens = 16384;
   index_t d = 128;
+
+  index_t row_elements() const { return kv_heads * tokens * d; }
 };
 
-/// One layer's KV with random contents, each kv head contiguous.
-template <rota::element E>
-struct dense_kv {
+/// Keys and values of one layer as a prefill leaves them: bf16 noise, each kv head contiguous.
+struct layer_rows {
+  kv_shape shape;
   big_memory memory;
-  rota::dense_store<E> store;
+  rota::context<rota::bf16> context;  ///< [tokens, kv_heads, d] views
 
-  explicit dense_kv(const decode_shape& s)
-      : memory(static_cast<std::size_t>(2 * s.kv_heads * s.tokens * s.d) * sizeof(E)) {
-    E* const p = reinterpret_cast<E*>(memory.data());
-    const index_t n = s.kv_heads * s.tokens * s.d;
+  explicit layer_rows(const kv_shape& s)
+      : shape(s), memory(static_cast<std::size_t>(2 * s.row_elements()) * sizeof(rota::bf16)) {
+    auto* const p = reinterpret_cast<rota::bf16*>(memory.data());
     noise rng(1);
-    for (index_t i = 0; i < 2 * n; ++i) p[i] = E(rng.value());
-    store.keys = rota::view<E, 3>(p, s.kv_heads, s.tokens, s.d);
-    store.values = rota::view<E, 3>(p + n, s.kv_heads, s.tokens, s.d);
-    store.length = s.tokens;
+    for (index_t i = 0; i < 2 * s.row_elements(); ++i) p[i] = rota::bf16(rng.value());
+    context.keys = rows(p);
+    context.values = rows(p + s.row_elements());
   }
 
-  /// [tokens, kv_heads, d] views of the same memory.
-  rota::context<E> context() const {
-    rota::context<E> c;
-    const auto turned = [](const rota::view<E, 3>& v) {
-      return rota::view<const E, 3>(v.data, {v.extent[1], v.extent[0], v.extent[2]},
-                                    {v.stride[1], v.stride[0], v.stride[2]});
+ private:
+  rota::view<const rota::bf16, 3> rows(const rota::bf16* p) const {
+    return {p, {shape.tokens, shape.kv_heads, shape.d}, {shape.d, shape.tokens * shape.d, 1}};
+  }
+};
+
+/// A dense store of such rows.
+template <rota::codec C>
+struct dense_kv {
+  using store_type = rota::dense_store<C>;
+  big_memory memory;
+  store_type store;
+
+  explicit dense_kv(const kv_shape& s) : memory(bytes(s)) {
+    constexpr rota::codec_sizes size = rota::codec_traits<C>::sizes;
+    std::byte* at = memory.data();
+    const auto take = [&](index_t n, index_t each) {
+      std::byte* const taken = at;
+      at += (n * each + 63) / 64 * 64;
+      return taken;
     };
-    c.keys = turned(store.keys);
-    c.values = turned(store.values);
-    return c;
+    store.keys = rows<rota::key_type_of<C>>(take(s.row_elements(), size.key), s);
+    store.values = rows<rota::value_type_of<C>>(take(s.row_elements(), size.value), s);
+    store.key_scales = scales(take(s.kv_heads * s.tokens, size.key_scale), s);
+    store.value_scales = scales(take(s.kv_heads * s.tokens, size.value_scale), s);
+  }
+  dense_kv(const kv_shape& s, const layer_rows& from) : dense_kv(s) {
+    must(rota::cpu::append(rota::cpu::backend{}, store, from.context.keys, from.context.values),
+         "append");
+  }
+
+  dense_kv copy(const kv_shape& s) const {
+    dense_kv out(s);
+    std::memcpy(out.memory.data(), memory.data(), memory.size());
+    out.store.length = store.length;
+    return out;
+  }
+
+ private:
+  static std::size_t bytes(const kv_shape& s) {
+    constexpr rota::codec_sizes size = rota::codec_traits<C>::sizes;
+    const index_t scaled = s.kv_heads * s.tokens * (size.key_scale + size.value_scale);
+    return static_cast<std::size_t>(s.row_elements() * (size.key + size.value) + scaled + 256);
+  }
+  template <class T>
+  static rota::view<T, 3> rows(std::byte* p, const kv_shape& s) {
+    return rota::view<T, 3>(reinterpret_cast<T*>(p), s.kv_heads, s.tokens, s.d);
+  }
+  static rota::view<rota::scale_type, 2> scales(std::byte* p, const kv_shape& s) {
+    return rota::view<rota::scale_type, 2>(reinterpret_cast<rota::scale_type*>(p), s.kv_heads,
+                                           s.tokens);
   }
 };
 
@@ -81,7 +140,7 @@ struct random_kept {
   std::vector<rota::group_mask> masks;
   rota::selection kept;
 
-  random_kept(const decode_shape& s, int groups, double keep_tokens, double keep_groups)
+  random_kept(const kv_shape& s, int groups, double keep_tokens, double keep_groups)
       : indices(static_cast<std::size_t>(s.kv_heads * s.tokens)),
         counts(static_cast<std::size_t>(s.kv_heads)),
         masks(indices.size()) {
@@ -106,68 +165,93 @@ struct random_kept {
 /// A packed store of such a set.
 template <class Layout>
 struct packed_kv {
-  using E = typename Layout::element_type;
+  using store_type = typename Layout::store_type;
   big_memory memory;
-  typename Layout::store_type store;
+  store_type store;
 
-  packed_kv(const decode_shape& s, const dense_kv<E>& from, double keep_tokens,
-            double keep_groups) {
+  packed_kv(const kv_shape& s, const layer_rows& from, double keep_tokens, double keep_groups) {
     const random_kept sel(s, static_cast<int>(s.d / Layout::width), keep_tokens, keep_groups);
     const rota::packed_shape shape = Layout::shape(s.kv_heads, s.d, s.d, {}, 0, false);
-    const index_t bytes = rota::packed_bytes(shape, sel.kept);
+    take(rota::packed_bytes(shape, sel.kept));
+    const rota::cpu::backend one;
+    const big_memory ws(rota::cpu::pack_workspace_bytes(one, shape) + 64);
+    must(rota::cpu::pack(one, shape, from.context, sel.kept, store, {ws.data(), ws.size()}),
+         "pack");
+  }
+
+  packed_kv copy(const kv_shape&) const {
+    packed_kv out;
+    out.take(store.bytes());
+    must(rota::copy(store, out.store), "copy");
+    return out;
+  }
+
+ private:
+  packed_kv() = default;
+  void take(index_t bytes) {
     memory = big_memory(static_cast<std::size_t>(bytes));
     store.data = memory.data();
     store.capacity_bytes = bytes;
-    const rota::cpu::backend one;
-    const big_memory ws(rota::cpu::pack_workspace_bytes(one, shape) + 64);
-    const rota::status done =
-        rota::cpu::pack(one, shape, from.context(), sel.kept, store, {ws.data(), ws.size()});
-    if (!done) std::abort();
   }
 };
 
-/// Attends over one of several copies of a store, a different one each time.
-template <class Store>
-class rotating_decode {
+/// As many copies of a cache as keep the uses of each apart, taken in turns.
+template <class Kv>
+class rotating {
  public:
-  rotating_decode(const decode_shape& s, std::vector<Store> copies)
-      : shape_(s),
-        copies_(std::move(copies)),
-        q_(static_cast<std::size_t>(s.kv_heads * s.group * s.d)),
+  using store_type = typename Kv::store_type;
+
+  rotating(const kv_shape& s, Kv first) {
+    const index_t n = copies_of(first.store.bytes());
+    copies_.push_back(std::move(first));
+    while (static_cast<index_t>(copies_.size()) < n) copies_.push_back(copies_[0].copy(s));
+  }
+  const store_type& next() { return copies_[turn_++ % copies_.size()].store; }
+  index_t bytes() const { return copies_[0].store.bytes(); }
+
+ private:
+  std::vector<Kv> copies_;
+  std::size_t turn_ = 0;
+};
+
+/// Queries, outputs and scratch memory of one attention step: G query heads a kv head, n tokens.
+template <class Store>
+class attend_step {
+ public:
+  attend_step(const kv_shape& s, index_t group, index_t n)
+      : heads_(s.kv_heads * group),
+        n_(n),
+        d_(s.d),
+        q_(static_cast<std::size_t>(n * heads_ * s.d)),
         out_(q_.size()) {
     noise rng(3);
     for (float& x : q_) x = rng.value();
   }
 
-  rota::attend_item<Store> item(std::size_t copy) {
+  rota::attend_item<Store> item(const Store& store) {
     rota::attend_item<Store> it;
-    it.q = rota::view<const float, 3>(q_.data(), 1, shape_.kv_heads * shape_.group, shape_.d);
-    it.out = rota::view<float, 3>(out_.data(), 1, shape_.kv_heads * shape_.group, shape_.d);
-    it.store = &copies_[copy];
+    it.q = rota::view<const float, 3>(q_.data(), n_, heads_, d_);
+    it.out = rota::view<float, 3>(out_.data(), n_, heads_, d_);
+    it.store = &store;
     return it;
   }
 
-  /// Seconds of one decode step over the next copy.
-  double step(const rota::cpu::backend& b) {
-    const rota::attend_item<Store> it = item(next_);
-    next_ = (next_ + 1) % copies_.size();
+  double seconds(const rota::cpu::backend& b, const Store& store) {
+    const rota::attend_item<Store> it = item(store);
     const std::span<const rota::attend_item<Store>> batch(&it, 1);
     const std::size_t bytes = rota::cpu::attend_workspace_bytes(b, batch, {});
     if (ws_.size() < bytes) ws_ = big_memory(bytes);
     const double start = now();
     const rota::status done = rota::cpu::attend(b, batch, {}, {ws_.data(), ws_.size()});
     const double seconds = now() - start;
-    if (!done) std::abort();
+    must(done, "attend");
     return seconds;
   }
 
   const std::vector<float>& out() const { return out_; }
-  index_t bytes() const { return copies_[0].bytes(); }
 
  private:
-  decode_shape shape_;
-  std::vector<Store> copies_;
-  std::size_t next_ = 0;
+  index_t heads_, n_, d_;
   std::vector<float> q_, out_;
   big_memory ws_;
 };

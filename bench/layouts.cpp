@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-
 #include "fixture.hpp"
+#include "lines.hpp"
 
 // Which value order and how many tokens a record should have on a CPU. Lines layouts/...: one
 // iteration attends once over the dense bf16 store and once over the packed one, so that what
@@ -20,45 +19,43 @@ using namespace rota_bench;
 using rota::bf16;
 using rota::value_order;
 
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
-
 /// Every pass reads 268 MB: what lies in a cache at its end is not what the next one starts with.
-decode_shape shape_of(index_t d) {
-  decode_shape shape;
-  shape.d = d;
-  shape.tokens = 65536 * 128 / d;
-  return shape;
+kv_shape shape_of(index_t d) {
+  return {8, 65536 * 128 / d, d};
 }
 
 template <index_t D>
-const dense_kv<bf16>& dense_of() {
-  static const dense_kv<bf16> kv(shape_of(D));
-  return kv;
+struct dense_cache {
+  layer_rows rows{shape_of(D)};
+  rotating<dense_kv<bf16>> stores{shape_of(D), dense_kv<bf16>(shape_of(D), rows)};
+};
+template <index_t D>
+dense_cache<D>& dense_of() {
+  static dense_cache<D> cache;
+  return cache;
 }
 
 /// Half of the tokens of every head, of them `rho` of the groups.
-template <value_order Order, int Records>
-void compare(benchmark::State& state, index_t d, double rho, int threads) {
-  using layout = rota::packed<bf16, 16, Order, Records>;
-  const decode_shape shape = shape_of(d);
-  const dense_kv<bf16>& dense = d == 64 ? dense_of<64>() : dense_of<128>();
-  const packed_kv<layout> packed(shape, dense, 0.5, rho);
-  rotating_decode<rota::dense_store<bf16>> over_dense(shape, {dense.store});
-  rotating_decode<typename layout::store_type> over_packed(shape, {packed.store});
+template <index_t D, value_order Order, int Records>
+void compare(benchmark::State& state, double rho, int threads) {
+  using kv = packed_kv<rota::packed<bf16, 16, Order, Records>>;
+  const kv_shape shape = shape_of(D);
+  dense_cache<D>& dense = dense_of<D>();
+  rotating<kv> packed(shape, kv(shape, dense.rows, 0.5, rho));
+  attend_step<rota::dense_store<bf16>> over_dense(shape, 4, 1);
+  attend_step<typename kv::store_type> over_packed(shape, 4, 1);
   rota::cpu::thread_pool pool(threads);
   const rota::cpu::backend b = pool.get_backend();
   std::vector<double> ratios, packed_times, dense_times;
   for (auto _ : state) {
-    dense_times.push_back(over_dense.step(b));
-    packed_times.push_back(over_packed.step(b));
+    dense_times.push_back(over_dense.seconds(b, dense.stores.next()));
+    packed_times.push_back(over_packed.seconds(b, packed.next()));
     ratios.push_back(packed_times.back() / dense_times.back());
     state.SetIterationTime(packed_times.back());
   }
   const double bytes =
-      static_cast<double>(packed.store.sealed_bytes()) / static_cast<double>(dense.store.bytes());
+      static_cast<double>(packed.next().sealed_bytes()) /
+                       static_cast<double>(dense.stores.bytes());
   state.counters["byte_ratio"] = bytes;
   state.counters["time_ratio"] = median(ratios);
   state.counters["time_over_bytes"] = median(ratios) / bytes;
@@ -67,21 +64,22 @@ void compare(benchmark::State& state, index_t d, double rho, int threads) {
                                       bytes;
 }
 
+template <index_t D, value_order Order, int Records>
+void add_lines(const char* name) {
+  for (const double rho : {0.25, 0.5, 0.75})
+    for (const int threads : {1, 2}) {
+      const std::string line = "layouts/" + std::string(name) + "/d" + std::to_string(D) + "/rho" +
+                               std::to_string(static_cast<int>(rho * 100)) +
+                               "/threads:" + std::to_string(threads);
+      all_lines().push_back(
+          {line, false, 25, benchmark::kMillisecond,
+           [=](benchmark::State& state) { compare<D, Order, Records>(state, rho, threads); }});
+    }
+}
 template <value_order Order, int Records>
 void add_lines(const char* name) {
-  for (const index_t d : {64, 128})
-    for (const double rho : {0.25, 0.5, 0.75})
-      for (const int threads : {1, 2}) {
-        const std::string line = "layouts/" + std::string(name) + "/d" + std::to_string(d) +
-                                 "/rho" + std::to_string(static_cast<int>(rho * 100)) +
-                                 "/threads:" + std::to_string(threads);
-        benchmark::RegisterBenchmark(
-            line.c_str(),
-            [=](benchmark::State& state) { compare<Order, Records>(state, d, rho, threads); })
-            ->UseManualTime()
-            ->Iterations(25)
-            ->Unit(benchmark::kMillisecond);
-      }
+  add_lines<64, Order, Records>(name);
+  add_lines<128, Order, Records>(name);
 }
 
 [[maybe_unused]] const bool registered = [] {

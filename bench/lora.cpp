@@ -6,13 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-
 #include <rota/cpu/eigen.hpp>
 #include <rota/cpu/project.hpp>
 #include <rota/lora/reference.hpp>
 
 #include "fixture.hpp"
+#include "lines.hpp"
 
 // Adapters of one 4096 x 4096 projection, rank 64, for 1 to 512 tokens of a step: what a routed
 // one (8 subspaces, 2 a token, its router included) takes beside a plain one of the same rank. The
@@ -32,11 +31,7 @@ using routed_form = rota::routed_lora<8, 2>;
 
 constexpr index_t hidden = 4096, rank = 64, subspaces = 8;
 
-void must(const rota::status& s) {
-  if (s) return;
-  std::fprintf(stderr, "lora: %s: %s\n", s.argument, s.what());
-  std::abort();
-}
+void must(const rota::status& s) { rota_bench::must(s, "lora"); }
 
 /// As many adapters as keep the uses of one apart.
 class adapters {
@@ -44,7 +39,7 @@ class adapters {
   static constexpr index_t each = (2 * rank + subspaces) * hidden;
 
   adapters()
-      : count_(reuse_distance / (each * index_t{sizeof(float)}) + 1),
+      : count_(copies_of(each * index_t{sizeof(float)})),
         memory_(static_cast<std::size_t>(count_ * each) * sizeof(float)) {
     auto* const x = reinterpret_cast<float*>(memory_.data());
     noise rng(1);
@@ -153,11 +148,6 @@ class contest {
   big_memory ws_;
 };
 
-double median(std::vector<double> x) {
-  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
-  return x[x.size() / 2];
-}
-
 /// The dense part of a projection beside Eigen's product: W is 64 MB, from memory each time.
 void project(benchmark::State& state, index_t tokens) {
   const auto random = [](index_t rows, index_t columns) {
@@ -217,19 +207,13 @@ void forward(benchmark::State& state, index_t tokens, index_t turns) {
       const std::string line =
           "lora/" + std::string(name) + "/tokens:" + std::to_string(tokens) + "/threads:1";
       const auto times = static_cast<index_t>(turns);
-      benchmark::RegisterBenchmark(line.c_str(),
-                                   [=](benchmark::State& state) { forward(state, tokens, times); })
-          ->UseManualTime()
-          ->Iterations(tokens < 100 ? 200 : 40)
-          ->Unit(benchmark::kMicrosecond);
+      all_lines().push_back({line, turns == 1, tokens < 100 ? 200 : 40, benchmark::kMicrosecond,
+                             [=](benchmark::State& state) { forward(state, tokens, times); }});
     }
   for (const index_t tokens : {1, 64, 512}) {
     const std::string line = "lora/project/tokens:" + std::to_string(tokens) + "/threads:1";
-    benchmark::RegisterBenchmark(line.c_str(),
-                                 [=](benchmark::State& state) { project(state, tokens); })
-        ->UseManualTime()
-        ->Iterations(tokens < 100 ? 10 : 3)
-        ->Unit(benchmark::kMicrosecond);
+    all_lines().push_back({line, true, tokens < 100 ? 10 : 3, benchmark::kMicrosecond,
+                           [=](benchmark::State& state) { project(state, tokens); }});
   }
   return true;
 }();

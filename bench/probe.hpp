@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <rota/cpu/simd/unroll.hpp>
 #include <rota/cpu/simd/vec.hpp>
 #include <rota/cpu/thread_pool.hpp>
 
@@ -66,5 +67,107 @@ class read_probe {
   std::size_t at_ = 0;
   std::uint32_t sums_[64] = {};
 };
+
+/// How fast this machine copies memory: threads copy disjoint parts of one half of a buffer to the
+/// other. Counted in bytes copied, so each is read and written once.
+class copy_probe {
+ public:
+  static constexpr std::size_t half = std::size_t{512} << 20;
+  static constexpr std::size_t step = std::size_t{1} << 18;
+
+  copy_probe() : memory_(2 * half) { std::memset(memory_.data(), 1, 2 * half); }
+
+  /// Copies the next `bytes`; seconds.
+  double copy(const rota::cpu::backend& b, std::size_t bytes) {
+    const auto steps = static_cast<rota::index_t>(bytes / step);
+    const double start = now();
+    rota::cpu::parallel_for(b, steps, [&](rota::index_t i, int) {
+      const std::size_t at = (at_ + static_cast<std::size_t>(i) * step) % half;
+      std::memcpy(memory_.data() + half + at, memory_.data() + at, step);
+    });
+    const double seconds = now() - start;
+    at_ = (at_ + static_cast<std::size_t>(steps) * step) % half;
+    return seconds;
+  }
+
+ private:
+  big_memory memory_;
+  std::size_t at_ = 0;
+};
+
+/// Multiply-adds a second of the vector units, as the kernels could use them at best: sums that
+/// stay in registers, nothing read.
+class fma_probe {
+ public:
+  /// Floating-point operations a second on all threads together; takes about a millisecond.
+  double rate(const rota::cpu::backend& b) {
+    constexpr long rounds = 20000;
+    const double start = now();
+    rota::cpu::parallel_for(b, b.exec.threads, [&](rota::index_t i, int) {
+      sums_[static_cast<std::size_t>(i % 64)] = run(rounds);
+    });
+    const double operations = 2.0 * rounds * sums * rota::cpu::simd::lanes * b.exec.threads;
+    return operations / (now() - start);
+  }
+  float checksum() const { return sums_[0]; }
+
+ private:
+  /// Enough to hide the latency of an addition on each of two units.
+  static constexpr int sums = rota::cpu::simd::accumulators >= 16 ? 12 : 10;
+
+  static float run(long rounds) {
+    using rota::cpu::simd::native;
+    using rota::cpu::simd::unroll;
+    constexpr int lanes = rota::cpu::simd::lanes;
+    native s[sums];
+    unroll<sums>([&](int k) __attribute__((always_inline)) { s[k] = native{}; });
+    native factor = rota::cpu::simd::broadcast<lanes>(0.999f);
+    for (long i = 0; i < rounds; ++i)
+      unroll<sums>([&](int k) __attribute__((always_inline)) {
+        s[k] = rota::cpu::simd::fma<lanes>(s[k], factor, factor);
+        rota::cpu::simd::pin(s[k]);
+      });
+    float total = 0;
+    unroll<sums>([&](int k) __attribute__((always_inline)) { total += s[k][0]; });
+    return total;
+  }
+
+  float sums_[64] = {};
+};
+
+#if defined(__AVX512BF16__)
+/// The same for dot products of bf16 pairs, the nearest thing to a matrix unit that this target has.
+/// The kernels of this library do not use it: it rounds otherwise than float does.
+class bf16_dot_probe {
+ public:
+  double rate(const rota::cpu::backend& b) {
+    constexpr long rounds = 20000;
+    const double start = now();
+    rota::cpu::parallel_for(b, b.exec.threads, [&](rota::index_t i, int) {
+      sums_[static_cast<std::size_t>(i % 64)] = run(rounds);
+    });
+    return 2.0 * rounds * sums * 32 * b.exec.threads / (now() - start);
+  }
+
+ private:
+  static constexpr int sums = 12;
+
+  static float run(long rounds) {
+    __m512 s[sums];
+    rota::cpu::simd::unroll<sums>([&](int k) __attribute__((always_inline)) { s[k] = __m512{}; });
+    const __m512bh x = (__m512bh)_mm512_set1_epi16(0x3f80);
+    for (long i = 0; i < rounds; ++i)
+      rota::cpu::simd::unroll<sums>([&](int k) __attribute__((always_inline)) {
+        s[k] = _mm512_dpbf16_ps(s[k], x, x);
+        rota::cpu::simd::pin(s[k]);
+      });
+    float total = 0;
+    rota::cpu::simd::unroll<sums>([&](int k) __attribute__((always_inline)) { total += s[k][0]; });
+    return total;
+  }
+
+  float sums_[64] = {};
+};
+#endif
 
 }  // namespace rota_bench
