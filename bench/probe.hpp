@@ -101,7 +101,7 @@ class fma_probe {
  public:
   /// Floating-point operations a second on all threads together; takes about a millisecond.
   double rate(const rota::cpu::backend& b) {
-    constexpr long rounds = 20000;
+    constexpr long rounds = 300000;
     const double start = now();
     rota::cpu::parallel_for(b, b.exec.threads, [&](rota::index_t i, int) {
       sums_[static_cast<std::size_t>(i % 64)] = run(rounds);
@@ -141,7 +141,7 @@ class fma_probe {
 class bf16_dot_probe {
  public:
   double rate(const rota::cpu::backend& b) {
-    constexpr long rounds = 20000;
+    constexpr long rounds = 300000;
     const double start = now();
     rota::cpu::parallel_for(b, b.exec.threads, [&](rota::index_t i, int) {
       sums_[static_cast<std::size_t>(i % 64)] = run(rounds);
