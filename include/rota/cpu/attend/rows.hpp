@@ -1,29 +1,19 @@
 #pragma once
 
+#include <rota/cpu/attend/sets.hpp>
 #include <rota/cpu/attend/softmax.hpp>
 #include <rota/cpu/attend/weigh.hpp>
+#include <rota/cpu/attend/wide_logits.hpp>
 
 // The state of a run of query rows of one kv head, and what a tile of tokens does to it.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
-/// Rows are worked on in sets of four (the last set one, two or four with an idle row), whose
-/// state lies interleaved.
-inline constexpr index_t set_rows = 4;
-
-constexpr index_t padded_rows(index_t rows) {
-  return align_up(rows, set_rows);
-}
-/// Rows of the set that starts at row `first` of `rows`.
-constexpr int set_size(index_t rows, index_t first) {
-  return rows - first >= 3 ? 4 : static_cast<int>(rows - first);
-}
-
 /// Partial result of `rows` rows over some tokens.
 struct row_state {
   float* max = nullptr;    ///< [padded rows], of logits in base 2
   float* sum = nullptr;    ///< [padded rows], of exp2(logit - max)
-  float* kept = nullptr;   ///< [padded rows / 4][groups][set size], weight of tokens with the group
+  float* kept = nullptr;   ///< set by set: [groups][set size], weight of tokens with the group
   float* out = nullptr;    ///< [padded rows][padded d_v], weighted values
   float* codes = nullptr;  ///< [padded rows][padded code rank], weighted codes
 
@@ -41,7 +31,7 @@ struct row_state {
   }
 
   float kept_of(index_t rows, index_t row, index_t s, index_t groups) const {
-    const index_t first = row / set_rows * set_rows;
+    const index_t first = set_of(rows, row);
     return kept[first * groups + s * set_size(rows, first) + (row - first)];
   }
 
@@ -56,7 +46,7 @@ struct row_state {
 
 /// What all tiles of a unit have in common.
 struct row_problem {
-  const float* q = nullptr;       ///< [padded rows][padded d_k], scaled to base 2
+  const float* q = nullptr;       ///< [padded rows][padded d_k], scaled to base 2; wide sets: [d_k][lanes]
   const sight* sights = nullptr;  ///< [padded rows]; null: every row sees every token
   index_t rows = 0;
   index_t d_k = 0;
@@ -141,7 +131,10 @@ class row_set {
     }
     float* const begin = at + (range.begin - piece.first) * R;
     std::fill(at, begin, minus_infinity);
-    logits<R>(piece.from, range, q_, padded(p_.d_k), p_.d_k, prefetches(), begin);
+    if constexpr (R == wide_set && R > small_set)
+      wide_logits(piece.from, range, q_, p_.d_k, prefetches(), begin);
+    else
+      logits<R>(piece.from, range, q_, padded(p_.d_k), p_.d_k, prefetches(), begin);
     std::fill(at + (range.end - piece.first) * R, end, minus_infinity);
     if (see_alike()) return;
     for (int r = 0; r < R; ++r) hide_unseen(piece, range, r, at);
@@ -159,34 +152,39 @@ class row_set {
     const token_range range = seen_by_any(piece);
     if (range.empty()) return;
     const float* p = weights_ + piece.at * R;
-    const weights_view<R> weights{p, piece.first};
-    if (p_.groups > 0) add_kept<R>(piece.from, range, weights, p_.groups, kept_);
-    const bool has_codes = p_.code_rank > 0 && piece.from.codes != nullptr;
-    if (see_alike() || all_see(piece, range)) {
-      if (has_codes)
-        add_whole<R>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank, p_.code_rank,
-                     prefetches(), codes_);
-      add_values<FixedWidth, R>(piece.from, range, weights, p_.d_v, p_.width, prefetches(), sums_);
-      return;
-    }
+    if (p_.groups > 0)
+      add_kept<R>(piece.from, range, weights_view<R>{p, piece.first}, p_.groups, kept_);
+    const token_range common = see_alike() ? range : seen_by_all(piece, range);
+    add_range<R>(piece, common, {p, piece.first}, 0, prefetches());
+    if (common.begin == range.begin && common.end == range.end) return;
     // Row by row: what a row may not see must not reach it, not even as 0 * NaN.
     for (int r = 0; r < R; ++r) {
       const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
-      if (own.empty()) continue;
-      if (has_codes)
-        add_whole<1>(codes_of(piece.from, p_.code_rank), own, {p + r, piece.first, R}, p_.code_rank,
-                     p_.code_rank, false, {codes_.data + r * codes_.stride, codes_.stride});
-      add_values<FixedWidth, 1>(piece.from, own, {p + r, piece.first, R}, p_.d_v, p_.width, false,
-                                {sums_.data + r * sums_.stride, sums_.stride});
+      const weights_view<1> weights{p + r, piece.first, R};
+      add_range<1>(piece, {own.begin, std::min(own.end, common.begin)}, weights, r, false);
+      add_range<1>(piece, {std::max(own.begin, common.end), own.end}, weights, r, false);
     }
   }
 
-  /// Whether every row sees the whole range that any of them sees.
+  /// Adds the values of the tokens in the range to Rows rows from `row` on.
+  template <int Rows, codec E>
+  void add_range(const piece<E>& piece, token_range range, weights_view<Rows> weights, int row,
+                 bool prefetch) {
+    if (range.empty()) return;
+    if (p_.code_rank > 0 && piece.from.codes != nullptr)
+      add_whole<Rows>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank,
+                      p_.code_rank, prefetch, {codes_.data + row * codes_.stride, codes_.stride});
+    add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, prefetch,
+                                 {sums_.data + row * sums_.stride, sums_.stride});
+  }
+
+  /// The part of the range, of what any row sees, that all rows see; empty at its start if none.
   template <codec E>
-  bool all_see(const piece<E>& piece, token_range range) const {
+  token_range seen_by_all(const piece<E>& piece, token_range range) const {
     const token_range last = seen(piece.from, piece.first, piece.count, sights_[R - 1]);
     const token_range first = seen(piece.from, piece.first, piece.count, sights_[0]);
-    return last.begin == range.begin && first.end == range.end;
+    if (last.begin >= first.end) return {range.begin, range.begin};
+    return {last.begin, first.end};
   }
 
   const row_problem& p_;
@@ -203,7 +201,7 @@ class row_set {
 /// Adds one tile to all rows.
 template <index_t FixedWidth, class Walk>
 void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
-  for (index_t first = 0; first < p.rows; first += set_rows) {
+  for (index_t first = 0; first < p.rows; first += set_size(p.rows, first)) {
     switch (set_size(p.rows, first)) {
       case 1:
         row_set<FixedWidth, 1>(p, state, first).add_tile(tile);
@@ -211,8 +209,11 @@ void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
       case 2:
         row_set<FixedWidth, 2>(p, state, first).add_tile(tile);
         break;
+      case small_set:
+        row_set<FixedWidth, small_set>(p, state, first).add_tile(tile);
+        break;
       default:
-        row_set<FixedWidth, 4>(p, state, first).add_tile(tile);
+        row_set<FixedWidth, wide_set>(p, state, first).add_tile(tile);
     }
   }
 }

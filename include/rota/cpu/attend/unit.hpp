@@ -23,7 +23,8 @@ struct row_place {
         q_head(head * t.heads_a_group + row % t.heads_a_group) {}
 };
 
-/// Copies the rows' queries, scaled to base 2, zero where there is none.
+/// Copies the rows' queries, scaled to base 2, zero where there is none; those of wide sets column
+/// by column.
 template <class Store, class Io>
 void stage_queries(const attend_item<Store, Io>& item, const attend_params& params,
                    const row_tiling& t, index_t head, index_t tile, float* q) {
@@ -36,7 +37,11 @@ void stage_queries(const attend_item<Store, Io>& item, const attend_params& para
   for (index_t r = 0; r < rows; ++r) {
     const row_place<Store> at(t, head, tile, r);
     const Io* from = item.q.row(at.token, at.q_head);
-    for (index_t c = 0; c < d_k; ++c) q[r * stride + c] = static_cast<float>(from[c]) * scale;
+    const index_t first = set_of(rows, r);
+    const bool wide = set_size(rows, first) > small_set;
+    float* const to = wide ? q + first * stride + (r - first) : q + r * stride;
+    const index_t step = wide ? wide_set : 1;
+    for (index_t c = 0; c < d_k; ++c) to[c * step] = static_cast<float>(from[c]) * scale;
   }
 }
 
