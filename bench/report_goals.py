@@ -56,10 +56,10 @@ def judge(goal, name, counters):
     return Verdict(goal.words, name, words, any(is_good(way, figure) for way, figure in found))
 
 
-def verdicts(lines, goals=None):
+def verdicts(lines):
     """Of every goal and line that it is about; of a goal without such a line one verdict that says so."""
     all_of_them = []
-    for goal in GOALS if goals is None else goals:
+    for goal in GOALS:
         judged = [judge(goal, name, counters) for name, counters in lines.items() if re.fullmatch(goal.lines, name)]
         found = [verdict for verdict in judged if verdict is not None]
         all_of_them += found or [Verdict(goal.words, "-", "not measured", None)]
