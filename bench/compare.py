@@ -16,13 +16,11 @@ import sys
 
 from result_file import Refused, lines_of, load
 
-HIGHER_IS_WORSE = ("time_ratio", "share_of_prefill")
-LOWER_IS_WORSE = ("read_fraction", "copy_fraction")
-RATIOS = HIGHER_IS_WORSE + LOWER_IS_WORSE
+RATIOS = ("time_ratio", "share_of_prefill", "read_fraction", "copy_fraction")
 
 
 def lower_is_worse(counter):
-    return counter in LOWER_IS_WORSE or re.search(r"(_fraction|_gbs|_gflops|speedup)$", counter) is not None
+    return re.search(r"(_fraction|_gbs|_gflops|speedup)$", counter) is not None
 
 
 def worsening(counter, old, new):

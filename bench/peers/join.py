@@ -15,7 +15,7 @@ import statistics
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from result_file import Refused, lines_of, load  # noqa: E402
+from result_file import Refused, line_name, lines_of, load  # noqa: E402
 
 
 def seconds_of(path):
@@ -43,7 +43,12 @@ def median_row(name, rounds):
     return row | {"real_time": 1e3 * row["seconds"], "time_unit": "ms"}
 
 
-def joined(ours, peers):
+def labels_of(path):
+    """How a peer was asked."""
+    return {line_name(row["name"]): row["label"] for row in load(path)["benchmarks"] if "label" in row}
+
+
+def joined(ours, peers, labels):
     rows = []
     for name in common_lines(ours):
         peer = peer_of(name, common_lines(peers)) if name.startswith("attend/") else None
@@ -55,7 +60,7 @@ def joined(ours, peers):
     if not rows:
         raise Refused("no line of ours has a peer of its shape")
     used = {row["peer"] for row in rows}
-    return rows + [median_row(name, peers) for name in common_lines(peers) if name in used]
+    return rows + [median_row(name, peers) | {"label": labels.get(name, "")} for name in common_lines(peers) if name in used]
 
 
 def main():
@@ -67,7 +72,8 @@ def main():
     try:
         if len(given.ours) != len(given.peer):
             raise Refused("a round has a file of ours and one of the peer's")
-        rows = joined([seconds_of(path) for path in given.ours], [seconds_of(path) for path in given.peer])
+        rows = joined([seconds_of(path) for path in given.ours], [seconds_of(path) for path in given.peer],
+                      labels_of(given.peer[-1]))
         context = load(given.ours[0]).get("context", {}) | load(given.peer[0]).get("context", {})
     except Refused as why:
         print(f"join: {why}", file=sys.stderr)
