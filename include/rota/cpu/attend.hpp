@@ -36,6 +36,13 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
   stage_queries(item, params, t, s.head, tile, q);
   row_problem p;
   p.q = q;
+  const bool on_matrix_unit = query_tile_floats(item.store->d_k()) > 0 && t.rows_of(tile) > 2 && simd::matrix_unit_ready();
+  if (on_matrix_unit) {
+    float* const tiles = q + align_up(padded_rows(t.rows_of(tile)) * padded(item.store->d_k()), 16);
+    stage_tiles(q, t.rows_of(tile), item.store->d_k(), tiles);
+    p.q_tiles = tiles;
+  }
+  const simd::matrix_scope scope(on_matrix_unit);
   p.sights = stage_sights(item, params, t, tile, work.sights + worker * work.scratch_rows);
   p.rows = t.rows_of(tile);
   p.d_k = item.store->d_k();

@@ -96,7 +96,8 @@ class plan {
       const row_tiling t(item);
       segment_count += item.store->kv_heads();
       rows_most = std::max(rows_most, padded_rows(t.rows()));
-      q_floats = std::max(q_floats, padded_rows(t.rows()) * padded(item.store->d_k()));
+      const index_t d_k = item.store->d_k();
+      q_floats = std::max(q_floats, padded_rows(t.rows()) * (padded(d_k) + query_tile_floats(d_k)));
       state_most = std::max(state_most, state_floats(item, t));
     }
     segments = c.take<segment>(segment_count);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <rota/cpu/attend/matrix.hpp>
 #include <rota/cpu/attend/sets.hpp>
 #include <rota/cpu/attend/softmax.hpp>
 #include <rota/cpu/attend/weigh.hpp>
@@ -47,6 +48,8 @@ struct row_state {
 /// What all tiles of a unit have in common.
 struct row_problem {
   const float* q = nullptr;       ///< [padded rows][padded d_k], scaled to base 2; wide sets: [d_k][lanes]
+  /// [padded rows][query_tile_floats(d_k)], set by set; null: the matrix unit is not used
+  const float* q_tiles = nullptr;
   const sight* sights = nullptr;  ///< [padded rows]; null: every row sees every token
   index_t rows = 0;
   index_t d_k = 0;
@@ -79,6 +82,7 @@ class row_set {
   row_set(const row_problem& p, const row_state& state, index_t first)
       : p_(p),
         q_(p.q + first * padded(p.d_k)),
+        q_tiles_(p.q_tiles ? p.q_tiles + first * query_tile_floats(p.d_k) : nullptr),
         sights_(p.sights ? p.sights + first : nullptr),
         max_(state.max + first),
         sum_(state.sum + first),
@@ -131,20 +135,31 @@ class row_set {
     }
     float* const begin = at + (range.begin - piece.first) * R;
     std::fill(at, begin, minus_infinity);
-    if constexpr (R == wide_set && R > small_set)
-      wide_logits(piece.from, range, q_, p_.d_k, prefetches(), begin);
-    else
-      logits<R>(piece.from, range, q_, padded(p_.d_k), p_.d_k, prefetches(), begin);
+    score_range(piece.from, range, begin);
     std::fill(at + (range.end - piece.first) * R, end, minus_infinity);
     if (see_alike()) return;
     for (int r = 0; r < R; ++r) hide_unseen(piece, range, r, at);
   }
 
   template <codec E>
+  void score_range(const block<E>& b, token_range range, float* to) {
+    if constexpr (suits_matrix_unit<R, key_type_of<E>>)
+      if (q_tiles_ != nullptr && matrix_logits<R>(b, range, q_tiles_, p_.d_k, prefetches(), to))
+        return;
+    if constexpr (R == wide_set && R > small_set)
+      wide_logits(b, range, q_, p_.d_k, prefetches(), to);
+    else
+      logits<R>(b, range, q_, padded(p_.d_k), p_.d_k, prefetches(), to);
+  }
+
+  template <codec E>
   void hide_unseen(const piece<E>& piece, token_range range, int r, float* at) {
     const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
-    for (index_t j = range.begin; j < range.end; ++j)
-      if (j < own.begin || j >= own.end) at[(j - piece.first) * R + r] = minus_infinity;
+    const auto hide = [&](index_t begin, index_t end) {
+      for (index_t j = begin; j < end; ++j) at[(j - piece.first) * R + r] = minus_infinity;
+    };
+    hide(range.begin, std::min(own.begin, range.end));
+    hide(std::max(own.end, range.begin), range.end);
   }
 
   template <codec E>
@@ -174,6 +189,10 @@ class row_set {
     if (p_.code_rank > 0 && piece.from.codes != nullptr)
       add_whole<Rows>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank,
                       p_.code_rank, prefetch, {codes_.data + row * codes_.stride, codes_.stride});
+    if constexpr (suits_matrix_unit<Rows, value_type_of<E>>)
+      if (q_tiles_ != nullptr && piece.from.order == value_order::whole &&
+          p_.d_v % matrix_columns == 0)
+        return add_whole_matrix<Rows>(piece.from, range, weights, p_.d_v, prefetch, sums_);
     add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, prefetch,
                                  {sums_.data + row * sums_.stride, sums_.stride});
   }
@@ -189,6 +208,7 @@ class row_set {
 
   const row_problem& p_;
   const float* q_;
+  const float* q_tiles_;
   const sight* sights_;
   float* max_;
   float* sum_;

@@ -45,6 +45,30 @@ void stage_queries(const attend_item<Store, Io>& item, const attend_params& para
   }
 }
 
+/// The same queries for the matrix unit, [padded rows][query_tile_floats(d_k)], set by set.
+inline void stage_tiles(const float* q, index_t rows, index_t d_k, float* tiles) {
+  const index_t stride = padded(d_k);
+  for (index_t first = 0; first < rows; first += set_size(rows, first)) {
+    const float* const from = q + first * stride;
+    float* const to = tiles + first * query_tile_floats(d_k);
+    const int size = set_size(rows, first);
+    if constexpr (simd::has_matrix_unit) {
+      if (size == wide_set)
+        stage_query_tiles<wide_set>(
+            d_k, [&](index_t c) { return simd::load<lanes>(from + c * lanes); }, to);
+      if (size == small_set)
+        stage_query_tiles<small_set>(
+            d_k,
+            [&](index_t c) {
+              float x[small_set];
+              for (index_t r = 0; r < small_set; ++r) x[r] = from[r * stride + c];
+              return repeat<small_set>(x);
+            },
+            to);
+    }
+  }
+}
+
 /// What each row of the tile sees; idle rows see what the last does. Null where no row is limited.
 template <class Store, class Io>
 const sight* stage_sights(const attend_item<Store, Io>& item, const attend_params& params,

@@ -7,7 +7,12 @@
 // per binary is still the rule.)
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__linux__)
+#define ROTA_CPU_ISA avx512_amx
+#define ROTA_CPU_AMX
+#else
 #define ROTA_CPU_ISA avx512
+#endif
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define ROTA_CPU_ISA avx2
 #elif defined(__aarch64__)

@@ -144,7 +144,8 @@ template <class V>
 /// Asks for a cache line that will be read some thousand cycles later: into the second-level cache,
 /// which has more requests open than the first. An address, for it may lie behind the memory that p
 /// belongs to, where pointer arithmetic must not go.
-inline void prefetch(std::uintptr_t address) {
+[[gnu::always_inline]] inline void prefetch(std::uintptr_t address) {
+  __asm__ volatile("" ::"r"(address));  // GCC drops calls of functions that do nothing but prefetch
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
   __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
 }
