@@ -17,6 +17,7 @@ using op = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,
 using store_type = op::store_type;
 using item = rota::attend_item<store_type>;
 
+// kernels: begin
 /// One variant. A constant: nothing of a variant may run before main() has looked at the machine.
 struct kernels {
   const char* isa;  ///< what Rota calls the instruction set
@@ -25,5 +26,6 @@ struct kernels {
   rota::status (*attend)(const rota::cpu::backend&, std::span<const item>,
                          const rota::attend_params&, rota::workspace);
 };
+// kernels: end
 
 }  // namespace dispatch
