@@ -14,7 +14,13 @@ nvcc := $(shell command -v nvcc)
 asan := $(shell echo 'int main() {}' | clang++ -fsanitize=address,undefined -x c++ - -o /dev/null \
           2>/dev/null && echo asan-clang || echo asan)
 
-.PHONY: test test-all test-portability test-gpu demo results-query-aware results-query-independent bench format format-check tidy clean help
+RESULTS ?= build/bench/results.json
+peers := $(wildcard build/bench/peers.json)
+NEW ?= $(RESULTS)
+TOLERANCE ?= 0.1
+
+.PHONY: test test-all test-portability test-gpu demo results-query-aware results-query-independent \
+        bench bench-all bench-peers bench-report bench-compare rota_bench format format-check tidy clean help
 
 # What a kernel may take of a GPU, where there is a compiler that says so.
 static_gates = $(if $(nvcc),'cuda:^cuda-static$$')
@@ -70,13 +76,30 @@ results-query-independent: ## adapters, routers, fills and bases trained and mea
 	build/release/examples/lm/results_query_independent --model examples/lm/checkpoints/rota-synth \
 	  --journal build/results/query_independent --out docs/results
 
-bench: ## run the benchmarks; writes build/bench/results.json
+bench: rota_bench ## the usual benchmarks; writes build/bench/results.json
+	bench/compile_time.sh build/bench/compile_time.json
+	build/release/bench/rota_bench --benchmark_out=build/bench/results.json --benchmark_out_format=json
+	@bench/merge.py build/bench/results.json build/bench/results.json build/bench/compile_time.json
+
+bench-all: rota_bench ## the whole grid of benchmarks, a long run; writes build/bench/results_all.json
+	build/release/bench/rota_bench --all --benchmark_out=build/bench/results_all.json --benchmark_out_format=json
+
+bench-peers: rota_bench ## PyTorch (installed in build/peers) and our attention in turns; writes build/bench/peers.json
+	bench/peers/setup.sh
+	bench/peers/run.sh
+
+bench-report: ## tables and pictures of what was measured; writes docs/measurements/CPU (NAME=... to name it)
+	@bench/peers/setup.sh plot
+	build/peers/bin/python -B bench/report.py $(RESULTS) $(if $(peers),--peers $(peers)) $(if $(NAME),--name $(NAME))
+
+bench-compare: ## fails where a line got worse: OLD=a.json [NEW=b.json] [TOLERANCE=0.1]
+	bench/compare.py $(or $(OLD),$(error bench-compare: please say OLD=results.json)) $(NEW) --tolerance $(TOLERANCE)
+
+rota_bench:
 	@scripts/setup.sh
 	@cmake --preset release
 	@cmake --build --preset release --parallel $(JOBS) --target rota_bench
 	@mkdir -p build/bench
-	bench/compile_time.sh build/bench/compile_time.json
-	build/release/bench/rota_bench --benchmark_out=build/bench/results.json --benchmark_out_format=json
 
 format: ## put every C++ file in form
 	@scripts/setup.sh format
