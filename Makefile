@@ -19,7 +19,7 @@ peers := $(wildcard build/bench/peers.json)
 NEW ?= $(RESULTS)
 TOLERANCE ?= 0.1
 
-.PHONY: test test-all test-gpu demo results-query-aware results-query-independent \
+.PHONY: test test-all test-portability test-gpu demo results-query-aware results-query-independent \
         bench bench-all bench-peers bench-report bench-compare rota_bench format format-check tidy clean help
 
 # What a kernel may take of a GPU, where there is a compiler that says so.
@@ -28,16 +28,27 @@ ifeq ($(nvcc),)
 skipped = @echo "skipped: the static gates of CUDA kernels (no nvcc on the PATH)"
 endif
 
+# The unit tests for each level of x86-64 that this machine has, by both compilers, and for AArch64
+# under an emulator. (With clang, AVX-512 is in the stage `clang` where the machine has it.)
+has = $(shell grep -qw $(1) /proc/cpuinfo && echo yes)
+portable = $(if $(call has,lm),'x86-64:^unit$$') $(if $(call has,sse4_2),'x86-64-v2:^unit$$') \
+           $(if $(call has,avx2),'x86-64-v3:^unit$$' 'x86-64-v3-clang:^unit$$') \
+           $(if $(call has,avx512vl),'x86-64-v4:^unit$$') 'aarch64:^(unit|example)$$'
+
 test: ## build and test: release, sanitizers, and what kernels take (with nvcc)
 	@scripts/setup.sh
 	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' $(static_gates)
 	$(skipped)
 
-test-all: ## test, and also: threads, debug, clang, every header by nvcc, format, clang-tidy
-	@scripts/setup.sh format lint
-	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' 'clang:!^lm$$' $(if $(nvcc),cuda)
+test-all: ## test, and also: threads, debug, clang, other instruction sets, every header by nvcc, format, clang-tidy
+	@scripts/setup.sh format lint portability
+	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' 'clang:!^lm$$' $(portable) $(if $(nvcc),cuda)
 	@cmake --build --preset release --parallel $(JOBS) --target lm_programs
 	@$(MAKE) --no-print-directory format-check tidy
+
+test-portability: ## the unit tests on other instruction sets: levels of x86-64, and AArch64 under an emulator
+	@scripts/setup.sh portability
+	@scripts/check.sh $(portable)
 
 test-gpu: ## build the CUDA tests for the GPU, run them on it and under compute-sanitizer
 	@scripts/test_gpu.sh

@@ -10,8 +10,9 @@
 #include "lines.hpp"
 
 // Attention of 8 kv heads of size 128 over 16,384 random tokens:
-//   attend/decode/<store>/<codec>/g<G>/q<tokens>/threads:<n>     one step of 1, 4 or 16 query tokens
-//   attend/prefix/<store>/<codec>/g<G>/q<tokens>/threads:<n>     a chunk of a prompt behind a prefix
+//   attend/decode/<store>/<codec>/g<G>/q<tokens>/threads:<n>     one step of 1, 4 or 16 query
+//   tokens attend/prefix/<store>/<codec>/g<G>/q<tokens>/threads:<n>     a chunk of a prompt behind
+//   a prefix
 // Each line first compares a small instance of the same template with the double oracle. In every
 // round the machine's probes and the dense bf16 store are timed beside the line's own store, and
 // counters are medians over the rounds:
@@ -141,11 +142,8 @@ struct store_kind {
   const char* name;
   double kept;  ///< share of the dense bytes; 1: dense
 };
-constexpr store_kind stores[] = {{"dense", 1},
-                                 {"packed75", 0.75},
-                                 {"packed50", 0.5},
-                                 {"packed37", 0.375},
-                                 {"packed25", 0.25}};
+constexpr store_kind stores[] = {
+    {"dense", 1}, {"packed75", 0.75}, {"packed50", 0.5}, {"packed37", 0.375}, {"packed25", 0.25}};
 
 /// Which lines of the grid belong to `make bench`.
 bool is_usual(const std::string& store, const std::string& codec, const question& ask) {

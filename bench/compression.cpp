@@ -107,7 +107,9 @@ const layer& the_layer() {
   return l;
 }
 
-void must(const rota::status& s) { rota_bench::must(s, "compression"); }
+void must(const rota::status& s) {
+  rota_bench::must(s, "compression");
+}
 
 /// Scores, selects and packs the layer, each timed.
 template <class Tokens, class Groups>
@@ -217,9 +219,9 @@ void add_lines(const char* name) {
   for (const int threads : {1, 2}) {
     const std::string line =
         "compression/" + std::string(name) + "/threads:" + std::to_string(threads);
-    all_lines().push_back(
-        {line, false, 5, benchmark::kMillisecond,
-         [=](benchmark::State& state) { compress<Tokens, Groups>(state, threads); }});
+    all_lines().push_back({line, false, 5, benchmark::kMillisecond, [=](benchmark::State& state) {
+                             compress<Tokens, Groups>(state, threads);
+                           }});
   }
 }
 
@@ -232,8 +234,8 @@ void add_lines(const char* name) {
   add_router_line<rota::per_head_router>();
   add_router_line<rota::shared_router>();
   add_router_line<rota::hierarchical_router>();
-  all_lines().push_back({"compression/query_moments/threads:1", false, 5, benchmark::kMillisecond,
-                         gather_moments});
+  all_lines().push_back(
+      {"compression/query_moments/threads:1", false, 5, benchmark::kMillisecond, gather_moments});
   return true;
 }();
 

@@ -54,8 +54,7 @@ void compare(benchmark::State& state, double rho, int threads) {
     state.SetIterationTime(packed_times.back());
   }
   const double bytes =
-      static_cast<double>(packed.next().sealed_bytes()) /
-                       static_cast<double>(dense.stores.bytes());
+      static_cast<double>(packed.next().sealed_bytes()) / static_cast<double>(dense.stores.bytes());
   state.counters["byte_ratio"] = bytes;
   state.counters["time_ratio"] = median(ratios);
   state.counters["time_over_bytes"] = median(ratios) / bytes;

@@ -31,7 +31,9 @@ using routed_form = rota::routed_lora<8, 2>;
 
 constexpr index_t hidden = 4096, rank = 64, subspaces = 8;
 
-void must(const rota::status& s) { rota_bench::must(s, "lora"); }
+void must(const rota::status& s) {
+  rota_bench::must(s, "lora");
+}
 
 /// As many adapters as keep the uses of one apart.
 class adapters {

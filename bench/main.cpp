@@ -30,8 +30,8 @@ bool starts_with(const char* text, std::string_view start) {
 
 /// Takes `flag` out of the arguments; whether it was there.
 bool take_flag(int& argc, char** argv, const char* flag) {
-  const auto found = std::find_if(argv + 1, argv + argc,
-                                  [&](const char* a) { return std::strcmp(a, flag) == 0; });
+  const auto found =
+      std::find_if(argv + 1, argv + argc, [&](const char* a) { return std::strcmp(a, flag) == 0; });
   if (found == argv + argc) return false;
   std::copy(found + 1, argv + argc, found);
   --argc;
@@ -41,16 +41,16 @@ bool take_flag(int& argc, char** argv, const char* flag) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool filtered =
-      std::any_of(argv + 1, argv + argc,
-                  [](const char* a) { return starts_with(a, "--benchmark_filter="); });
+  const bool filtered = std::any_of(
+      argv + 1, argv + argc, [](const char* a) { return starts_with(a, "--benchmark_filter="); });
   const bool all = take_flag(argc, argv, "--all") || filtered;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("cpu", cpu_name());
   benchmark::AddCustomContext("isa", ROTA_TEXT(ROTA_CPU_ISA));
   benchmark::AddCustomContext("compiler", __VERSION__);
-  benchmark::AddCustomContext("rota", ROTA_TEXT(ROTA_VERSION_MAJOR) "." ROTA_TEXT(ROTA_VERSION_MINOR));
+  benchmark::AddCustomContext("rota",
+                              ROTA_TEXT(ROTA_VERSION_MAJOR) "." ROTA_TEXT(ROTA_VERSION_MINOR));
   for (const rota_bench::line& line : rota_bench::all_lines())
     if (all || line.usual)
       benchmark::RegisterBenchmark(line.name.c_str(), line.run)

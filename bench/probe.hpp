@@ -136,8 +136,8 @@ class fma_probe {
 };
 
 #if defined(__AVX512BF16__)
-/// The same for dot products of bf16 pairs, the nearest thing to a matrix unit that this target has.
-/// The kernels of this library do not use it: it rounds otherwise than float does.
+/// The same for dot products of bf16 pairs, the nearest thing to a matrix unit that this target
+/// has. The kernels of this library do not use it: it rounds otherwise than float does.
 class bf16_dot_probe {
  public:
   double rate(const rota::cpu::backend& b) {

@@ -58,7 +58,8 @@ void arithmetic(benchmark::State& state, int threads, const char* counter) {
   for (const int threads : {1, 2}) {
     add("read", threads, read);
     add("copy", threads, copy);
-    add("fma", threads, [](benchmark::State& s, int n) { arithmetic<fma_probe>(s, n, "fma_gflops"); });
+    add("fma", threads,
+        [](benchmark::State& s, int n) { arithmetic<fma_probe>(s, n, "fma_gflops"); });
 #if defined(__AVX512BF16__)
     add("bf16_dot", threads,
         [](benchmark::State& s, int n) { arithmetic<bf16_dot_probe>(s, n, "bf16_dot_gflops"); });

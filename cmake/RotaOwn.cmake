@@ -21,15 +21,19 @@ if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYP
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
-add_library(rota_own INTERFACE)
-target_compile_options(rota_own INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-                                          -Wno-sign-conversion -Werror
-                                          $<$<BOOL:${ROTA_MARCH}>:-march=${ROTA_MARCH}>)
+add_library(rota_warnings INTERFACE)
+target_compile_options(rota_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                                               -Wno-sign-conversion -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 guesses these wrong in its own intrinsics and in inlined standard and Eigen code.
-  target_compile_options(rota_own INTERFACE -Wno-maybe-uninitialized -Wno-error=array-bounds
-                                            -Wno-error=stringop-overflow -Wno-restrict)
+  target_compile_options(rota_warnings INTERFACE -Wno-maybe-uninitialized -Wno-error=array-bounds
+                                                 -Wno-error=stringop-overflow -Wno-restrict)
 endif()
+add_library(rota::warnings ALIAS rota_warnings)
+
+add_library(rota_own INTERFACE)
+target_link_libraries(rota_own INTERFACE rota_warnings)
+target_compile_options(rota_own INTERFACE $<$<BOOL:${ROTA_MARCH}>:-march=${ROTA_MARCH}>)
 target_compile_definitions(rota_own INTERFACE ROTA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 add_library(rota::own ALIAS rota_own)
 

@@ -4,7 +4,9 @@
 #   2. Stock policies (score, budget, fill, basis) never include each other.
 #   3. Only cpu/ knows Eigen, only cuda/ knows CUDA, only the two know <functional>, <ranges>,
 #      <iostream>.
-#   4. No include cycles.
+#   4. Only cpu/simd/ knows instruction sets: their macros, intrinsics and assembly (cuda/ptx has its
+#      own).
+#   5. No include cycles.
 set -euo pipefail
 cd "${1:?usage: check_includes.sh INCLUDE_DIR}"
 
@@ -58,8 +60,12 @@ find rota -name '*.hpp' -o -name '*.cuh' | LC_ALL=C sort | xargs -r awk -v edges
       complain("only cpu/ includes Eigen")
     if (here != "cuda" && target ~ /^(cuda|cub\/|thrust\/|nv\/|cooperative_groups|mma\.h|device_)/)
       complain("only cuda/ includes CUDA")
-    if (here != "cpu" && here != "cuda" && target ~ /^(functional|ranges|iostream|[a-z]*mmintrin\.h|immintrin\.h|thread)$/)
+    if (here != "cpu" && here != "cuda" && target ~ /^(functional|ranges|iostream|thread)$/)
       complain("only cpu/ and cuda/ include <" target ">")
+  }
+  FILENAME !~ /^rota\/(cpu\/simd|cuda)\// &&
+    /(^|[^A-Za-z0-9_])(__(AVX|SSE|FMA|F16C|AMX|ARM|x86_64|i386|aarch64|asm)|_mm[0-9]*_|__m(128|256|512)|_tile_|arm_neon\.h|[a-z]*mmintrin\.h)/ {
+    complain("only cpu/simd/ knows instruction sets")
   }
   END { exit bad > 0 }' || { echo "check_includes: the order above is broken"; exit 1; }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that what the build needs is here. As root on Debian it installs what is missing; else
-# it prints the one line to run and fails. Arguments: extra needs, of: format lint.
+# it prints the one line to run and fails. Arguments: extra needs, of: format lint portability.
 set -euo pipefail
 
 packages=()
@@ -23,6 +23,7 @@ for extra in "$@"; do
   case $extra in
     lint) need clang-tidy clang-tidy && need clang clang++ ;;
     format) need clang-format clang-format ;;
+    portability) need g++-aarch64-linux-gnu aarch64-linux-gnu-g++ && need qemu-user qemu-aarch64 && need clang clang++ ;;
     *) echo "setup: unknown need $extra" && exit 2 ;;
   esac
 done

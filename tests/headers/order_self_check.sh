@@ -7,7 +7,7 @@ failed=0
 
 # expect VERDICT FILE INCLUDE: adds one include to a fresh good tree and runs the check.
 expect() {
-  rm -rf "$tree/rota" && mkdir -p "$tree"/rota/{core,policy,score,budget,store,cpu,cuda}
+  rm -rf "$tree/rota" && mkdir -p "$tree"/rota/{core,policy,score,budget,store,cpu/simd,cuda}
   echo '#include <cstdint>' >"$tree/rota/core/a.hpp"
   echo '#include <rota/core/a.hpp>' >"$tree/rota/policy/a.hpp"
   printf '#include <rota/policy/a.hpp>\n  using policy_kind = some_tag;\n' |
@@ -45,6 +45,19 @@ expect bad cpu/a.hpp '<cuda_runtime.h>'
 expect bad core/a.hpp '<functional>'
 expect bad core/a.hpp '<ranges>'
 expect bad core/a.hpp ' <iostream>  // why'
+
+# instruction sets
+expect good cpu/simd/a.hpp '<immintrin.h>'
+expect good cpu/simd/a.hpp $'<cmath>\n#if defined(__AVX2__)\n#endif'
+expect good cpu/a.hpp $'<cmath>\nint instrument_mm(int);'
+expect bad cpu/a.hpp '<immintrin.h>'
+expect bad cpu/a.hpp '<arm_neon.h>'
+expect bad score/a.hpp '<xmmintrin.h>'
+expect bad cpu/a.hpp $'<cmath>\n#if defined(__AVX2__)\n#endif'
+expect bad cpu/a.hpp $'<cmath>\n#ifdef __aarch64__\n#endif'
+expect bad cpu/a.hpp $'<cmath>\ninline void f() { __asm__(""); }'
+expect bad cpu/a.hpp $'<cmath>\n__m512 f(__m512);'
+expect bad store/a.hpp $'<cmath>\ninline auto f() { return _mm256_setzero_ps(); }'
 
 # a cycle between two headers of one folder
 expect good store/b.hpp '<cstdint>'

@@ -19,6 +19,7 @@ expect() {
 
 compiler=$1
 expect 0 refused.cpp "refused as expected"
+expect 0 refused_by_flags.cpp "refused as expected"
 expect 1 compiles.cpp "compiled, but must not"
 expect 1 second_error.cpp "the first error is not the expected one"
 expect 1 no_sentence.cpp "its first line must be"

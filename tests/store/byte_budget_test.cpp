@@ -16,9 +16,10 @@ packed_shape shape_of(index_t kv_heads, index_t d_k, index_t d_v, index_t width,
                       value_order order, index_t record_tokens) {
   packed_shape s;
   s.kv_heads = kv_heads;
-  s.record = {d_k, d_v, width, bytes == 1   ? codec_traits<int8>::sizes
-                               : bytes == 2 ? codec_traits<bf16>::sizes
-                                            : codec_traits<float>::sizes};
+  s.record = {d_k, d_v, width,
+              bytes == 1   ? codec_traits<int8>::sizes
+              : bytes == 2 ? codec_traits<bf16>::sizes
+                           : codec_traits<float>::sizes};
   s.order = order;
   s.record_tokens = record_tokens;
   return s;
@@ -54,8 +55,8 @@ TEST_CASE("what solve_tokens_for_bytes promises fits, and little is wasted") {
     const index_t width = (element == 1 ? 16 : 8) * rng.between(1, 4), groups = rng.between(1, 16);
     const auto order = rng.pick<value_order>({value_order::token_major, value_order::group_major});
     byte_problem p;
-    p.shape = shape_of(rng.between(1, 4), 8 * rng.between(1, 20), width * groups, width,
-                       element, order, rng.pick<index_t>({64, 128}));
+    p.shape = shape_of(rng.between(1, 4), 8 * rng.between(1, 20), width * groups, width, element,
+                       order, rng.pick<index_t>({64, 128}));
     p.shape.has_means = rng.chance(0.5);
     if (!p.shape.has_means) p.shape.record.code_rank = rng.pick<index_t>({0, 1, 8, 20});
     p.tokens = rng.between(0, 2000);

@@ -22,7 +22,7 @@ inline constexpr index_t max_code_rank = 64;
 struct record_shape {
   index_t d_k = 0;
   index_t d_v = 0;
-  index_t width = 0;  ///< elements of a value group
+  index_t width = 0;      ///< elements of a value group
   codec_sizes sizes;      ///< of what the store's codec writes
   index_t code_rank = 0;  ///< elements of a token's code in a low-rank fill; 0: it has none
 
@@ -45,12 +45,13 @@ static_assert(sizeof(record_header) == 16);
 
 /// Byte offsets of a record's sections from its start; 0 means absent.
 struct record_layout {
-  index_t positions = 0;  ///< position_t[tokens]
-  index_t masks = 0;      ///< token-major: group_mask[tokens]
-  index_t starts = 0;     ///< token-major: uint16[tokens + 1]; group-major: uint16[groups + 1]
-  index_t members = 0;    ///< group-major: uint8[slices]
-  index_t key_scales = 0;    ///< scale_type[tokens], where keys have scales
-  index_t value_scales = 0;  ///< scale_type[slices], in the order of the slices; whole: [tokens, groups]
+  index_t positions = 0;   ///< position_t[tokens]
+  index_t masks = 0;       ///< token-major: group_mask[tokens]
+  index_t starts = 0;      ///< token-major: uint16[tokens + 1]; group-major: uint16[groups + 1]
+  index_t members = 0;     ///< group-major: uint8[slices]
+  index_t key_scales = 0;  ///< scale_type[tokens], where keys have scales
+  index_t value_scales =
+      0;  ///< scale_type[slices], in the order of the slices; whole: [tokens, groups]
   index_t keys = 0;
   index_t codes = 0;  ///< [tokens, code_rank], where tokens drop groups and the fill has codes
   index_t values = 0;

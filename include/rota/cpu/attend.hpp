@@ -36,7 +36,8 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
   stage_queries(item, params, t, s.head, tile, q);
   row_problem p;
   p.q = q;
-  const bool on_matrix_unit = query_tile_floats(item.store->d_k()) > 0 && t.rows_of(tile) > 2 && simd::matrix_unit_ready();
+  const bool on_matrix_unit =
+      query_tile_floats(item.store->d_k()) > 0 && t.rows_of(tile) > 2 && simd::matrix_unit_ready();
   if (on_matrix_unit) {
     float* const tiles = q + align_up(padded_rows(t.rows_of(tile)) * padded(item.store->d_k()), 16);
     stage_tiles(q, t.rows_of(tile), item.store->d_k(), tiles);

@@ -31,7 +31,7 @@ namespace detail {
 /// What the slots of a head's dropped groups hold.
 template <codec C>
 struct stand_ins {
-  const float* means = nullptr;               ///< [d_v], or null
+  const float* means = nullptr;              ///< [d_v], or null
   const code_type_of<C>* decoder = nullptr;  ///< [rank, d_v], or null
   index_t rank = 0;
 

@@ -32,7 +32,8 @@ struct packed_shape {
 ///   header | heads | record offsets | fill | records ... | tail keys | tail values | tail scales
 ///
 /// The fill section has means as floats [kv_heads, d_v], or the decoder of a low-rank fill in the
-/// codec's code type [kv_heads, code_rank, d_v], or nothing. Scales are there where the codec has any.
+/// codec's code type [kv_heads, code_rank, d_v], or nothing. Scales are there where the codec has
+/// any.
 struct packed_header {
   char magic[8];
   std::uint32_t version;
@@ -179,7 +180,8 @@ struct packed_store {
   }
 
   key_type* tail_key(index_t h, index_t i) const {
-    return reinterpret_cast<key_type*>(data + header().tail_keys_at) + (h * tail_capacity() + i) * d_k();
+    return reinterpret_cast<key_type*>(data + header().tail_keys_at) +
+           (h * tail_capacity() + i) * d_k();
   }
   value_type* tail_value(index_t h, index_t i) const {
     return reinterpret_cast<value_type*>(data + header().tail_values_at) +
@@ -208,9 +210,7 @@ struct packed_store {
     return record_block(data + record_offsets()[number]);
   }
 
-  record_shape shape() const {
-    return {d_k(), d_v(), W, codec_traits<E>::sizes, code_rank()};
-  }
+  record_shape shape() const { return {d_k(), d_v(), W, codec_traits<E>::sizes, code_rank()}; }
 
   /// Whether the memory holds a store of this type that fits into it.
   status check() const {
@@ -259,8 +259,7 @@ struct packed_store {
     b.values = reinterpret_cast<const value_type*>(record + at.values);
     b.value_stride = d_v();
     if (at.codes) b.codes = reinterpret_cast<const code_type*>(record + at.codes);
-    if (at.key_scales)
-      b.key_scales = reinterpret_cast<const scale_type*>(record + at.key_scales);
+    if (at.key_scales) b.key_scales = reinterpret_cast<const scale_type*>(record + at.key_scales);
     if (at.value_scales)
       b.value_scales = reinterpret_cast<const scale_type*>(record + at.value_scales);
     b.value_scale_stride = d_v() / W;

@@ -28,9 +28,9 @@ inline constexpr int logit_step = simd::accumulators / R;
 /// values asks for the keys that come next.
 inline constexpr index_t prefetch_bytes = 16384;
 
-/// Whether T rows are read one after the other and not side by side. Hardware that looks for streams
-/// follows one row better than several, so where queries take few of the loads the rows go one by
-/// one; bf16 rows of several queries are short, and side by side they load each query once.
+/// Whether T rows are read one after the other and not side by side. Hardware that looks for
+/// streams follows one row better than several, so where queries take few of the loads the rows go
+/// one by one; bf16 rows of several queries are short, and side by side they load each query once.
 template <int R, class T>
 inline constexpr bool row_by_row = R == 1 || sizeof(T) == 4;
 

@@ -75,9 +75,9 @@ inline void load_keys(const bf16* row, index_t stride, index_t left) {
   simd::load_tile(padded_rows, 64);
 }
 
-/// Asks for what lies prefetch_bytes behind some rows, in the order in which it lies and a few lines
-/// at a time: hardware that looks for streams then runs ahead of it, and the loads that are needed
-/// now do not wait behind a burst.
+/// Asks for what lies prefetch_bytes behind some rows, in the order in which it lies and a few
+/// lines at a time: hardware that looks for streams then runs ahead of it, and the loads that are
+/// needed now do not wait behind a burst.
 class row_prefetcher {
  public:
   row_prefetcher(const bf16* row, index_t stride, index_t rows, index_t columns, bool on)
@@ -152,8 +152,8 @@ bool matrix_logits(const block<C>& b, token_range range, const float* tiles, ind
     const index_t n = std::min(matrix_step, range.end - j);
     multiply_keys<R>(rows, b.key_stride, n, tiles, d_k, prefetch);
     alignas(64) float sums[4][tile_floats];
-    simd::each_constant<4>(
-        [&](auto g) __attribute__((always_inline)) { simd::store_sums<g>(sums[g]); });
+    simd::each_constant<4>([&](auto g)
+                               __attribute__((always_inline)) { simd::store_sums<g>(sums[g]); });
     float* const to = out + (j - range.begin) * R;
     for (index_t g = 0; g * tile_rows < n; ++g)
       bad |= simd::store_logits<R>(sums[g], to + g * tile_rows * R);
@@ -239,7 +239,8 @@ void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, i
   for (index_t j = range.begin; j < range.end; j += matrix_step) {
     const token_range part{j, std::min(j + matrix_step, range.end)};
     const weight_tiles<R> weights(part, w);
-    row_prefetcher ahead(b.values + j * b.value_stride, b.value_stride, part.end - j, d_v, prefetch);
+    row_prefetcher ahead(b.values + j * b.value_stride, b.value_stride, part.end - j, d_v,
+                         prefetch);
     for (index_t c = 0; c < d_v; c += matrix_columns) {
       value_tiles values[matrix_step / tile_depth];
       for (index_t t = part.begin, s = 0; t < part.end; t += tile_depth, ++s)
@@ -259,8 +260,8 @@ void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, i
         });
       }
       alignas(64) float tiles[4][tile_floats];
-      simd::each_constant<4>(
-          [&](auto k) __attribute__((always_inline)) { simd::store_sums<k>(tiles[k]); });
+      simd::each_constant<4>([&](auto k)
+                                 __attribute__((always_inline)) { simd::store_sums<k>(tiles[k]); });
       if (add_finite<R>(tiles, {sums.data + c, sums.stride})) continue;
       for (index_t k = c; k < c + matrix_columns; k += lanes)
         add_whole_columns<R, 1>(b, part, w, k, d_v, false, sums);

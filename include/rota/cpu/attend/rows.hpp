@@ -47,7 +47,8 @@ struct row_state {
 
 /// What all tiles of a unit have in common.
 struct row_problem {
-  const float* q = nullptr;       ///< [padded rows][padded d_k], scaled to base 2; wide sets: [d_k][lanes]
+  const float* q =
+      nullptr;  ///< [padded rows][padded d_k], scaled to base 2; wide sets: [d_k][lanes]
   /// [padded rows][query_tile_floats(d_k)], set by set; null: the matrix unit is not used
   const float* q_tiles = nullptr;
   const sight* sights = nullptr;  ///< [padded rows]; null: every row sees every token

@@ -3,9 +3,9 @@
 #include <rota/core/record.hpp>
 #include <rota/cpu/simd/isa.hpp>
 
-// How a run of query rows is cut into sets, whose state lies interleaved. A set is as many rows as a
-// vector has lanes (a wide set: a vector holds one number of each row) while so many rows or nearly
-// so many are left; then four, two or one, with an idle row at most.
+// How a run of query rows is cut into sets, whose state lies interleaved. A set is as many rows as
+// a vector has lanes (a wide set: a vector holds one number of each row) while so many rows or
+// nearly so many are left; then four, two or one, with an idle row at most.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 

@@ -179,7 +179,7 @@ void add_token_major(const block<E>& b, token_range range, weights_view<R> w, in
       for (index_t c = 0; c < width; c += C * N)
         unroll<C>([&](int k) __attribute__((always_inline)) {
           vec v = simd::load<N>(slice + c + k * N);
-          if constexpr (codec_traits<E>::sizes.value_scale > 0) 
+          if constexpr (codec_traits<E>::sizes.value_scale > 0)
             v *= static_cast<float>(b.value_scales[number]);
           unroll<R>([&](int r) __attribute__((always_inline)) {
             float* at = to + r * sums.stride + c + k * N;

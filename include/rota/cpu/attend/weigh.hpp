@@ -35,8 +35,7 @@ void add_slices(const block<E>& b, token_range range, weights_view<R> w, index_t
 template <index_t FixedWidth, int R, codec E>
 void add_values(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
                 bool prefetch, sums_view sums) {
-  if (b.order == value_order::whole) 
-    return add_whole<R>(b, range, w, d_v, width, prefetch, sums);
+  if (b.order == value_order::whole) return add_whole<R>(b, range, w, d_v, width, prefetch, sums);
   if constexpr (FixedWidth > 0) {
     constexpr int N = lanes_for(FixedWidth);
     add_slices<R, N, vectors_for(FixedWidth, N)>(b, range, w, d_v, FixedWidth, prefetch, sums);

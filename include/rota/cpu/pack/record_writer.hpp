@@ -139,8 +139,7 @@ void write_whole(const record_shape& s, const Rows& rows, const selection& sel, 
   // A whole row at once where nothing is kept of each slice beside it.
   const index_t width = s.sizes.value_scale > 0 ? s.width : s.d_v;
   for (index_t i = first; i < last; ++i)
-    for (index_t c = 0; c < s.d_v; c += width)
-      slices.put(rows.value(sel.indices(h, i)) + c, width);
+    for (index_t c = 0; c < s.d_v; c += width) slices.put(rows.value(sel.indices(h, i)) + c, width);
 }
 
 template <codec C, class Rows>

@@ -78,8 +78,8 @@ floats<N> load(const int8* p) {
 #if defined(__AVX512F__)
   if constexpr (N == 16)
     return (floats<N>)_mm512_maskz_cvtepi32_ps(
-        0xffff, _mm512_maskz_cvtepi8_epi32(
-                    0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+        0xffff,
+        _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 #endif
 #if defined(__AVX2__)
   if constexpr (N == 8)
@@ -130,7 +130,8 @@ void store(f16* p, floats<N> v) {
 /// The first n lanes, rounded to nearest even; they lie within -127.5 .. 127.5.
 template <int N>
 void store_part(int8* p, floats<N> v, std::int64_t n) {
-  constexpr float to_integer = 12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the low bits
+  constexpr float to_integer =
+      12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the low bits
   const ints<N> rounded = bits_as<ints<N>>(v + to_integer) - 0x4b400000;
   const bytes<N> b = __builtin_convertvector(rounded, bytes<N>);
   std::memcpy(static_cast<void*>(p), &b, static_cast<std::size_t>(n));

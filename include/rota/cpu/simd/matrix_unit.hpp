@@ -10,8 +10,8 @@
 #endif
 
 // The matrix unit of x86 (AMX): tiles of 16 rows of 64 bytes in registers 0 to 7, and sums of
-// products of bf16 in float. Everything here uses tiles 0 to 3 as sums (16 x 16 floats) and the rest
-// as factors: a left one is 16 x 32, a right one 32 x 16 with pairs of rows interleaved.
+// products of bf16 in float. Everything here uses tiles 0 to 3 as sums (16 x 16 floats) and the
+// rest as factors: a left one is 16 x 32, a right one 32 x 16 with pairs of rows interleaved.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::simd {
 

@@ -88,10 +88,12 @@ void load_transposed(const float* w, floats<16>* rows) {
   if constexpr (R == 16) transpose(m);
   if constexpr (R == 4) {
     const auto two_rows_low = [](floats<16> x, floats<16> y) {
-      return __builtin_shufflevector(x, y, 0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+      return __builtin_shufflevector(x, y, 0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25,
+                                     29);
     };
     const auto two_rows_high = [](floats<16> x, floats<16> y) {
-      return __builtin_shufflevector(x, y, 2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27, 31);
+      return __builtin_shufflevector(x, y, 2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27,
+                                     31);
     };
     const floats<16> a = two_rows_low(m[0], m[1]), b = two_rows_low(m[2], m[3]);
     const floats<16> c = two_rows_high(m[0], m[1]), d = two_rows_high(m[2], m[3]);
@@ -99,7 +101,8 @@ void load_transposed(const float* w, floats<16>* rows) {
       return __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
     };
     const auto high = [](floats<16> x, floats<16> y) {
-      return __builtin_shufflevector(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+      return __builtin_shufflevector(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                     31);
     };
     m[0] = low(a, b);
     m[1] = high(a, b);
@@ -111,9 +114,9 @@ void load_transposed(const float* w, floats<16>* rows) {
 
 /// The upper halves of 32 floats.
 inline __m512i upper_halves_of(uints<16> first, uints<16> second) {
-  alignas(64) static constexpr std::uint16_t odd[32] = {
-      1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
-      33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  alignas(64) static constexpr std::uint16_t odd[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                                        23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                                        45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
   return _mm512_permutex2var_epi16((__m512i)first, _mm512_load_si512(odd), (__m512i)second);
 }
 
@@ -146,7 +149,8 @@ inline void interleave(uints<16> even, uints<16> odd, void* first, void* second)
 inline void order_columns(floats<16>& first, floats<16>& second) {
   const floats<16> a = first, b = second;
   first = __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  second = __builtin_shufflevector(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  second =
+      __builtin_shufflevector(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
 }
 
 /// Lanes that are infinite or not a number.

@@ -56,8 +56,7 @@ ROTA_DEVICE tile_view<Swizzle> view_record(ptx::shared_address at, const record_
   const auto order = static_cast<value_order>(head >> 16 & 0xffu);
   const index_t slices = ptx::shared_load<std::uint32_t>(at + 4);
   if (tokens == 0) return {};
-  if (tokens > record_tokens ||
-      slices * shape.slice_bytes() > tokens * shape.value_bytes()) {
+  if (tokens > record_tokens || slices * shape.slice_bytes() > tokens * shape.value_bytes()) {
     report(fault, errc::bad_store, culprit::store);
     return {};
   }
