@@ -1,7 +1,7 @@
 #pragma once
 
 #include <rota/core/record.hpp>
-#include <rota/cpu/attend/tile.hpp>
+#include <rota/cpu/attend/prefetch.hpp>
 #include <rota/cpu/simd/convert.hpp>
 #include <rota/cpu/simd/reduce.hpp>
 #include <rota/cpu/simd/unroll.hpp>
@@ -10,10 +10,6 @@
 // R together, which is how the values are weighted later.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
-
-using simd::lanes;
-using simd::native;
-using simd::unroll;
 
 /// Rounds up to whole vectors.
 constexpr index_t padded(index_t n) {
@@ -24,22 +20,11 @@ constexpr index_t padded(index_t n) {
 template <int R>
 inline constexpr int logit_step = simd::accumulators / R;
 
-/// How far ahead of their use rows and slices are asked for: far enough that the end of a record's
-/// values asks for the keys that come next.
-inline constexpr index_t prefetch_bytes = 16384;
-
 /// Whether T rows are read one after the other and not side by side. Hardware that looks for
 /// streams follows one row better than several, so where queries take few of the loads the rows go
 /// one by one; bf16 rows of several queries are short, and side by side they load each query once.
 template <int R, class T>
 inline constexpr bool row_by_row = R == 1 || sizeof(T) == 4;
-
-/// Asks for the n elements that lie prefetch_bytes behind p.
-template <class E>
-void prefetch_ahead(const E* p, index_t n) {
-  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(p) + prefetch_bytes;
-  for (std::uintptr_t i = 0; i < n * sizeof(E); i += 64) simd::prefetch(first + i);
-}
 
 /// sum[t * R + r] += key_t * q_r over the columns [c, c + lanes) of which `rest` are there.
 template <int R, bool Whole, class E>

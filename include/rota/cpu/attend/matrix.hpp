@@ -75,57 +75,12 @@ inline void load_keys(const bf16* row, index_t stride, index_t left) {
   simd::load_tile(padded_rows, 64);
 }
 
-/// Asks for what lies prefetch_bytes behind some rows, in the order in which it lies and a few
-/// lines at a time: hardware that looks for streams then runs ahead of it, and the loads that are
-/// needed now do not wait behind a burst.
-class row_prefetcher {
- public:
-  row_prefetcher(const bf16* row, index_t stride, index_t rows, index_t columns, bool on)
-      : at_(reinterpret_cast<std::uintptr_t>(row) + prefetch_bytes),
-        row_bytes_(static_cast<std::uintptr_t>(columns) * sizeof(bf16)),
-        gap_(static_cast<std::uintptr_t>(stride - columns) * sizeof(bf16)),
-        rows_left_(on ? rows - 1 : 0) {
-    if (gap_ == 0) row_bytes_ *= static_cast<std::uintptr_t>(rows);
-    row_end_ = on ? at_ + row_bytes_ : at_;
-    if (gap_ == 0) rows_left_ = 0;
-  }
-
-  /// The next N lines, as many as are left.
-  template <int N>
-  [[gnu::always_inline]] void next() {
-    if (at_ + 64 * N <= row_end_) {
-      unroll<N>([&](int i) __attribute__((always_inline)) {
-        simd::prefetch(at_ + static_cast<std::uintptr_t>(i) * 64);
-      });
-      at_ += 64 * N;
-    } else {
-      next_of_rows(N);
-    }
-  }
-
- private:
-  void next_of_rows(int n) {
-    for (; n > 0; --n) {
-      if (at_ >= row_end_) {
-        if (rows_left_-- <= 0) return;
-        at_ = row_end_ + gap_;
-        row_end_ = at_ + row_bytes_;
-      }
-      simd::prefetch(at_);
-      at_ += 64;
-    }
-  }
-
-  std::uintptr_t at_, row_end_, row_bytes_, gap_;
-  index_t rows_left_;
-};
-
 /// The sums of up to matrix_step keys with R queries.
 template <int R>
 void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* tiles, index_t d_k,
                    bool prefetch) {
   constexpr int kept = simd::term_tiles<R>;
-  row_prefetcher ahead(rows, stride, n, d_k, prefetch);
+  row_prefetcher<bf16> ahead(rows, stride, n, d_k, prefetch);
   simd::clear_sums();
   for (index_t c = 0; c < d_k; c += tile_depth, tiles += kept * tile_floats) {
     simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
@@ -187,7 +142,7 @@ struct weight_tiles {
 struct value_tiles {
   alignas(64) std::uint16_t at[4][tile_rows][tile_depth];
 
-  void stage(const bf16* row, index_t stride, index_t left, row_prefetcher& ahead) {
+  void stage(const bf16* row, index_t stride, index_t left, row_prefetcher<bf16>& ahead) {
     if (left >= tile_depth) return stage_pairs(row, stride, ahead);
     alignas(64) bf16 part[tile_depth * matrix_columns] = {};
     for (index_t t = 0; t < left; ++t)
@@ -196,7 +151,7 @@ struct value_tiles {
   }
 
  private:
-  void stage_pairs(const bf16* row, index_t stride, row_prefetcher& ahead) {
+  void stage_pairs(const bf16* row, index_t stride, row_prefetcher<bf16>& ahead) {
     for (int i = 0; i < tile_rows; ++i, row += 2 * stride) {
       ahead.next<2>();
       for (int half = 0; half < 2; ++half)
@@ -236,10 +191,11 @@ template <int R, codec E>
 void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
                       bool prefetch, sums_view sums) {
   constexpr int kept = simd::term_tiles<R>;
+  row_prefetcher<bf16> none;
   for (index_t j = range.begin; j < range.end; j += matrix_step) {
     const token_range part{j, std::min(j + matrix_step, range.end)};
     const weight_tiles<R> weights(part, w);
-    row_prefetcher ahead(b.values + j * b.value_stride, b.value_stride, part.end - j, d_v,
+    row_prefetcher<bf16> ahead(b.values + j * b.value_stride, b.value_stride, part.end - j, d_v,
                          prefetch);
     for (index_t c = 0; c < d_v; c += matrix_columns) {
       value_tiles values[matrix_step / tile_depth];
@@ -264,7 +220,7 @@ void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, i
                                  __attribute__((always_inline)) { simd::store_sums<k>(tiles[k]); });
       if (add_finite<R>(tiles, {sums.data + c, sums.stride})) continue;
       for (index_t k = c; k < c + matrix_columns; k += lanes)
-        add_whole_columns<R, 1>(b, part, w, k, d_v, false, sums);
+        add_whole_columns<R, 1>(b, part, w, k, d_v, none, sums);
     }
   }
 }

@@ -62,14 +62,15 @@ template <int R, int N, int C>
 /// Columns [c, c + C * lanes) of whole rows, whose bytes have a scale for each `width` columns.
 template <int R, int C, codec E>
 void add_whole_columns(const block<E>& b, token_range range, weights_view<R> w, index_t c,
-                       index_t width, bool prefetch, sums_view sums) {
+                       index_t width, row_prefetcher<value_type_of<E>>& ahead, sums_view sums) {
+  constexpr int lines = std::max<int>(C * lanes * sizeof(value_type_of<E>) / 64, 1);
   native a[R][C];
   load_sums<R, lanes, C>(sums.data + c, sums.stride, a);
   index_t group[C];
   for (int k = 0; k < C; ++k) group[k] = (c + k * lanes) / width;
   const value_type_of<E>* row = b.values + range.begin * b.value_stride + c;
   for (index_t j = range.begin; j < range.end; ++j, row += b.value_stride) {
-    if (prefetch) prefetch_ahead(row, C * lanes);
+    ahead.template next<lines>();
     const auto scale_of = [&](int k) __attribute__((always_inline)) {
       return static_cast<float>(b.value_scales[j * b.value_scale_stride + group[k]]);
     };
@@ -98,11 +99,13 @@ template <int R, codec E>
 void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
                bool prefetch, sums_view sums) {
   constexpr int C = simd::accumulators / R < 8 ? simd::accumulators / R : 8;
+  row_prefetcher<value_type_of<E>> ahead(b.values + range.begin * b.value_stride, b.value_stride,
+                                         range.end - range.begin, d_v, prefetch);
   index_t c = 0;
   for (; c + C * lanes <= d_v; c += C * lanes)
-    add_whole_columns<R, C>(b, range, w, c, width, prefetch, sums);
+    add_whole_columns<R, C>(b, range, w, c, width, ahead, sums);
   for (; c + lanes <= d_v; c += lanes)
-    add_whole_columns<R, 1>(b, range, w, c, width, prefetch, sums);
+    add_whole_columns<R, 1>(b, range, w, c, width, ahead, sums);
   if (c < d_v) add_whole_rest<R>(b, range, w, c, d_v - c, width, sums);
 }
 

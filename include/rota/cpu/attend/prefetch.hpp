@@ -1,0 +1,73 @@
+#pragma once
+
+#include <rota/cpu/attend/tile.hpp>
+#include <rota/cpu/simd/unroll.hpp>
+#include <rota/cpu/simd/vec.hpp>
+
+// What is asked for before it is read.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+using simd::lanes;
+using simd::native;
+using simd::unroll;
+
+/// How far ahead of their use rows and slices are asked for: far enough that the end of a record's
+/// values asks for the keys that come next.
+inline constexpr index_t prefetch_bytes = 16384;
+
+/// Asks for the n elements that lie prefetch_bytes behind p.
+template <class E>
+void prefetch_ahead(const E* p, index_t n) {
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(p) + prefetch_bytes;
+  for (std::uintptr_t i = 0; i < n * sizeof(E); i += 64) simd::prefetch(first + i);
+}
+
+/// Asks for what lies prefetch_bytes behind some rows, in the order in which it lies and a few
+/// lines at a time: hardware that looks for streams then runs ahead of it, and the loads that are
+/// needed now do not wait behind a burst.
+template <class E>
+class row_prefetcher {
+ public:
+  row_prefetcher() = default;  // asks for nothing
+  row_prefetcher(const E* row, index_t stride, index_t rows, index_t columns, bool on)
+      : at_(reinterpret_cast<std::uintptr_t>(row) + prefetch_bytes),
+        row_bytes_(static_cast<std::uintptr_t>(columns) * sizeof(E)),
+        gap_(static_cast<std::uintptr_t>(stride - columns) * sizeof(E)),
+        rows_left_(on ? rows - 1 : 0) {
+    if (gap_ == 0) row_bytes_ *= static_cast<std::uintptr_t>(rows);
+    row_end_ = on ? at_ + row_bytes_ : at_;
+    if (gap_ == 0) rows_left_ = 0;
+  }
+
+  /// The next N lines, as many as are left.
+  template <int N>
+  [[gnu::always_inline]] void next() {
+    if (at_ + 64 * N <= row_end_) {
+      unroll<N>([&](int i) __attribute__((always_inline)) {
+        simd::prefetch(at_ + static_cast<std::uintptr_t>(i) * 64);
+      });
+      at_ += 64 * N;
+    } else {
+      next_of_rows(N);
+    }
+  }
+
+ private:
+  void next_of_rows(int n) {
+    for (; n > 0; --n) {
+      if (at_ >= row_end_) {
+        if (rows_left_-- <= 0) return;
+        at_ = row_end_ + gap_;
+        row_end_ = at_ + row_bytes_;
+      }
+      simd::prefetch(at_);
+      at_ += 64;
+    }
+  }
+
+  std::uintptr_t at_ = 0, row_end_ = 0, row_bytes_ = 0, gap_ = 0;
+  index_t rows_left_ = 0;
+};
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail
