@@ -48,9 +48,10 @@ template <int R, bool Whole, class E>
 /// The same for all whole vectors of a row, row after row.
 template <int R, class E>
 [[gnu::always_inline]] inline void add_rows(const E* const* rows, const float* q, index_t q_stride,
-                                            index_t d_k, native* sum) {
+                                            index_t d_k, bool prefetch, native* sum) {
   unroll<logit_step<R>>([&](int t) __attribute__((always_inline)) {
     const E* const row = rows[t];
+    if (prefetch) prefetch_ahead(row, d_k);
     for (index_t c = 0; c + lanes <= d_k; c += lanes) {
       native key = simd::load<lanes>(row + c);
       simd::pin(key);
@@ -65,13 +66,16 @@ template <int R, class E>
 /// One step: `out` receives the R logits of each of logit_step<R> tokens, whose keys are `rows`.
 template <int R, class E>
 [[gnu::always_inline]] inline void logits_of_step(const E* const* rows, const float* q,
-                                                  index_t q_stride, index_t d_k, float* out) {
+                                                  index_t q_stride, index_t d_k, bool prefetch,
+                                                  float* out) {
   constexpr int n = logit_step<R> * R;
   native sum[n];
   unroll<n>([&](int i) __attribute__((always_inline)) { sum[i] = native{}; });
   const index_t c = d_k / lanes * lanes;
+  if (prefetch && !row_by_row<R, E>)
+    for (int t = 0; t < logit_step<R>; ++t) prefetch_ahead(rows[t], d_k);
   if constexpr (row_by_row<R, E>)
-    add_rows<R>(rows, q, q_stride, d_k, sum);
+    add_rows<R>(rows, q, q_stride, d_k, prefetch, sum);
   else
     for (index_t at = 0; at < c; at += lanes)
       add_products<R, true>(rows, q, q_stride, at, lanes, sum);
@@ -100,9 +104,7 @@ void logits(const block<C>& b, token_range range, const float* q, index_t q_stri
     const key_type_of<C>* rows[T];
     for (index_t t = 0; t < T; ++t)
       rows[t] = b.keys + std::min(j + t, range.end - 1) * b.key_stride;
-    if (prefetch)
-      for (index_t t = 0; t < T; ++t) prefetch_ahead(rows[t], d_k);
-    logits_of_step<R>(rows, q, q_stride, d_k, to);
+    logits_of_step<R>(rows, q, q_stride, d_k, prefetch, to);
   }
   if constexpr (codec_traits<C>::sizes.key_scale > 0)
     scale_logits<R>(b.key_scales + range.begin, range.end - range.begin, out);
