@@ -51,8 +51,10 @@ template <int R, class E>
                                             index_t d_k, bool prefetch, native* sum) {
   unroll<logit_step<R>>([&](int t) __attribute__((always_inline)) {
     const E* const row = rows[t];
-    if (prefetch) prefetch_ahead(row, d_k);
+    if (prefetch && sizeof(E) < 4) prefetch_ahead(row, d_k);
     for (index_t c = 0; c + lanes <= d_k; c += lanes) {
+      // A vector of floats is a line or half of one: no burst, however short, is better still.
+      if (prefetch && sizeof(E) == 4) prefetch_ahead(row + c, lanes);
       native key = simd::load<lanes>(row + c);
       simd::pin(key);
       unroll<R>([&](int r) __attribute__((always_inline)) {

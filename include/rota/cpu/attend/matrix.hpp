@@ -196,7 +196,7 @@ void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, i
     const token_range part{j, std::min(j + matrix_step, range.end)};
     const weight_tiles<R> weights(part, w);
     row_prefetcher<bf16> ahead(b.values + j * b.value_stride, b.value_stride, part.end - j, d_v,
-                         prefetch);
+                               prefetch);
     for (index_t c = 0; c < d_v; c += matrix_columns) {
       value_tiles values[matrix_step / tile_depth];
       for (index_t t = part.begin, s = 0; t < part.end; t += tile_depth, ++s)

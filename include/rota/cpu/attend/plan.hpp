@@ -13,10 +13,14 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 /// Rows that share a pass over K and V.
 inline constexpr index_t target_rows = 64;
-/// Units that an item is cut into, and the fewest tokens that are worth a unit. Each item is cut by
-/// itself, so that its result does not depend on what else is in the batch.
+/// Units that an item is cut into, and the bytes that are worth one: where a unit begins nothing
+/// was asked for ahead, and what was asked for behind its end is often read by another thread. Each
+/// item is cut by itself, so that its result does not depend on what else is in the batch.
 inline constexpr index_t target_units = 256;
+inline constexpr index_t least_unit_bytes = index_t{1} << 20;
+/// Many queries make few tokens a lot of work, and a context of few bytes is still to be shared.
 inline constexpr index_t least_unit_tokens = 512;
+inline constexpr index_t most_least_unit_tokens = 4096;
 
 /// One kv head of one item.
 struct segment {
@@ -65,13 +69,18 @@ index_t block_tokens(const Store& store, index_t head) {
   return store.block_count(head) == 0 ? 1 : std::max<index_t>(store.block_at(head, 0).count, 1);
 }
 
-/// Tokens that make a unit of an item.
+/// Tokens that make a unit of an item, of which `t.tiles` tiles each read all.
 template <class Store, class Io>
 index_t unit_tokens(const attend_item<Store, Io>& item, const row_tiling& t) {
   index_t tokens = 0;
   for (index_t h = 0; h < item.store->kv_heads(); ++h)
-    tokens += t.tiles * item.store->block_count(h) * block_tokens(*item.store, h);
-  return std::max((tokens + target_units - 1) / target_units, least_unit_tokens);
+    tokens += item.store->block_count(h) * block_tokens(*item.store, h);
+  constexpr codec_sizes size = codec_traits<typename Store::element_type>::sizes;
+  const index_t bytes = item.store->d_k() * size.key + item.store->d_v() * size.value;
+  const index_t queries = std::max<index_t>(t.tokens_a_tile, 1);
+  const index_t least =
+      std::clamp(least_unit_bytes / (bytes * queries), least_unit_tokens, most_least_unit_tokens);
+  return std::max((tokens * t.tiles + target_units - 1) / target_units, least);
 }
 
 template <class Store, class Io>

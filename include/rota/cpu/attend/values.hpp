@@ -104,8 +104,7 @@ void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t 
   index_t c = 0;
   for (; c + C * lanes <= d_v; c += C * lanes)
     add_whole_columns<R, C>(b, range, w, c, width, ahead, sums);
-  for (; c + lanes <= d_v; c += lanes)
-    add_whole_columns<R, 1>(b, range, w, c, width, ahead, sums);
+  for (; c + lanes <= d_v; c += lanes) add_whole_columns<R, 1>(b, range, w, c, width, ahead, sums);
   if (c < d_v) add_whole_rest<R>(b, range, w, c, d_v - c, width, sums);
 }
 

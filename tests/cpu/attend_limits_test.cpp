@@ -1,0 +1,170 @@
+#include <cstring>
+#include <memory>
+
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+
+#include <rota/cpu/thread_pool.hpp>
+
+#include "support/attend_case.hpp"
+#include "support/plain_stores.hpp"
+
+// Attention where memory and work are not as they usually are: few tokens for many threads, views
+// that are not aligned, views larger than 4 GB; and how exact it is over bf16, which some machines
+// multiply on a unit of its own.
+
+namespace {
+
+using namespace rota;
+using namespace rota_test;
+
+/// Memory of which only the pages that are written exist.
+struct sparse_memory {
+  std::size_t bytes;
+  void* data;
+  explicit sparse_memory(std::size_t n)
+      : bytes(n),
+        data(mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                  -1, 0)) {}
+  ~sparse_memory() {
+    if (data != MAP_FAILED) munmap(data, bytes);
+  }
+  sparse_memory(const sparse_memory&) = delete;
+  sparse_memory& operator=(const sparse_memory&) = delete;
+};
+
+template <codec C>
+void fill(random_source& rng, const dense_store<C>& store) {
+  for (index_t h = 0; h < store.kv_heads(); ++h)
+    for (index_t i = 0; i < store.length; ++i) {
+      for (index_t c = 0; c < store.d_k(); ++c) store.keys(h, i, c) = C(rng.normal());
+      for (index_t c = 0; c < store.d_v(); ++c) store.values(h, i, c) = C(rng.normal());
+    }
+}
+
+/// Rows `gap` elements apart, the first of them `offset` elements behind an aligned address.
+template <element E>
+void check_odd_rows(index_t d, index_t gap, index_t offset, index_t group) {
+  random_source rng(5);
+  constexpr index_t heads = 2, tokens = 150;
+  std::vector<E> keys(heads * tokens * (d + gap) + 16), values(keys.size());
+  dense_store<E> store;
+  const index_t row = d + gap;
+  store.keys = view<E, 3>(keys.data() + offset, {heads, tokens, d}, {tokens * row, row, 1});
+  store.values = view<E, 3>(values.data() + offset, {heads, tokens, d}, {tokens * row, row, 1});
+  store.length = tokens;
+  fill(rng, store);
+  attend_case<dense_store<E>> c(rng, store, 2, group);
+  REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
+  CHECK(error_against_reference(c.item, {}) <= 1e-5);
+}
+
+}  // namespace
+
+TEST_CASE("more threads than work") {
+  random_source rng(1);
+  for (const index_t length : {0, 1, 3}) {
+    plain_shape s;
+    s.length = length;
+    const random_dense<bf16> dense(rng, s);
+    attend_case<dense_store<bf16>> c(rng, dense.store, 1, 4);
+    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
+    const std::vector<float> out = c.out, lse = c.lse;
+    cpu::thread_pool pool(16);
+    std::fill(c.out.begin(), c.out.end(), 0.5f);
+    REQUIRE(run_attend(pool.get_backend(), std::vector{c.item}, {}).ok());
+    CHECK(c.out == out);
+    CHECK(c.lse == lse);
+  }
+}
+
+TEST_CASE("one head of a long context, and many short sequences, are the same on 16 threads") {
+  random_source rng(2);
+  std::vector<std::unique_ptr<random_dense<bf16>>> stores;
+  std::vector<std::unique_ptr<attend_case<dense_store<bf16>>>> cases;
+  std::vector<attend_item<dense_store<bf16>>> items;
+  for (int i = 0; i < 60; ++i) {
+    plain_shape s;
+    s.length = i == 0 ? 40000 : i % 7;
+    s.d_k = s.d_v = 64;
+    stores.push_back(std::make_unique<random_dense<bf16>>(rng, s));
+    cases.push_back(
+        std::make_unique<attend_case<dense_store<bf16>>>(rng, stores.back()->store, 1, 4));
+    items.push_back(cases.back()->item);
+  }
+  REQUIRE(run_attend(cpu::backend{}, items, {}).ok());
+  for (const std::size_t i : {0, 1, 6, 59}) CHECK(error_against_reference(items[i], {}) <= 1e-5);
+  std::vector<std::vector<float>> outs;
+  for (const auto& c : cases) outs.push_back(c->out);
+  cpu::thread_pool pool(16);
+  for (auto& c : cases) std::fill(c->out.begin(), c->out.end(), 0.5f);
+  REQUIRE(run_attend(pool.get_backend(), items, {}).ok());
+  for (std::size_t i = 0; i < cases.size(); ++i) CHECK(cases[i]->out == outs[i]);
+}
+
+TEST_CASE("rows that are aligned to nothing") {
+  for (const index_t group : {1, 4, 16}) {
+    check_odd_rows<bf16>(64, 1, 1, group);
+    check_odd_rows<bf16>(128, 3, 5, group);
+    check_odd_rows<float>(64, 1, 1, group);
+    check_odd_rows<f16>(64, 5, 3, group);
+  }
+}
+
+TEST_CASE("views of more than 4 GB") {
+  constexpr index_t heads = 3, tokens = 40, d = 64;
+  constexpr index_t head_stride = (index_t{5} << 30) / 2 / 2;  // elements: 2.5 GB
+  constexpr std::size_t bytes = std::size_t{3} * head_stride * sizeof(bf16);
+  const sparse_memory keys(bytes), values(bytes);
+  REQUIRE(keys.data != MAP_FAILED);
+  REQUIRE(values.data != MAP_FAILED);
+  dense_store<bf16> store;
+  store.keys =
+      view<bf16, 3>(static_cast<bf16*>(keys.data), {heads, tokens, d}, {head_stride, d, 1});
+  store.values =
+      view<bf16, 3>(static_cast<bf16*>(values.data), {heads, tokens, d}, {head_stride, d, 1});
+  store.length = tokens;
+  random_source rng(3);
+  fill(rng, store);
+  attend_case<dense_store<bf16>> c(rng, store, 2, 4);
+  REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
+  CHECK(error_against_reference(c.item, {}) <= 1e-5);
+}
+
+TEST_CASE("attention over bf16 is as exact as float arithmetic") {
+  random_source rng(4);
+  for (const index_t tokens : {1, 15, 16, 17, 31, 33, 63, 64, 65, 130, 700})
+    for (const index_t queries : {1, 4, 7, 16})
+      for (const index_t d : {64, 128, 96}) {
+        plain_shape s;
+        s.kv_heads = 1;
+        s.length = tokens;
+        s.d_k = s.d_v = d;
+        const random_dense<bf16> dense(rng, s);
+        attend_case<dense_store<bf16>> c(rng, dense.store, queries, 4);
+        CAPTURE(tokens);
+        CAPTURE(queries);
+        CAPTURE(d);
+        REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {0, queries < 16, 0}).ok());
+        CHECK(error_against_reference(c.item, {0, queries < 16, 0}) <= 1e-5);
+      }
+}
+
+TEST_CASE("infinities of bf16 rows are what they are to floats") {
+  // A row of -inf keys has no weight, one value of +inf makes its column +inf and no other.
+  random_source rng(6);
+  plain_shape s;
+  s.length = 100;
+  s.d_k = s.d_v = 64;
+  random_dense<bf16> dense(rng, s);
+  attend_case<dense_store<bf16>> c(rng, dense.store, 1, 4);
+  for (float& x : c.q) x = std::fabs(x) + 1;
+  c.q[3] = 1.0f;  // one term and no more: what is left of it is 0
+  const auto inf = bf16(std::numeric_limits<float>::infinity());
+  for (index_t k = 0; k < 64; ++k) dense.store.keys(0, 5, k) = bf16(-INFINITY);
+  for (index_t k = 0; k < 64; ++k) dense.store.values(0, 5, k) = bf16(7.0f);
+  dense.store.values(0, 70, 9) = inf;
+  REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
+  for (index_t h = 0; h < 4; ++h)
+    for (index_t k = 0; k < 64; ++k) CHECK(std::isinf(c.item.out(0, h, k)) == (k == 9));
+}
