@@ -18,6 +18,7 @@
 // counters are medians over the rounds:
 //   read_fraction  bytes of the store a second of the step / of the read probe, same threads
 //   fma_fraction   multiply-adds a second that values and keys need / of the probe
+//   unit_fraction  the same / of the matrix unit's probe, where there is one
 //   time_ratio     time of the step / of the same step over the dense bf16 store
 //   byte_ratio     bytes of the store / of the dense bf16 store
 
@@ -64,6 +65,16 @@ const layer_rows& rows_of(const kv_shape& s) {
 struct yardsticks {
   read_probe read;
   fma_probe fma;
+#if defined(ROTA_CPU_AMX)
+  matrix_probe matrix;
+  double matrix_rate(const rota::cpu::backend& b) {
+    return matrix.rate(b);
+  }
+#else
+  double matrix_rate(const rota::cpu::backend&) {
+    return 0;
+  }
+#endif
   rotating<dense_kv<bf16>> dense{kv_shape{}, dense_kv<bf16>({}, rows_of({}))};
 };
 
@@ -95,10 +106,11 @@ void time_line(benchmark::State& state, const question& ask, Kv kv, double key_s
   const double flops = operations(shape, ask, key_share, value_share);
   step.seconds(b, stores.next());
   over_dense.seconds(b, y.dense.next());
-  std::vector<double> reads, fmas, fractions, fma_fractions, ratios, times;
+  std::vector<double> reads, fmas, units, fractions, fma_fractions, ratios, times;
   for (auto _ : state) {
     reads.push_back(probe_bytes / y.read.read(b, probe_bytes));
     fmas.push_back(y.fma.rate(b));
+    units.push_back(y.matrix_rate(b));
     const double dense_seconds = over_dense.seconds(b, y.dense.next());
     const double seconds = step.seconds(b, stores.next());
     fractions.push_back(bytes / seconds / reads.back());
@@ -109,6 +121,7 @@ void time_line(benchmark::State& state, const question& ask, Kv kv, double key_s
   }
   state.counters["read_fraction"] = median(fractions);
   state.counters["fma_fraction"] = median(fma_fractions);
+  if (median(units) > 0) state.counters["unit_fraction"] = flops / median(times) / median(units);
   state.counters["store_bytes"] = bytes;
   state.counters["byte_ratio"] = bytes / static_cast<double>(y.dense.bytes());
   state.counters["time_ratio"] = median(ratios);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <rota/cpu/simd/matrix_unit.hpp>
 #include <rota/cpu/simd/unroll.hpp>
 #include <rota/cpu/simd/vec.hpp>
 #include <rota/cpu/thread_pool.hpp>
@@ -167,6 +168,35 @@ class bf16_dot_probe {
   }
 
   float sums_[64] = {};
+};
+#endif
+
+#if defined(ROTA_CPU_AMX)
+/// The same for the matrix unit: tiles that stay in registers, nothing read.
+class matrix_probe {
+ public:
+  /// 0 where the system does not lend the unit.
+  double rate(const rota::cpu::backend& b) {
+    if (!rota::cpu::simd::matrix_unit_ready()) return 0;
+    constexpr long rounds = 40000;
+    const double start = now();
+    rota::cpu::parallel_for(b, b.exec.threads, [&](rota::index_t, int) { run(rounds); });
+    constexpr double operations = 2.0 * 16 * 16 * 32 * 4;
+    return operations * rounds * b.exec.threads / (now() - start);
+  }
+
+ private:
+  static void run(long rounds) {
+    namespace simd = rota::cpu::simd;
+    alignas(64) static const float zeros[256] = {};
+    const simd::matrix_scope scope(true);
+    simd::clear_sums();
+    simd::load_tile(zeros, 64);
+    simd::load_kept_tile<0>(zeros);
+    for (long i = 0; i < rounds; ++i)
+      simd::each_constant<4>(
+          [](auto sum) __attribute__((always_inline)) { simd::multiply_by_kept<sum, 0>(); });
+  }
 };
 #endif
 

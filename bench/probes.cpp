@@ -64,6 +64,10 @@ void arithmetic(benchmark::State& state, int threads, const char* counter) {
     add("bf16_dot", threads,
         [](benchmark::State& s, int n) { arithmetic<bf16_dot_probe>(s, n, "bf16_dot_gflops"); });
 #endif
+#if defined(ROTA_CPU_AMX)
+    add("matrix", threads,
+        [](benchmark::State& s, int n) { arithmetic<matrix_probe>(s, n, "matrix_gflops"); });
+#endif
   }
   return true;
 }();
