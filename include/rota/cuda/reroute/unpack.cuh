@@ -156,7 +156,8 @@ struct unpack_kernel {
       report(a.fault, errc::bad_store, culprit::store);
       return;
     }
-    const record_shape shape{a.from.rows.d_k, a.from.rows.d_v, W, sizeof(E), a.from.code_rank};
+    const record_shape shape{a.from.rows.d_k, a.from.rows.d_v, W, codec_traits<E>::sizes,
+                             a.from.code_rank};
     const record_layout at = layout_record(shape, order, tokens, slices);
     const target to(a, h, r * record_tokens);
     const auto swizzled = [&](index_t offset, index_t d, ptx::chunk16* out) {
