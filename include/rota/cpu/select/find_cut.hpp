@@ -17,6 +17,8 @@ using detail::cut;
 using detail::cut_memory;
 using detail::select_unit;
 
+inline constexpr index_t most_samples = 4096;
+
 /// Items of a unit that are above a cut's key, and those that have it.
 struct cut_counts {
   index_t above = 0, equal = 0;
@@ -48,21 +50,15 @@ class unit_cut {
         items_(items),
         first_block_(level.first_block(unit.first_chunk)),
         last_block_(level.first_block(unit.last_chunk)),
-        samples_(m_.samples + worker * cut_memory::sample_keys),
+        own_(m_.own + worker * cut_memory::own_keys),
         histograms_(m_.histograms + worker * detail::histogram_buckets) {}
 
   /// Keeps the best `quota` of the unit's `items`.
   void run() {
     if (quota_ <= 0) return keep_none();
     if (quota_ >= items_) return keep_cut(cut::keep_all());
-    if (items_ <= few_items) return keep_cut(cut_few());
-    const bracket guess = guess_bracket();
-    const bool fits = split(guess);
-    if (fits && quota_ > from_high_ && quota_ <= from_high_ + listed_) {
-      key_type kth = 0;
-      if (kth_of_many(list(), listed_, quota_ - from_high_, spare(), spare_room(), kth))
-        return keep_listed(kth);
-    }
+    const bracket guess = is_small() ? bracket{} : guess_bracket();
+    if (split(guess) && quota_ > from_high_ && quota_ <= from_high_ + listed_) return keep_listed();
     cut at;
     keep_cut(ends_at(quota_ <= from_high_ ? guess.high : guess.low, at) ? at : search());
   }
@@ -86,12 +82,15 @@ class unit_cut {
 
  private:
   index_t blocks() const { return last_block_ - first_block_; }
-  key_type* list() const { return m_.list + first_block_ * cut_memory::listed_per_block; }
+  /// All of a small unit is inside a bracket without bounds, and listed.
+  bool is_small() const { return items_ <= cut_memory::few_items; }
+  key_type* list() const {
+    return is_small() ? own_ : m_.list + first_block_ * cut_memory::listed_per_block;
+  }
   index_t list_room() const {
+    if (is_small()) return cut_memory::few_items;
     return blocks() * cut_memory::listed_per_block - cut_memory::slack;
   }
-  key_type* spare() const { return m_.spare + first_block_ * cut_memory::spare_per_block; }
-  index_t spare_room() const { return blocks() * cut_memory::spare_per_block - cut_memory::slack; }
 
   template <class F>
   void for_blocks(const backend& b, F&& f) const {
@@ -100,22 +99,16 @@ class unit_cut {
 
   /// Calls f(word, its keys, its ranked items) for the words of a block that have some.
   template <class F>
-  void for_words(const item_block& block, F&& f) const {
+  [[gnu::always_inline]] void for_words(const item_block& block, F&& f) const {
+    if (const float* x = level_.whole_block(block); x != nullptr) {
+      for (index_t w = 0; w < block_words; ++w, x += simd::word_items)
+        f(w, simd::key_word::of(x), ~std::uint64_t{0});
+      return;
+    }
     float buffer[simd::word_items];
     for (index_t w = 0; w < block.words(); ++w)
       if (const std::uint64_t there = level_.ranked(block, w); there != 0)
         f(w, simd::key_word::of(level_.scores(block, w, buffer)), there);
-  }
-
-  /// Of few items: all of them are listed.
-  cut cut_few() const {
-    index_t n = 0;
-    for_blocks(backend{}, [&](const item_block& block, int) {
-      for_words(block, [&](index_t, const simd::key_word& keys, std::uint64_t there) {
-        n += simd::compress(keys, there, samples_ + n);
-      });
-    });
-    return cut_at(kth_largest(samples_, n, quota_), samples_, n, quota_);
   }
 
   /// The cut after the k-th of n keys, which is `kth`.
@@ -127,7 +120,7 @@ class unit_cut {
 
   /// A few items of each of up to 1024 chunks.
   bracket guess_bracket() const {
-    const index_t wanted = std::clamp<index_t>(items_ / 16, 512, most_samples);
+    const index_t wanted = std::min<index_t>(items_ / 32, most_samples);
     const index_t chunks = unit_.last_chunk - unit_.first_chunk;
     const index_t strata = std::min<index_t>(chunks, 1024);
     // Items of a word that are not ranked are tried in vain.
@@ -135,50 +128,73 @@ class unit_cut {
     const double tries = std::min(4.0, places / static_cast<double>(items_)) *
                          static_cast<double>(wanted) / static_cast<double>(strata);
     const auto tries_per_chunk = static_cast<index_t>(tries) + 1;
-    std::uint64_t state = 0;
-    index_t n = 0;
+    const float* picked[256];  // asked for together, for none of them is in a cache
+    index_t n = 0, waiting = 0;
+    const auto read = [&] {
+      for (index_t i = 0; i < waiting && n < cut_memory::few_items; ++i)
+        own_[n++] = simd::signed_key(score_key(*picked[i]));
+      waiting = 0;
+    };
+    std::uint64_t counter = 0;
     for (index_t s = 0; s < strata; ++s) {
       const select_chunk c = level_.memory.map.chunk(unit_.first_chunk + s * chunks / strata);
-      for (index_t i = 0; i < tries_per_chunk && n < most_samples; ++i)
-        n += take_sample(c, state += 0x9e3779b97f4a7c15u, samples_ + n);
+      for (index_t i = 0; i < tries_per_chunk; ++i) {
+        const float* const item = level_.pick(c, mixed(++counter));
+        if (item == nullptr) continue;
+        simd::prefetch(reinterpret_cast<std::uintptr_t>(item));
+        picked[waiting++] = item;
+        if (waiting == std::ssize(picked)) read();
+      }
     }
-    return bracket::around(samples_, n, quota_, items_);
+    read();
+    return bracket::around(own_, n, quota_, items_);
   }
 
-  /// Writes the key of a random item of a chunk; whether that is ranked.
-  bool take_sample(const select_chunk& c, std::uint64_t seed, key_type* out) const {
-    seed = (seed ^ seed >> 31) * 0xbf58476d1ce4e5b9u;
-    const auto below = [&](std::uint64_t random, index_t n) {
-      return static_cast<index_t>((random & 0xffffffffu) * static_cast<std::uint64_t>(n) >> 32);
-    };
-    const index_t token = c.first + below(seed >> 32, c.last - c.first);
-    const int group = static_cast<int>(below(seed, level_.layout(*c.layer).width));
-    if (!level_.is_ranked(c, token, group)) return false;
-    *out = simd::signed_key(score_key(level_.score_row(c, token)[group]));
-    return true;
+  /// Bits that look random (the finish of splitmix64).
+  static std::uint64_t mixed(std::uint64_t x) {
+    x *= 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+  }
+
+  /// A block's items above a bracket, and those inside with their keys.
+  struct split_block {
+    std::uint64_t high[block_words] = {};
+    std::uint64_t inside[block_words] = {};
+    index_t above = 0, count = 0;
+    key_type keys[block_words * simd::word_items + cut_memory::slack];
+  };
+
+  [[gnu::noinline]] void split(const bracket guess, const item_block& block,
+                               split_block& out) const {
+    index_t above = 0, n = 0;
+    for_words(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there)
+                         __attribute__((always_inline)) {
+                           const std::uint64_t high = simd::at_least(keys, guess.high) & there;
+                           const std::uint64_t inside =
+                               simd::at_least(keys, guess.low) & ~high & there;
+                           out.high[w] = high;
+                           out.inside[w] = inside;
+                           above += std::popcount(high);
+                           n += simd::compress(keys, inside, out.keys + n);
+                         });
+    out.above = above;
+    out.count = n;
   }
 
   /// Marks the items above a bracket and lists those inside. Whether the list has room for them.
   bool split(const bracket& guess) {
     std::atomic<index_t> from_high{0}, listed{0};
     for_blocks(b_, [&](const item_block& block, int) {
-      key_type inside[block_words * simd::word_items + cut_memory::slack];
-      std::uint64_t* const high_words = m_.high + block.number * block_words;
-      std::uint64_t* const inside_words = m_.inside + block.number * block_words;
-      std::fill_n(high_words, block_words, std::uint64_t{0});
-      std::fill_n(inside_words, block_words, std::uint64_t{0});
-      index_t above = 0, n = 0;
-      for_words(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there) {
-        const std::uint64_t high = simd::at_least(keys, guess.high) & there;
-        high_words[w] = high;
-        inside_words[w] = simd::at_least(keys, guess.low) & ~high & there;
-        above += std::popcount(high);
-        n += simd::compress(keys, inside_words[w], inside + n);
-      });
-      from_high.fetch_add(above, std::memory_order_relaxed);
-      const index_t at = listed.fetch_add(n, std::memory_order_relaxed);
+      split_block own;
+      split(guess, block, own);
+      std::copy_n(own.high, block_words, m_.high + block.number * block_words);
+      std::copy_n(own.inside, block_words, m_.inside + block.number * block_words);
+      from_high.fetch_add(own.above, std::memory_order_relaxed);
+      const index_t at = listed.fetch_add(own.count, std::memory_order_relaxed);
       m_.places[block.number] = at;
-      if (at + n <= list_room()) std::copy_n(inside, n, list() + at);
+      if (at + own.count <= list_room()) std::copy_n(own.keys, own.count, list() + at);
     });
     from_high_ = from_high;
     listed_ = listed;
@@ -199,8 +215,15 @@ class unit_cut {
   }
 
   /// Keeps what is above the bracket and the best of the list.
-  void keep_listed(key_type kth) {
-    const cut at = cut_at(kth, list(), listed_, quota_ - from_high_);
+  void keep_listed() {
+    const index_t missing = quota_ - from_high_;
+    const key_type kth =
+        is_small() ? kth_of_many(list(), listed_, missing, own_ + cut_memory::few_items,
+                                 cut_memory::own_keys - cut_memory::few_items)
+                   : kth_of_many(list(), listed_, missing,
+                                 m_.spare + first_block_ * cut_memory::spare_per_block,
+                                 blocks() * cut_memory::spare_per_block);
+    const cut at = cut_at(kth, list(), listed_, missing);
     if (at.splits_ties()) {
       for_blocks(b_, [&](const item_block& block, int) {
         index_t equal = 0;
@@ -289,7 +312,7 @@ class unit_cut {
   const cut_memory& m_;
   select_unit unit_;
   index_t quota_, items_, first_block_, last_block_;
-  key_type* samples_;
+  key_type* own_;
   index_t* histograms_;
   index_t from_high_ = 0, listed_ = 0;
 };

@@ -93,6 +93,23 @@ struct item_level {
     return rest ? items & ~words_of(b)[word] : items;
   }
 
+  /// The scores of a block of which every bit is a ranked item, one after another; else null.
+  const float* whole_block(const item_block& b) const {
+    const detail::select_layer& l = *b.chunk->layer;
+    const index_t width = b.layout.width;
+    if (rest || (b.last - b.first) * width != block_words * simd::word_items) return nullptr;
+    if (b.first < l.first_ranked() || b.last > l.last_ranked()) return nullptr;
+    if (groups) {
+      if (l.scores.groups.stride[1] != width || l.problem.available.data != nullptr) return nullptr;
+      for (index_t at = b.first; at < b.last; at += 64) {
+        const index_t n = std::min<index_t>(64, b.last - at);
+        if (memory.survivors_from(*b.chunk, at - b.chunk->first, n) != simd::low_bits(n))
+          return nullptr;
+      }
+    }
+    return score_row(*b.chunk, b.first);
+  }
+
   /// The scores of a word, 64 floats; those behind its last item may be anything.
   const float* scores(const item_block& b, index_t word, float* buffer) const {
     const detail::select_layer& l = *b.chunk->layer;
@@ -113,6 +130,15 @@ struct item_level {
     if (groups && !(memory.survives(c, token) && (l.available(c.head, token) >> group & 1) != 0))
       return false;
     return !rest || !is_kept(c, token, group);
+  }
+
+  /// An item of a chunk that 64 random bits choose; null if it is not ranked.
+  const float* pick(const select_chunk& c, std::uint64_t random) const {
+    const auto tokens = static_cast<std::uint64_t>(c.last - c.first);
+    const auto width = static_cast<std::uint64_t>(layout(*c.layer).width);
+    const auto token = c.first + static_cast<index_t>((random >> 32) * tokens >> 32);
+    const auto group = static_cast<int>((random & 0xffffffffu) * width >> 32);
+    return is_ranked(c, token, group) ? score_row(c, token) + group : nullptr;
   }
 
   const float* score_row(const select_chunk& c, index_t token) const {

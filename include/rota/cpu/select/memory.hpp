@@ -15,7 +15,10 @@ struct cut_memory {
   static constexpr index_t listed_per_block = 128, spare_per_block = 16;
   /// Vector code reads and writes up to so many keys behind a list: the end of its room.
   static constexpr index_t slack = simd::word_items;
-  static constexpr index_t sample_keys = select_detail::most_samples + slack;
+  /// A unit of at most so many items is listed as a whole.
+  static constexpr index_t few_items = 16384;
+  /// What a thread has for samples, or for the list of a small unit and what is made of it.
+  static constexpr index_t own_keys = 2 * few_items + slack;
 
   std::uint64_t* high = nullptr;    ///< [blocks, block_words]: items above a bracket
   std::uint64_t* inside = nullptr;  ///< [blocks, block_words]: items in it
@@ -25,7 +28,7 @@ struct cut_memory {
   index_t* ties = nullptr;          ///< [blocks]: items with the cut's key before the block
   index_t* quotas = nullptr;        ///< [rows]: items that each unit keeps
   index_t* floor_quotas = nullptr;  ///< [rows]: items that the floor of each row keeps
-  std::int32_t* samples = nullptr;  ///< [threads, sample_keys]
+  std::int32_t* own = nullptr;      ///< [threads, own_keys]
   index_t* histograms = nullptr;    ///< [threads, histogram_buckets]
 
   static cut_memory carve(carver& from, const backend& b, index_t rows, index_t blocks) {
@@ -38,7 +41,7 @@ struct cut_memory {
     m.ties = from.take<index_t>(blocks);
     m.quotas = from.take<index_t>(rows);
     m.floor_quotas = from.take<index_t>(rows);
-    m.samples = from.take<std::int32_t>(b.exec.threads * sample_keys);
+    m.own = from.take<std::int32_t>(b.exec.threads * own_keys);
     m.histograms = from.take<index_t>(b.exec.threads * histogram_buckets);
     return m;
   }

@@ -13,10 +13,6 @@ namespace rota::cpu::inline ROTA_CPU_ISA::select_detail {
 
 using key_type = std::int32_t;  ///< simd::signed_key() of a score
 
-/// Samples, and lists that are searched bit by bit, are at most this long.
-inline constexpr index_t most_samples = 8192;
-inline constexpr index_t few_items = 4096;
-
 /// The k-th largest of n keys, 1 <= k <= n: its bits, one after another.
 inline key_type kth_largest(const key_type* keys, index_t n, index_t k) {
   std::int64_t low = simd::key_of_nan, high = simd::key_of_infinity;
@@ -50,30 +46,48 @@ struct bracket {
   }
 };
 
-/// The same as kth_largest() for a longer list; a word of keys may be read behind its end. False
-/// where the guess was wrong or `spare` [room + word_items] is too small.
-inline bool kth_of_many(const key_type* keys, index_t n, index_t k, key_type* spare, index_t room,
-                        key_type& kth) {
-  if (n <= most_samples) {
-    kth = kth_largest(keys, n, k);
-    return true;
-  }
-  const index_t samples = std::min(room, few_items);
-  for (index_t i = 0; i < samples; ++i) spare[i] = keys[i * (n / samples)];
-  const bracket guess = bracket::around(spare, samples, k, n);
-  index_t from_high = 0, inside = 0;
+/// A part of a list: what is left when the best `above` keys and some of the worst are put aside.
+struct narrowed_list {
+  const key_type* keys = nullptr;
+  index_t count = 0;
+  index_t above = 0;
+};
+
+/// Writes those of n keys that lie in a bracket to `to`, at most `room`; a word more may be written
+/// there, and read behind the keys. False where there is no room.
+inline bool narrow(const key_type* keys, index_t n, const bracket& guess, key_type* to,
+                   index_t room, narrowed_list& out) {
+  out = {to, 0, 0};
   for (index_t i = 0; i < n; i += simd::word_items) {
     const auto word = simd::key_word::of(keys + i);
     const std::uint64_t there = simd::low_bits(n - i);
     const std::uint64_t high = simd::at_least(word, guess.high) & there;
-    const std::uint64_t within = simd::at_least(word, guess.low) & ~high & there;
-    from_high += std::popcount(high);
-    if (inside + std::popcount(within) > room) return false;
-    inside += simd::compress(word, within, spare + inside);
+    const std::uint64_t inside = simd::at_least(word, guess.low) & ~high & there;
+    out.above += std::popcount(high);
+    if (out.count + std::popcount(inside) > room) return false;
+    out.count += simd::compress(word, inside, to + out.count);
   }
-  if (k <= from_high || k > from_high + inside) return false;
-  kth = kth_largest(spare, inside, k - from_high);
   return true;
+}
+
+/// The same as kth_largest() for a long list, narrowed by samples of it. A word of keys may be read
+/// behind its end. `spare`: memory for this many keys.
+inline key_type kth_of_many(const key_type* keys, index_t n, index_t k, key_type* spare,
+                            index_t spare_keys) {
+  const index_t half = spare_keys / 2;
+  for (int turn = 0; n > 1024; ++turn) {
+    key_type sample[4096];
+    const index_t samples = n > 65536 ? 4096 : 256;
+    for (index_t i = 0; i < samples; ++i) sample[i] = keys[i * (n / samples)];
+    const bracket guess = bracket::around(sample, samples, k, n);
+    narrowed_list part;
+    if (!narrow(keys, n, guess, spare + turn % 2 * half, half - simd::word_items, part)) break;
+    if (k <= part.above || k > part.above + part.count || part.count > n / 2) break;
+    keys = part.keys;
+    n = part.count;
+    k -= part.above;
+  }
+  return kth_largest(keys, n, k);
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::select_detail
