@@ -62,8 +62,7 @@ class selecting {
         counts_(static_cast<std::size_t>(s.rows())) {
     auto* const scores = reinterpret_cast<float*>(memory_.data());
     fill_scores(s, scores);
-    for (index_t c = 1; c < copies; ++c)
-      std::copy_n(scores, s.scores(), scores + c * s.scores());
+    for (index_t c = 1; c < copies; ++c) std::copy_n(scores, s.scores(), scores + c * s.scores());
     problem_.kv_heads = s.kv_heads;
     problem_.tokens = s.tokens;
     problem_.groups = s.groups;
@@ -166,10 +165,10 @@ void time_line(benchmark::State& state, const select_shape& shape, int threads) 
 template <class Tokens, class Groups>
 void add(const char* name, const select_shape& shape) {
   for (const int threads : {1, 2})
-    all_lines().push_back(
-        {"select/" + std::string(name) + "/threads:" + std::to_string(threads), true, 25,
-         benchmark::kMillisecond,
-         [=](benchmark::State& state) { time_line<Tokens, Groups>(state, shape, threads); }});
+    all_lines().push_back({"select/" + std::string(name) + "/threads:" + std::to_string(threads),
+                           true, 25, benchmark::kMillisecond, [=](benchmark::State& state) {
+                             time_line<Tokens, Groups>(state, shape, threads);
+                           }});
 }
 
 [[maybe_unused]] const bool registered = [] {

@@ -11,10 +11,12 @@
 namespace rota::cpu::detail {
 
 /// Tokens of a unit of work. A multiple of 64, so that no two chunks share a word of survivors.
-inline constexpr index_t select_chunk_tokens = 1024;
+inline constexpr index_t select_chunk_tokens = 4096;
 inline constexpr index_t words_per_chunk = select_chunk_tokens / 64;
-/// Chunks that a thread takes at once.
-inline constexpr index_t chunks_at_once = 8;
+/// Chunks that a thread takes at once, of so many: neighbours, up to a point.
+constexpr index_t chunks_at_once(index_t chunks) {
+  return std::clamp<index_t>(chunks / 64, 1, 8);
+}
 
 /// Words of a block: what is counted and listed together inside a chunk.
 inline constexpr index_t block_words = 16;
@@ -24,13 +26,16 @@ inline constexpr index_t block_words = 16;
 struct item_layout {
   int width = 1;
   int tokens_per_word = 64;
-  index_t first_block = 0;  ///< of the layer, among those of all layers
+  std::uint64_t token_bits = ~std::uint64_t{0};  ///< the first item of each token of a word
+  index_t first_block = 0;                       ///< of the layer, among those of all layers
   index_t blocks_per_chunk = 1;
 
   static item_layout of(int width, index_t first_block) {
     item_layout l;
     l.width = width;
     l.tokens_per_word = 64 / width;
+    l.token_bits = 0;
+    for (int i = 0; i < l.tokens_per_word; ++i) l.token_bits |= std::uint64_t{1} << (i * width);
     l.first_block = first_block;
     const index_t tokens = block_words * l.tokens_per_word;
     l.blocks_per_chunk = (select_chunk_tokens + tokens - 1) / tokens;
@@ -150,17 +155,25 @@ struct select_map {
   }
 };
 
-/// Calls f(chunk, worker) for the chunks first .. last - 1.
-template <class F>
-void for_chunks(const backend& b, const select_map& map, index_t first, index_t last, F&& f) {
-  parallel_for(b, (last - first + chunks_at_once - 1) / chunks_at_once, [&](index_t i, int worker) {
-    index_t number = first + i * chunks_at_once;
-    const index_t end = std::min(last, number + chunks_at_once);
+/// Calls f(chunk, worker) for the chunks first .. last - 1, and after() behind each run of them.
+template <class F, class After>
+void for_chunks(const backend& b, const select_map& map, index_t first, index_t last, F&& f,
+                After&& after) {
+  const index_t at_once = chunks_at_once(last - first);
+  parallel_for(b, (last - first + at_once - 1) / at_once, [&](index_t i, int worker) {
+    index_t number = first + i * at_once;
+    const index_t end = std::min(last, number + at_once);
     for (select_chunk c = map.chunk(number);; c = map.after(c)) {
       f(static_cast<const select_chunk&>(c), worker);
-      if (++number == end) return;
+      if (++number == end) break;
     }
+    after();
   });
+}
+
+template <class F>
+void for_chunks(const backend& b, const select_map& map, index_t first, index_t last, F&& f) {
+  for_chunks(b, map, first, last, f, [] {});
 }
 
 }  // namespace rota::cpu::detail

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <rota/cpu/select/group_stage.hpp>
+#include <rota/cpu/simd/stream.hpp>
 
 namespace rota::cpu::inline ROTA_CPU_ISA::select_detail {
 
@@ -35,31 +36,61 @@ inline void place_chunks(const backend& b, const select_memory& m, const budget_
   }
 }
 
-/// Writes the survivors of a chunk, all with the same mask.
-inline void write_whole_tokens(const select_memory& m, const select_chunk& c, std::int32_t* index,
-                               group_mask* masks) {
-  const std::int32_t* const start = index;
-  for (index_t at = 0; c.first + at < c.last; at += 64)
-    index += simd::write_positions(
-        m.survivors[c.number * detail::words_per_chunk + at / 64],
-        static_cast<std::int32_t>(c.first + at), index);
-  std::fill_n(masks, index - start, full_mask(c.layer->problem.groups));
+/// The entries of one chunk, before they go where they belong.
+struct chunk_entries {
+  index_t count = 0;
+  std::int32_t indices[detail::select_chunk_tokens + simd::word_items];
+  group_mask masks[detail::select_chunk_tokens];
+};
+
+/// The survivors of a chunk, all with the same mask.
+inline void list_whole_tokens(const select_memory& m, const select_chunk& c, chunk_entries& out) {
+  out.count = 0;
+  for (index_t w = 0; w < detail::words_per_chunk; ++w)
+    out.count +=
+        simd::write_positions(m.survivors[c.number * detail::words_per_chunk + w],
+                              static_cast<std::int32_t>(c.first + w * 64), out.indices + out.count);
+  std::fill_n(out.masks, out.count, full_mask(c.layer->problem.groups));
 }
+
+/// The survivors of a chunk with what they keep.
+inline void list_tokens(const select_memory& m, const select_chunk& c, const budget_rule& groups,
+                        chunk_entries& out) {
+  index_t n = 0;
+  for_masks(m, groups, c, [&](index_t j, group_mask mask) {
+    if (!is_written(*c.layer, j, mask)) return;
+    out.indices[n] = static_cast<std::int32_t>(j);
+    out.masks[n++] = mask;
+  });
+  out.count = n;
+}
+
+/// From so many chunks on a selection is written past the caches: what reads it reads far more
+/// besides.
+inline constexpr index_t streamed_chunks = 64;
 
 /// Writes the selection, every chunk to its place.
 inline void write_selection(const backend& b, const select_memory& m, const budget_rule& groups) {
   place_chunks(b, m, groups);
-  for_chunks(b, m.map, 0, m.map.chunks, [&](const select_chunk& c, int) {
-    std::int32_t* index = c.layer->out.indices.row(c.head) + m.kept[c.number];
-    group_mask* out = c.layer->out.masks.row(c.head) + m.kept[c.number];
-    if (!groups.selects() && c.layer->problem.available.data == nullptr)
-      return write_whole_tokens(m, c, index, out);
-    for_masks(m, groups, c, [&](index_t j, group_mask mask) {
-      if (!is_written(*c.layer, j, mask)) return;
-      *index++ = static_cast<std::int32_t>(j);
-      *out++ = mask;
-    });
-  });
+  for_chunks(
+      b, m.map, 0, m.map.chunks,
+      [&](const select_chunk& c, int) {
+        chunk_entries own;
+        if (!groups.selects() && c.layer->problem.available.data == nullptr)
+          list_whole_tokens(m, c, own);
+        else
+          list_tokens(m, c, groups, own);
+        std::int32_t* const indices = c.layer->out.indices.row(c.head) + m.kept[c.number];
+        group_mask* const masks = c.layer->out.masks.row(c.head) + m.kept[c.number];
+        if (m.map.chunks < streamed_chunks) {
+          std::copy_n(own.indices, own.count, indices);
+          std::copy_n(own.masks, own.count, masks);
+        } else {
+          simd::stream_copy(indices, own.indices, own.count);
+          simd::stream_copy(masks, own.masks, own.count);
+        }
+      },
+      [] { simd::stream_fence(); });
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::select_detail

@@ -19,11 +19,6 @@ using detail::select_unit;
 
 inline constexpr index_t most_samples = 4096;
 
-/// Items of a unit that are above a cut's key, and those that have it.
-struct cut_counts {
-  index_t above = 0, equal = 0;
-};
-
 inline std::uint64_t equal_to(const simd::key_word& keys, key_type key) {
   return simd::at_least(keys, key) & ~simd::above(keys, key);
 }
@@ -59,8 +54,10 @@ class unit_cut {
     if (quota_ >= items_) return keep_cut(cut::keep_all());
     const bracket guess = is_small() ? bracket{} : guess_bracket();
     if (split(guess) && quota_ > from_high_ && quota_ <= from_high_ + listed_) return keep_listed();
-    cut at;
-    keep_cut(ends_at(quota_ <= from_high_ ? guess.high : guess.low, at) ? at : search());
+    // Many items may have just the key of an end.
+    const ranked_key end = count(quota_ <= from_high_ ? guess.high : guess.low);
+    const bool ends_here = quota_ > end.above && quota_ <= end.above + end.equal;
+    keep_cut(ends_here ? cut_at(end, quota_) : search());
   }
 
   /// Keeps the unit's items that a cut keeps; reads the scores.
@@ -100,9 +97,12 @@ class unit_cut {
   /// Calls f(word, its keys, its ranked items) for the words of a block that have some.
   template <class F>
   [[gnu::always_inline]] void for_words(const item_block& block, F&& f) const {
-    if (const float* x = level_.whole_block(block); x != nullptr) {
-      for (index_t w = 0; w < block_words; ++w, x += simd::word_items)
-        f(w, simd::key_word::of(x), ~std::uint64_t{0});
+    if (const float* x = level_.full_words(block); x != nullptr) {
+      for (index_t w = 0; w < block_words; ++w, x += simd::word_items) {
+        prefetch_word(x);
+        if (const std::uint64_t there = level_.ranked(block, w); there != 0)
+          f(w, simd::key_word::of(x), there);
+      }
       return;
     }
     float buffer[simd::word_items];
@@ -111,11 +111,11 @@ class unit_cut {
         f(w, simd::key_word::of(level_.scores(block, w, buffer)), there);
   }
 
-  /// The cut after the k-th of n keys, which is `kth`.
-  static cut cut_at(key_type kth, const key_type* keys, index_t n, index_t k) {
-    const index_t above = simd::count_at_least(keys, n, kth + 1);
-    const index_t equal = simd::count_at_least(keys, n, kth) - above;
-    return {simd::score_key_of(kth), k - above == equal ? cut::all : k - above};
+  /// Asks for the scores that are read a block later.
+  [[gnu::always_inline]] static void prefetch_word(const float* x) {
+    constexpr std::uintptr_t ahead = block_words * simd::word_items * sizeof(float);
+    for (int i = 0; i < simd::word_items; i += 64 / static_cast<int>(sizeof(float)))
+      simd::prefetch(reinterpret_cast<std::uintptr_t>(x + i) + ahead);
   }
 
   /// A few items of each of up to 1024 chunks.
@@ -158,76 +158,88 @@ class unit_cut {
     return x ^ x >> 31;
   }
 
-  /// A block's items above a bracket, and those inside with their keys.
-  struct split_block {
-    std::uint64_t high[block_words] = {};
-    std::uint64_t inside[block_words] = {};
-    index_t above = 0, count = 0;
-    key_type keys[block_words * simd::word_items + cut_memory::slack];
+  /// Where the items above a bracket are marked: where they are kept, unless others are already.
+  std::uint64_t* high_words(const item_block& block) const {
+    return level_.rest ? m_.high + block.number * block_words : level_.words_of(block);
+  }
+
+  /// The keys that a thread lists before it asks for a place for them: threads that ask often hold
+  /// each other up.
+  struct pending_list {
+    static constexpr index_t block_keys = block_words * simd::word_items;
+    index_t first_block = 0;
+    index_t count = 0;
+    key_type keys[4 * block_keys + cut_memory::slack];
+
+    bool is_full() const { return count > 3 * block_keys; }
   };
 
-  [[gnu::noinline]] void split(const bracket guess, const item_block& block,
-                               split_block& out) const {
+  /// Marks a block's items above a bracket, lists those inside; returns how many are above.
+  [[gnu::noinline]] index_t split(const bracket guess, const item_block& block,
+                                  pending_list& list) const {
+    std::uint64_t high[block_words] = {}, inside[block_words] = {};
+    key_type* const keys = list.keys + list.count;
     index_t above = 0, n = 0;
-    for_words(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there)
-                         __attribute__((always_inline)) {
-                           const std::uint64_t high = simd::at_least(keys, guess.high) & there;
-                           const std::uint64_t inside =
-                               simd::at_least(keys, guess.low) & ~high & there;
-                           out.high[w] = high;
-                           out.inside[w] = inside;
-                           above += std::popcount(high);
-                           n += simd::compress(keys, inside, out.keys + n);
-                         });
-    out.above = above;
-    out.count = n;
+    for_words(
+        block, [&](index_t w, const simd::key_word& word, std::uint64_t there)
+                   __attribute__((always_inline)) {
+                     high[w] = simd::at_least(word, guess.high) & there;
+                     inside[w] = simd::at_least(word, guess.low) & ~high[w] & there;
+                     above += std::popcount(high[w]);
+                     n += simd::compress(word, inside[w], keys + n);
+                   });
+    std::copy_n(high, block_words, high_words(block));
+    std::copy_n(inside, block_words, m_.inside + block.number * block_words);
+    m_.places[block.number] = list.count;
+    list.count += n;
+    return above;
+  }
+
+  /// Gives what a thread has listed, up to a block, its place among all.
+  void place(pending_list& own, index_t last_block, std::atomic<index_t>& listed) const {
+    const index_t at = listed.fetch_add(own.count, std::memory_order_relaxed);
+    if (at + own.count <= list_room()) std::copy_n(own.keys, own.count, list() + at);
+    for (index_t i = own.first_block; i < last_block; ++i) m_.places[i] += at;
+    own.first_block = last_block;
+    own.count = 0;
   }
 
   /// Marks the items above a bracket and lists those inside. Whether the list has room for them.
   bool split(const bracket& guess) {
     std::atomic<index_t> from_high{0}, listed{0};
-    for_blocks(b_, [&](const item_block& block, int) {
-      split_block own;
-      split(guess, block, own);
-      std::copy_n(own.high, block_words, m_.high + block.number * block_words);
-      std::copy_n(own.inside, block_words, m_.inside + block.number * block_words);
-      from_high.fetch_add(own.above, std::memory_order_relaxed);
-      const index_t at = listed.fetch_add(own.count, std::memory_order_relaxed);
-      m_.places[block.number] = at;
-      if (at + own.count <= list_room()) std::copy_n(own.keys, own.count, list() + at);
-    });
+    for_chunks(b_, level_.memory.map, unit_.first_chunk, unit_.last_chunk,
+               [&](const select_chunk& c, int) {
+                 pending_list own;
+                 own.first_block = level_.first_block(c);
+                 index_t above = 0, last_block = own.first_block;
+                 level_.for_blocks(c, [&](const item_block& block) {
+                   if (own.is_full()) place(own, block.number, listed);
+                   above += split(guess, block, own);
+                   last_block = block.number + 1;
+                 });
+                 place(own, last_block, listed);
+                 from_high.fetch_add(above, std::memory_order_relaxed);
+               });
     from_high_ = from_high;
     listed_ = listed;
     return listed_ <= list_room();
   }
 
-  /// Calls f(word, keys, there, items) for the words of a block of which something is listed:
-  /// keys are those of `there`, and stand for `items`.
-  template <class F>
-  void for_listed(const item_block& block, F&& f) const {
-    const key_type* at = list() + m_.places[block.number];
-    const std::uint64_t* const inside = m_.inside + block.number * block_words;
-    for (index_t w = 0; w < block_words; ++w) {
-      const int n = std::popcount(inside[w]);
-      if (n != 0) f(w, simd::key_word::of(at), simd::low_bits(n), inside[w]);
-      at += n;
-    }
-  }
-
   /// Keeps what is above the bracket and the best of the list.
   void keep_listed() {
     const index_t missing = quota_ - from_high_;
-    const key_type kth =
+    const ranked_key found =
         is_small() ? kth_of_many(list(), listed_, missing, own_ + cut_memory::few_items,
                                  cut_memory::own_keys - cut_memory::few_items)
                    : kth_of_many(list(), listed_, missing,
                                  m_.spare + first_block_ * cut_memory::spare_per_block,
                                  blocks() * cut_memory::spare_per_block);
-    const cut at = cut_at(kth, list(), listed_, missing);
+    const cut at = cut_at(found, missing);
+    const key_type kth = found.key;
     if (at.splits_ties()) {
       for_blocks(b_, [&](const item_block& block, int) {
         index_t equal = 0;
-        for_listed(block, [&](index_t, const simd::key_word& keys, std::uint64_t there, auto) {
+        for_listed(block, [&](index_t, const simd::key_word& keys, std::uint64_t there) {
           equal += std::popcount(equal_to(keys, kth) & there);
         });
         m_.ties[block.number] = equal;
@@ -235,16 +247,43 @@ class unit_cut {
       rank_ties();
     }
     for_blocks(b_, [&](const item_block& block, int) {
-      std::uint64_t* const kept = level_.words_of(block);
-      const std::uint64_t* const high = m_.high + block.number * block_words;
-      if (!level_.rest) std::fill_n(kept, block_words, std::uint64_t{0});
-      for (index_t w = 0; w < block_words; ++w) kept[w] |= high[w];
+      std::uint64_t best[block_words + 1];  // of the list, without gaps
       index_t left = ties_left(at, block);
-      for_listed(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there,
-                            std::uint64_t items) {
-        kept[w] |= simd::deposit(best_of(keys, there, kth, left), items);
+      for_listed(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there) {
+        best[w] = best_of(keys, there, kth, left);
       });
+      keep_listed(block, best);
     });
+  }
+
+  /// Keeps what is above the bracket and, of what is inside, the items whose bits are set in
+  /// `best`.
+  void keep_listed(const item_block& block, const std::uint64_t* best) const {
+    std::uint64_t* const kept = level_.words_of(block);
+    const std::uint64_t* const high = high_words(block);
+    const std::uint64_t* const inside = m_.inside + block.number * block_words;
+    index_t bit = 0;
+    for (index_t w = 0; w < block_words; ++w) {
+      const std::uint64_t before = level_.rest ? kept[w] | high[w] : high[w];
+      std::uint64_t listed = 0;
+      if (inside[w] != 0) {
+        listed = best[bit / 64] >> bit % 64;
+        if (bit % 64 != 0) listed |= best[bit / 64 + 1] << (64 - bit % 64);
+      }
+      kept[w] = before | simd::deposit(listed, inside[w]);
+      bit += std::popcount(inside[w]);
+    }
+  }
+
+  /// Calls f(number, keys, there) for what is listed of a block, a word of keys at a time.
+  template <class F>
+  void for_listed(const item_block& block, F&& f) const {
+    const std::uint64_t* const inside = m_.inside + block.number * block_words;
+    index_t n = 0;
+    for (index_t w = 0; w < block_words; ++w) n += std::popcount(inside[w]);
+    const key_type* const at = list() + m_.places[block.number];
+    for (index_t i = 0; i < n; i += simd::word_items)
+      f(i / simd::word_items, simd::key_word::of(at + i), simd::low_bits(n - i));
   }
 
   /// How many of the block's items with the cut's key are kept.
@@ -254,26 +293,29 @@ class unit_cut {
   }
 
   /// Counts the items at and above a key; fills m_.ties with those at it, by block.
-  cut_counts count(key_type key) {
+  ranked_key count(key_type key) {
     std::atomic<index_t> above{0}, equal{0};
-    for_blocks(b_, [&](const item_block& block, int) {
-      cut_counts own;
-      for_words(block, [&](index_t, const simd::key_word& keys, std::uint64_t there) {
-        own.above += std::popcount(simd::above(keys, key) & there);
-        own.equal += std::popcount(equal_to(keys, key) & there);
-      });
-      m_.ties[block.number] = own.equal;
-      above.fetch_add(own.above, std::memory_order_relaxed);
-      equal.fetch_add(own.equal, std::memory_order_relaxed);
-    });
-    return {above, equal};
+    for_chunks(b_, level_.memory.map, unit_.first_chunk, unit_.last_chunk,
+               [&](const select_chunk& c, int) {
+                 ranked_key sum;
+                 level_.for_blocks(c, [&](const item_block& block) {
+                   index_t own = 0;
+                   for_words(block, [&](index_t, const simd::key_word& keys, std::uint64_t there) {
+                     sum.above += std::popcount(simd::above(keys, key) & there);
+                     own += std::popcount(equal_to(keys, key) & there);
+                   });
+                   m_.ties[block.number] = own;
+                   sum.equal += own;
+                 });
+                 above.fetch_add(sum.above, std::memory_order_relaxed);
+                 equal.fetch_add(sum.equal, std::memory_order_relaxed);
+               });
+    return {key, above, equal};
   }
 
-  /// Whether the quota ends among the items that have this key.
-  bool ends_at(key_type key, cut& at) {
-    const cut_counts n = count(key);
-    at = {simd::score_key_of(key), quota_ - n.above == n.equal ? cut::all : quota_ - n.above};
-    return quota_ > n.above && quota_ <= n.above + n.equal;
+  /// The cut that keeps k items, the last of them with this key.
+  static cut cut_at(const ranked_key& x, index_t k) {
+    return {simd::score_key_of(x.key), k - x.above == x.equal ? cut::all : k - x.above};
   }
 
   /// The cut by reading all scores once for each digit of a key.

@@ -100,20 +100,26 @@ inline status select_groups(const backend& b, const select_memory& m, const budg
 template <class F>
 void for_masks(const select_memory& m, const budget_rule& rule, const select_chunk& c, F&& f) {
   const select_layer& l = *c.layer;
-  if (!rule.selects())
-    return m.for_survivors(c, [&](index_t j) { f(j, l.available(c.head, j)); });
+  if (!rule.selects()) return m.for_survivors(c, [&](index_t j) { f(j, l.available(c.head, j)); });
   const item_level level = item_level::of_groups(m);
   const group_mask full = full_mask(l.problem.groups);
   level.for_blocks(c, [&](const item_block& block) {
     for (index_t w = 0; w < block.words(); ++w) {
       const std::uint64_t kept = level.words_of(block)[w];
-      const index_t first = block.token(w);
-      const std::uint64_t ranked = item_level::ranked_tokens(l, first, block.tokens(w));
-      for (std::uint64_t left = survivors_of(m, block, w); left != 0; left &= left - 1) {
+      const index_t first = block.token(w), n = block.tokens(w);
+      const std::uint64_t ranked = item_level::ranked_tokens(l, first, n);
+      const std::uint64_t survivors = survivors_of(m, block, w);
+      const auto mask_of = [&](index_t i) {
+        return static_cast<group_mask>(kept >> (i * l.problem.groups) & full);
+      };
+      if ((survivors & ranked) == simd::low_bits(n)) {
+        for (index_t i = 0; i < n; ++i) f(first + i, mask_of(i));
+        continue;
+      }
+      for (std::uint64_t left = survivors; left != 0; left &= left - 1) {
         const int i = std::countr_zero(left);
         const bool guarded = (ranked >> i & 1) == 0;
-        f(first + i, guarded ? l.available(c.head, first + i)
-                             : static_cast<group_mask>(kept >> (i * l.problem.groups) & full));
+        f(first + i, guarded ? l.available(c.head, first + i) : mask_of(i));
       }
     }
   });

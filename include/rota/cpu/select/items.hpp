@@ -18,8 +18,8 @@ using detail::select_memory;
 struct item_block {
   const select_chunk* chunk = nullptr;
   detail::item_layout layout;
-  index_t number = 0;             ///< among the blocks of all layers
-  index_t first = 0, last = 0;    ///< tokens
+  index_t number = 0;           ///< among the blocks of all layers
+  index_t first = 0, last = 0;  ///< tokens
 
   index_t words() const {
     return (last - first + layout.tokens_per_word - 1) / layout.tokens_per_word;
@@ -46,11 +46,13 @@ struct item_level {
   const detail::item_layout& layout(const detail::select_layer& l) const {
     return groups ? l.groups : l.tokens;
   }
-  index_t blocks() const {
-    return groups ? memory.map.group_blocks : memory.map.token_blocks;
-  }
+  index_t blocks() const { return groups ? memory.map.group_blocks : memory.map.token_blocks; }
   std::uint64_t* words_of(const item_block& b) const { return kept + b.number * block_words; }
 
+  index_t first_block(const select_chunk& c) const {
+    const detail::item_layout& at = layout(*c.layer);
+    return at.first_block + (c.number - c.layer->first_chunk) * at.blocks_per_chunk;
+  }
   /// The first block of a chunk; behind the last chunk, the number of blocks.
   index_t first_block(index_t chunk) const {
     if (chunk == memory.map.chunks) return blocks();
@@ -93,20 +95,11 @@ struct item_level {
     return rest ? items & ~words_of(b)[word] : items;
   }
 
-  /// The scores of a block of which every bit is a ranked item, one after another; else null.
-  const float* whole_block(const item_block& b) const {
-    const detail::select_layer& l = *b.chunk->layer;
+  /// The scores of a block, if its words are full and lie one after another; else null.
+  const float* full_words(const item_block& b) const {
     const index_t width = b.layout.width;
-    if (rest || (b.last - b.first) * width != block_words * simd::word_items) return nullptr;
-    if (b.first < l.first_ranked() || b.last > l.last_ranked()) return nullptr;
-    if (groups) {
-      if (l.scores.groups.stride[1] != width || l.problem.available.data != nullptr) return nullptr;
-      for (index_t at = b.first; at < b.last; at += 64) {
-        const index_t n = std::min<index_t>(64, b.last - at);
-        if (memory.survivors_from(*b.chunk, at - b.chunk->first, n) != simd::low_bits(n))
-          return nullptr;
-      }
-    }
+    if ((b.last - b.first) * width != block_words * simd::word_items) return nullptr;
+    if (groups && b.chunk->layer->scores.groups.stride[1] != width) return nullptr;
     return score_row(*b.chunk, b.first);
   }
 
@@ -160,21 +153,14 @@ struct item_level {
     const index_t bit = (token - c.first) % at.tokens_per_word * at.width + group;
     return (kept[first_block(c) * block_words + word] >> bit & 1) != 0;
   }
-  index_t first_block(const select_chunk& c) const {
-    const detail::item_layout& at = layout(*c.layer);
-    return at.first_block + (c.number - c.layer->first_chunk) * at.blocks_per_chunk;
-  }
 
   /// The available groups of these tokens.
   static std::uint64_t groups_of(const select_chunk& c, index_t first, std::uint64_t tokens) {
     const select_problem& p = c.layer->problem;
     const int width = p.groups;
+    if (p.available.data == nullptr)
+      return simd::deposit(tokens, c.layer->groups.token_bits) * full_mask(width);
     std::uint64_t items = 0;
-    if (p.available.data == nullptr) {
-      std::uint64_t lowest = 0;  // one bit a token
-      for (int i = 0; i + width <= 64; i += width) lowest |= std::uint64_t{1} << i;
-      return simd::deposit(tokens, lowest) * full_mask(width);
-    }
     for (; tokens != 0; tokens &= tokens - 1) {
       const int i = std::countr_zero(tokens);
       items |= std::uint64_t{c.layer->available(c.head, first + i)} << (i * width);

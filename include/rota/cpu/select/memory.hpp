@@ -48,7 +48,7 @@ struct cut_memory {
 };
 
 /// Scratch memory of a selection: five bits an item and their share of a list, a few words a chunk
-/// of 1024 tokens, a sample and a histogram a thread.
+/// of tokens, a sample and a histogram a thread.
 struct select_memory {
   select_map map;
   std::uint64_t* survivors = nullptr;    ///< [token blocks, block_words]
@@ -65,12 +65,14 @@ struct select_memory {
     select_memory m;
     m.map.layer_count = layers;
     m.map.layers = from.take<select_layer>(layers);
-    index_t rows = 0, chunks = 0, group_blocks = 0;
+    index_t rows = 0, chunks = 0, token_blocks = 0, group_blocks = 0;
     for (index_t l = 0; l < layers; ++l) {
       const select_problem& p = problems[problems.size() == 1 ? 0 : static_cast<std::size_t>(l)];
-      const index_t more = p.kv_heads * ((p.tokens + select_chunk_tokens - 1) / select_chunk_tokens);
+      const index_t more =
+          p.kv_heads * ((p.tokens + select_chunk_tokens - 1) / select_chunk_tokens);
       rows += p.kv_heads;
       chunks += more;
+      token_blocks += more * item_layout::of(1, 0).blocks_per_chunk;
       if (groups) group_blocks += more * item_layout::of(p.groups, 0).blocks_per_chunk;
     }
     m.survivors = from.take<std::uint64_t>(chunks * words_per_chunk);
@@ -78,7 +80,7 @@ struct select_memory {
     m.kept = from.take<index_t>(chunks);
     m.items = from.take<index_t>(chunks);
     m.guarded = from.take<index_t>(chunks);
-    m.cuts = cut_memory::carve(from, b, rows, std::max(chunks, group_blocks));
+    m.cuts = cut_memory::carve(from, b, rows, std::max(token_blocks, group_blocks));
     return m;
   }
 

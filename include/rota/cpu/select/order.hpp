@@ -70,11 +70,18 @@ inline bool narrow(const key_type* keys, index_t n, const bracket& guess, key_ty
   return true;
 }
 
-/// The same as kth_largest() for a long list, narrowed by samples of it. A word of keys may be read
-/// behind its end. `spare`: memory for this many keys.
-inline key_type kth_of_many(const key_type* keys, index_t n, index_t k, key_type* spare,
-                            index_t spare_keys) {
+/// A key and where it lies in a list.
+struct ranked_key {
+  key_type key = 0;
+  index_t above = 0, equal = 0;  ///< keys above it, and those that equal it
+};
+
+/// kth_largest() of a long list, narrowed by samples of it. A word of keys may be read behind its
+/// end. `spare`: memory for this many keys.
+inline ranked_key kth_of_many(const key_type* keys, index_t n, index_t k, key_type* spare,
+                              index_t spare_keys) {
   const index_t half = spare_keys / 2;
+  index_t above = 0;
   for (int turn = 0; n > 1024; ++turn) {
     key_type sample[4096];
     const index_t samples = n > 65536 ? 4096 : 256;
@@ -86,8 +93,11 @@ inline key_type kth_of_many(const key_type* keys, index_t n, index_t k, key_type
     keys = part.keys;
     n = part.count;
     k -= part.above;
+    above += part.above;
   }
-  return kth_largest(keys, n, k);
+  const key_type kth = kth_largest(keys, n, k);
+  const index_t higher = simd::count_at_least(keys, n, kth + 1);
+  return {kth, above + higher, simd::count_at_least(keys, n, kth) - higher};
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::select_detail

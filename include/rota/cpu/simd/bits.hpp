@@ -73,6 +73,18 @@ struct key_word {
 
 namespace bits_detail {
 
+#if defined(__AVX512VBMI2__)
+struct numbers {
+  alignas(64) std::uint8_t value[word_items];
+};
+constexpr numbers count_up() {
+  numbers n{};
+  for (int i = 0; i < word_items; ++i) n.value[i] = static_cast<std::uint8_t>(i);
+  return n;
+}
+inline constexpr numbers counting = count_up();
+#endif
+
 /// Bit l of the result says whether a[l] > b[l].
 inline std::uint64_t greater(ints<lanes> a, ints<lanes> b) {
 #if defined(__AVX512F__)
@@ -80,8 +92,7 @@ inline std::uint64_t greater(ints<lanes> a, ints<lanes> b) {
 #else
   const ints<lanes> mask = a > b;
 #if defined(__AVX__)
-  if constexpr (lanes == 8)
-    return static_cast<unsigned>(_mm256_movemask_ps(bits_as<__m256>(mask)));
+  if constexpr (lanes == 8) return static_cast<unsigned>(_mm256_movemask_ps(bits_as<__m256>(mask)));
 #endif
 #if defined(__SSE2__)
   if constexpr (lanes == 4) return static_cast<unsigned>(_mm_movemask_ps(bits_as<__m128>(mask)));
@@ -145,20 +156,23 @@ inline std::int64_t count_at_least(const std::int32_t* keys, std::int64_t n, std
   return n;
 }
 
-/// Writes first + i for each bit i, ascending, and nothing behind them; returns how many.
+/// Writes first + i for each bit i, ascending; returns how many. May write up to 64 numbers.
 inline std::int64_t write_positions(std::uint64_t word, std::int32_t first, std::int32_t* out) {
-#if defined(__AVX512F__)
-  std::int32_t* at = out;
-  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  for (int i = 0; i < word_items; i += 16) {
-    const auto part = static_cast<__mmask16>(word >> i);
-    const int n = std::popcount(static_cast<unsigned>(part));
-    const __m512i number = _mm512_maskz_add_epi32(0xffff, lane, _mm512_set1_epi32(first + i));
-    _mm512_mask_storeu_epi32(at, static_cast<__mmask16>(low_bits(n)),
-                             _mm512_maskz_compress_epi32(part, number));
-    at += n;
-  }
-  return at - out;
+#if defined(__AVX512VBMI2__)
+  const __m512i bits =
+      _mm512_maskz_compress_epi8(word, _mm512_load_si512(bits_detail::counting.value));
+  const __m512i start = _mm512_set1_epi32(first);
+  const int n = std::popcount(word);
+  const auto put = [&](int i, __m128i part) {
+    if (i < n)
+      _mm512_storeu_si512(
+          out + i, _mm512_maskz_add_epi32(0xffff, start, _mm512_maskz_cvtepu8_epi32(0xffff, part)));
+  };
+  put(0, _mm512_maskz_extracti32x4_epi32(0xf, bits, 0));
+  put(16, _mm512_maskz_extracti32x4_epi32(0xf, bits, 1));
+  put(32, _mm512_maskz_extracti32x4_epi32(0xf, bits, 2));
+  put(48, _mm512_maskz_extracti32x4_epi32(0xf, bits, 3));
+  return n;
 #else
   std::int64_t n = 0;
   for (; word != 0; word &= word - 1)

@@ -143,8 +143,9 @@ template <class V>
 
 /// Asks for a cache line that will be read some thousand cycles later: into the second-level cache,
 /// which has more requests open than the first. An address, for it may lie behind the memory that p
-/// belongs to, where pointer arithmetic must not go.
-inline void prefetch(std::uintptr_t address) {
+/// belongs to, where pointer arithmetic must not go. Inlined early, as every function must be that
+/// does nothing else: GCC takes it for one without effects and drops the calls.
+[[gnu::always_inline]] inline void prefetch(std::uintptr_t address) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
   __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
 }
