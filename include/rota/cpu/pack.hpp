@@ -110,12 +110,13 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
     const index_t first = (number - scratch.first_record[h]) * shape.record_tokens;
     const index_t last = std::min(first + shape.record_tokens, index_t{sel.counts(h)});
     const auto rows = sources(h);
-    write_record<E>(shape, rows, sel, h, first, last, memory + offsets[number]);
+    write_record<E, W>(shape, rows, sel, h, first, last, memory + offsets[number]);
     if (shape.record.code_rank > 0)
-      write_codes<E, W>(shape,
-                     residual_rows(rows, shape.record, options.codec, h,
-                                   static_cast<const code_type_of<E>*>(decoders + h * decoder_size)),
-                     sel, h, first, last, memory + offsets[number]);
+      write_codes<E, W>(
+          shape,
+          residual_rows(rows, shape.record, options.codec, h,
+                        static_cast<const code_type_of<E>*>(decoders + h * decoder_size)),
+          sel, h, first, last, memory + offsets[number]);
   });
 }
 
@@ -170,8 +171,7 @@ status pack(const backend& b, const packed_shape& shape, const context<From, Par
   if (status s = check_shape(shape); !s) return s;
   if (shape.kv_heads != ctx.kv_heads() || shape.record.d_k != ctx.d_k() ||
       shape.record.d_v != ctx.d_v() || shape.record.width != W ||
-      shape.record.sizes != codec_traits<E>::sizes ||
-      shape.element_code != codec_traits<E>::code)
+      shape.record.sizes != codec_traits<E>::sizes || shape.element_code != codec_traits<E>::code)
     return {errc::bad_shape, "shape"};
   const int groups = static_cast<int>(shape.record.groups());
   if (status s = check_selection(sel, ctx.kv_heads(), ctx.tokens(), groups); !s) return s;
