@@ -30,12 +30,15 @@ void for_vectors(const From* from, index_t n, F&& f) {
 /// The largest magnitude among n numbers; NaN where one of them is not finite.
 template <element From>
 float largest_magnitude(const From* from, index_t n) {
-  native most{}, odd{};
+  using ints = simd::ints<lanes>;
+  ints most{};  // bits of magnitudes: they order as the magnitudes do, NaN above infinity
   for_vectors(from, n, [&](index_t, native x, index_t) {
-    most = simd::max<lanes>(simd::max<lanes>(x, -x), most);
-    odd += x - x;  // 0, and NaN of what is not finite
+    const ints bits = simd::bits_as<ints>(x) & 0x7fffffff;
+    most = bits > most ? bits : most;
   });
-  return simd::horizontal_max<lanes>(most) + simd::horizontal_sum<lanes>(odd);
+  const std::int32_t largest = simd::horizontal_max(most);
+  if (largest >= 0x7f800000) return std::numeric_limits<float>::quiet_NaN();
+  return bit_cast<float>(static_cast<std::uint32_t>(largest));
 }
 
 /// The smallest scale of which 127 steps reach `most`.
@@ -95,7 +98,7 @@ void convert_row(const From* from, To* to, index_t n) {
 /// most 129 / 128 of the largest magnitude over 127. Where a number is not finite the scale is NaN,
 /// and so is all that is made of the slice.
 template <element From>
-scale_type quantize_row(const From* from, int8* to, index_t n) {
+[[gnu::always_inline]] inline scale_type quantize_row(const From* from, int8* to, index_t n) {
   using namespace pack_detail;
   const scale_type scale = scale_for(largest_magnitude(from, n));
   const float step = static_cast<float>(scale);
