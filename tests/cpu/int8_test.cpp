@@ -280,3 +280,25 @@ TEST_CASE("a dense store of bytes without room for its scales is refused") {
   CHECK(run_attend(cpu::backend{}, std::vector{c.item}, {}) == errc::bad_shape);
   CHECK(c.is_untouched());
 }
+
+TEST_CASE("quotients by a scale are those of a division, bit for bit") {
+  using namespace rota::cpu;
+  constexpr int lanes = simd::lanes;
+  random_source rng(77);
+  for (int fraction = 0; fraction < 128; ++fraction)
+    for (const int exponent : {-120, -95, -89, -60, -7, 0, 30, 89, 95}) {
+      const float step = std::ldexp(1.0f + static_cast<float>(fraction) / 128, exponent);
+      const pack_detail::divider by_step(step);
+      for (int round = 0; round < 8; ++round) {
+        float x[lanes], got[lanes];
+        for (float& v : x) {
+          // Around the middle between two multiples, and anywhere.
+          const float multiple = static_cast<float>(rng.between(-127, 126)) + 0.5f;
+          v = rng.chance(0.7) ? multiple * step : 127 * step * (2 * float(rng.uniform()) - 1);
+          for (index_t i = rng.below(3); i > 0; --i) v = std::nextafter(v, 0.0f);
+        }
+        simd::store<lanes>(got, by_step(simd::load<lanes>(x)));
+        for (int l = 0; l < lanes; ++l) REQUIRE(got[l] == x[l] / step);
+      }
+    }
+}

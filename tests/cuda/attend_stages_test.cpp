@@ -39,8 +39,9 @@ int code(const rota::cuda::detail::stage_plan& p) {
 TEST_CASE("stages and blocks that fit") {
   using dense = rota::dense_store<bf16>;
   using floats = rota::cuda::packed_store<float, 16>;
-  const rota::record_shape rows{128, 128, 128, 2, 0}, codes{128, 128, 16, 2, 32};
-  const rota::record_shape wide{128, 128, 16, 4, 0};
+  constexpr rota::codec_sizes two = rota::codec_traits<bf16>::sizes;
+  const rota::record_shape rows{128, 128, 128, two, 0}, codes{128, 128, 16, two, 32};
+  const rota::record_shape wide{128, 128, 16, rota::codec_traits<float>::sizes, 0};
   CHECK(code(planned<dense, false>(227, rows)) == 32);
   CHECK(code(planned<dense, false>(163, rows)) == 22);  // three, but then for one block
   CHECK(code(planned<dense, false>(99, rows)) == 31);

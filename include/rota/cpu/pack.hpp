@@ -110,7 +110,7 @@ void write_store(const backend& b, const packed_shape& shape, const Sources& sou
     const index_t first = (number - scratch.first_record[h]) * shape.record_tokens;
     const index_t last = std::min(first + shape.record_tokens, index_t{sel.counts(h)});
     const auto rows = sources(h);
-    write_record<E>(shape, rows, sel, h, first, last, memory + offsets[number]);
+    write_record<E, W>(shape, rows, sel, h, first, last, memory + offsets[number]);
     if (shape.record.code_rank > 0)
       write_codes<E, W>(
           shape,

@@ -33,7 +33,8 @@ std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s
   c.values = view<const plain, 3>(&row, {n.longest, 1, n.d_v}, {0, 0, 1});
   const select_problem longest = s.problem(nullptr, n.longest, p);
   return std::max({Op::score_workspace_bytes(b, c, p),
-                   select_workspace_bytes<all_tokens, all_groups>(b, {&longest, 1}, n.heads),
+                   select_workspace_bytes<typename Op::token_selector, typename Op::group_selector>(
+                       b, {&longest, 1}, n.heads),
                    pack_workspace_bytes(b, Op::shape_of(n.heads, n.d_k, n.d_v, p))});
 }
 

@@ -41,7 +41,7 @@ std::size_t select_workspace_bytes(const backend& b, std::span<const select_prob
                                    index_t layers) {
   if (layers < 0 || !detail::check_problems(problems, static_cast<std::size_t>(layers))) return 0;
   carver count;
-  detail::select_memory::carve(count, b, problems, layers);
+  detail::select_memory::carve(count, b, problems, layers, Groups::selects);
   return count.bytes();
 }
 
@@ -81,13 +81,13 @@ status select(const backend& b, std::span<const select_problem> problems,
   if (status s = detail::check_problems(problems, layers.size()); !s) return s;
 
   carver from(ws);
-  detail::select_memory m =
-      detail::select_memory::carve(from, b, problems, static_cast<index_t>(layers.size()));
+  detail::select_memory m = detail::select_memory::carve(
+      from, b, problems, static_cast<index_t>(layers.size()), Groups::selects);
   if (status s = from.check(); !s) return s;
   if (status s = detail::prepare_select(problems, tokens, groups, layers, out, ws, m); !s) return s;
-  if (status s = detail::select_tokens(b, m, tokens); !s) return s;
-  if (status s = detail::cut_groups(b, m, groups); !s) return s;
-  detail::write_selection(b, m, groups);
+  if (status s = select_detail::select_tokens(b, m, tokens); !s) return s;
+  if (status s = select_detail::select_groups(b, m, groups); !s) return s;
+  select_detail::write_selection(b, m, groups);
   return {};
 }
 

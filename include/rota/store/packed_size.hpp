@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 #include <rota/store/packed.hpp>
 
@@ -14,8 +16,13 @@ struct packed_size {
 
 /// Kept groups of the tokens [first, last) of head h.
 inline index_t count_slices(const selection& s, index_t h, index_t first, index_t last) {
-  index_t slices = 0;
-  for (index_t i = first; i < last; ++i) slices += __builtin_popcount(s.masks(h, i));
+  const group_mask* const masks = s.masks.row(h);
+  index_t slices = 0, i = first;
+  for (std::uint64_t four; i + 4 <= last; i += 4) {
+    std::memcpy(&four, masks + i, sizeof four);
+    slices += __builtin_popcountll(four);
+  }
+  for (; i < last; ++i) slices += __builtin_popcount(masks[i]);
   return slices;
 }
 

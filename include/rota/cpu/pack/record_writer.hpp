@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include <rota/cpu/pack/quantize.hpp>
 #include <rota/policy/context.hpp>
@@ -53,9 +55,9 @@ inline status check_store_memory(const std::byte* data, index_t capacity,
   return {};
 }
 
-/// Where a record's values lie, and their scales where the codec has them: slices are put one after
-/// the other.
-template <codec C>
+/// Where a record's values lie, and their scales where the codec has them: slices of W elements are
+/// put one after the other.
+template <codec C, int W>
 struct slice_writer {
   value_type_of<C>* values = nullptr;
   scale_type* scales = nullptr;
@@ -65,64 +67,108 @@ struct slice_writer {
         scales(reinterpret_cast<scale_type*>(record + at.value_scales)) {}
 
   template <element From>
-  void put(const From* slice, index_t width) {
+  void put(const From* slice) {
     if constexpr (codec_traits<C>::sizes.value_scale > 0)
-      *scales++ = quantize_row(slice, values, width);
+      *scales++ = quantize_row(slice, values, W);
     else
-      convert_row(slice, values, width);
-    values += width;
+      convert_row(slice, values, W);
+    values += W;
   }
 };
 
+/// Writes which of up to max_record_tokens masks have group g, ascending; returns how many. One
+/// more byte may be written. Without a branch: a mask is not to be guessed.
+inline index_t list_members(const group_mask* masks, index_t tokens, index_t g,
+                            std::uint8_t* members) {
+  index_t n = 0;
+  for (index_t i = 0; i < tokens; ++i) {
+    members[n] = static_cast<std::uint8_t>(i);
+    n += masks[i] >> g & 1;
+  }
+  return n;
+}
+
 /// Per group, the slices of the tokens that have it.
-template <codec C, class Rows>
+template <codec C, int W, class Rows>
 void write_group_major(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
                        index_t first, index_t last, const record_layout& at, std::byte* record) {
   auto* starts = reinterpret_cast<std::uint16_t*>(record + at.starts);
   auto* members = reinterpret_cast<std::uint8_t*>(record + at.members);
-  slice_writer<C> slices(at, record);
-  std::uint16_t n = 0;
+  const std::int32_t* const sources = sel.indices.row(h) + first;
+  slice_writer<C, W> slices(at, record);
+  std::uint8_t own[max_record_tokens + 1];
+  index_t n = 0;
   for (index_t g = 0; g < s.groups(); ++g) {
-    starts[g] = n;
-    for (index_t i = first; i < last; ++i) {
-      if (((sel.masks(h, i) >> g) & 1) == 0) continue;
-      members[n++] = static_cast<std::uint8_t>(i - first);
-      slices.put(rows.value(sel.indices(h, i)) + g * s.width, s.width);
-    }
+    starts[g] = static_cast<std::uint16_t>(n);
+    const index_t count = list_members(sel.masks.row(h) + first, last - first, g, own);
+    std::memcpy(members + n, own, static_cast<std::size_t>(count));
+    for (index_t i = 0; i < count; ++i) slices.put(rows.value(sources[own[i]]) + g * W);
+    n += count;
   }
-  starts[s.groups()] = n;
+  starts[s.groups()] = static_cast<std::uint16_t>(n);
 }
 
 /// A token's kept slices together, then the next token's.
-template <codec C, class Rows>
-void write_token_major(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
-                       index_t first, index_t last, const record_layout& at, std::byte* record) {
+template <codec C, int W, class Rows>
+void write_token_major(const Rows& rows, const selection& sel, index_t h, index_t first,
+                       index_t last, const record_layout& at, std::byte* record) {
   auto* masks = reinterpret_cast<group_mask*>(record + at.masks);
   auto* starts = reinterpret_cast<std::uint16_t*>(record + at.starts);
-  slice_writer<C> slices(at, record);
+  slice_writer<C, W> slices(at, record);
   std::uint16_t n = 0;
   for (index_t i = first; i < last; ++i) {
     const group_mask mask = sel.masks(h, i);
+    const auto* const value = rows.value(sel.indices(h, i));
     masks[i - first] = mask;
     starts[i - first] = n;
-    for (index_t g = 0; g < s.groups(); ++g) {
-      if (((mask >> g) & 1) == 0) continue;
-      slices.put(rows.value(sel.indices(h, i)) + g * s.width, s.width);
-      ++n;
-    }
+    n = static_cast<std::uint16_t>(n + __builtin_popcount(mask));
+    for (unsigned left = mask; left != 0; left &= left - 1)
+      slices.put(value + __builtin_ctz(left) * W);
   }
   starts[last - first] = n;
 }
 
-/// Positions and keys of a record, with their scales.
+/// The cache lines of a value row that a token with a given mask needs.
+class value_lines {
+ public:
+  /// `slice`: bytes of a group, `row`: of all of them.
+  value_lines(std::size_t slice, std::size_t row) {
+    for (std::size_t at = 0; at < row && count_ < std::size(groups_); at += line_bytes) {
+      const std::size_t end = std::min(at + line_bytes, row);
+      group_mask groups = 0;
+      for (std::size_t g = at / slice; g * slice < end; ++g)
+        groups = static_cast<group_mask>(groups | 1u << g);
+      groups_[count_++] = groups;
+    }
+  }
+
+  void prefetch(const void* row, group_mask mask) const {
+    const auto start = reinterpret_cast<std::uintptr_t>(row);
+    // Without a branch, too: what is not needed asks for the row's address twice.
+    const auto spare = reinterpret_cast<std::uintptr_t>(this);
+    for (std::size_t i = 0; i < count_; ++i)
+      simd::prefetch((mask & groups_[i]) != 0 ? start + i * line_bytes : spare);
+  }
+
+ private:
+  static constexpr std::size_t line_bytes = 64;
+  group_mask groups_[16] = {};
+  std::size_t count_ = 0;
+};
+
+/// Positions and keys of a record, with their scales. Asks for the values on the way.
 template <codec C, class Rows>
 void write_keys(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
                 index_t first, index_t last, const record_layout& at, std::byte* record) {
+  using From = typename Rows::element_type;
   auto* positions = reinterpret_cast<position_t*>(record + at.positions);
   auto* keys = reinterpret_cast<key_type_of<C>*>(record + at.keys);
   [[maybe_unused]] auto* scales = reinterpret_cast<scale_type*>(record + at.key_scales);
+  const value_lines lines(static_cast<std::size_t>(s.width) * sizeof(From),
+                          static_cast<std::size_t>(s.d_v) * sizeof(From));
   for (index_t i = first; i < last; ++i, keys += s.d_k) {
     const index_t source = sel.indices(h, i);
+    lines.prefetch(rows.value(source), sel.masks(h, i));
     *positions++ = rows.position(source);
     if constexpr (codec_traits<C>::sizes.key_scale > 0)
       *scales++ = quantize_row(rows.key(source), keys, s.d_k);
@@ -132,17 +178,17 @@ void write_keys(const record_shape& s, const Rows& rows, const selection& sel, i
 }
 
 /// Values of a record that drops nothing, each group a slice of its own.
-template <codec C, class Rows>
+template <codec C, int W, class Rows>
 void write_whole(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
                  index_t first, index_t last, const record_layout& at, std::byte* record) {
-  slice_writer<C> slices(at, record);
-  // A whole row at once where nothing is kept of each slice beside it.
-  const index_t width = s.sizes.value_scale > 0 ? s.width : s.d_v;
-  for (index_t i = first; i < last; ++i)
-    for (index_t c = 0; c < s.d_v; c += width) slices.put(rows.value(sel.indices(h, i)) + c, width);
+  slice_writer<C, W> slices(at, record);
+  for (index_t i = first; i < last; ++i) {
+    const auto* const value = rows.value(sel.indices(h, i));
+    for (index_t c = 0; c < s.d_v; c += W) slices.put(value + c);
+  }
 }
 
-template <codec C, class Rows>
+template <codec C, int W, class Rows>
 void write_record(const packed_shape& shape, const Rows& rows, const selection& sel, index_t h,
                   index_t first, index_t last, std::byte* record) {
   const record_shape& s = shape.record;
@@ -160,11 +206,11 @@ void write_record(const packed_shape& shape, const Rows& rows, const selection& 
   std::memcpy(record, &header, sizeof header);
 
   write_keys<C>(s, rows, sel, h, first, last, at, record);
-  if (order == value_order::whole) write_whole<C>(s, rows, sel, h, first, last, at, record);
+  if (order == value_order::whole) write_whole<C, W>(s, rows, sel, h, first, last, at, record);
   if (order == value_order::group_major)
-    write_group_major<C>(s, rows, sel, h, first, last, at, record);
+    write_group_major<C, W>(s, rows, sel, h, first, last, at, record);
   if (order == value_order::token_major)
-    write_token_major<C>(s, rows, sel, h, first, last, at, record);
+    write_token_major<C, W>(rows, sel, h, first, last, at, record);
 }
 
 }  // namespace detail

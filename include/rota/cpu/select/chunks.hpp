@@ -11,8 +11,37 @@
 namespace rota::cpu::detail {
 
 /// Tokens of a unit of work. A multiple of 64, so that no two chunks share a word of survivors.
-inline constexpr index_t select_chunk_tokens = 1024;
+inline constexpr index_t select_chunk_tokens = 4096;
 inline constexpr index_t words_per_chunk = select_chunk_tokens / 64;
+/// Chunks that a thread takes at once, of so many: neighbours, up to a point.
+constexpr index_t chunks_at_once(index_t chunks) {
+  return std::clamp<index_t>(chunks / 64, 1, 8);
+}
+
+/// Words of a block: what is counted and listed together inside a chunk.
+inline constexpr index_t block_words = 16;
+
+/// How the items of one level, tokens or groups, lie in words of 64 bits: `width` of each token,
+/// and no token in two words. A chunk of tokens has so many blocks.
+struct item_layout {
+  int width = 1;
+  int tokens_per_word = 64;
+  std::uint64_t token_bits = ~std::uint64_t{0};  ///< the first item of each token of a word
+  index_t first_block = 0;                       ///< of the layer, among those of all layers
+  index_t blocks_per_chunk = 1;
+
+  static item_layout of(int width, index_t first_block) {
+    item_layout l;
+    l.width = width;
+    l.tokens_per_word = 64 / width;
+    l.token_bits = 0;
+    for (int i = 0; i < l.tokens_per_word; ++i) l.token_bits |= std::uint64_t{1} << (i * width);
+    l.first_block = first_block;
+    const index_t tokens = block_words * l.tokens_per_word;
+    l.blocks_per_chunk = (select_chunk_tokens + tokens - 1) / tokens;
+    return l;
+  }
+};
 
 /// One layer of a call, with where its rows and chunks are among those of all layers. A row is
 /// a (layer, kv head).
@@ -24,6 +53,7 @@ struct select_layer {
   index_t first_row = 0;
   index_t first_chunk = 0;
   index_t chunks_per_head = 0;
+  item_layout tokens, groups;
 
   index_t rows() const { return problem.kv_heads; }
   index_t chunks() const { return rows() * chunks_per_head; }
@@ -58,6 +88,7 @@ struct select_map {
   index_t layer_count = 0;
   index_t rows = 0;
   index_t chunks = 0;
+  index_t token_blocks = 0, group_blocks = 0;
 
   void add(index_t number, const select_problem& p) {
     select_layer& l = layers[number];
@@ -66,8 +97,12 @@ struct select_map {
     l.first_row = rows;
     l.first_chunk = chunks;
     l.chunks_per_head = (p.tokens + select_chunk_tokens - 1) / select_chunk_tokens;
+    l.tokens = item_layout::of(1, token_blocks);
+    l.groups = item_layout::of(p.groups, group_blocks);
     rows += l.rows();
     chunks += l.chunks();
+    token_blocks += l.chunks() * l.tokens.blocks_per_chunk;
+    group_blocks += l.chunks() * l.groups.blocks_per_chunk;
   }
 
   const select_layer& layer_of_row(index_t row) const {
@@ -87,6 +122,15 @@ struct select_map {
     const index_t first = local % l.chunks_per_head * select_chunk_tokens;
     return {&l, number, local / l.chunks_per_head, first,
             std::min(l.problem.tokens, first + select_chunk_tokens)};
+  }
+
+  /// The chunk after one that is not the last.
+  select_chunk after(select_chunk c) const {
+    if (c.last == c.layer->problem.tokens) return chunk(c.number + 1);
+    ++c.number;
+    c.first = c.last;
+    c.last = std::min(c.layer->problem.tokens, c.first + select_chunk_tokens);
+    return c;
   }
 
   index_t units(budget_scope scope) const {
@@ -110,5 +154,26 @@ struct select_map {
     return {number, number + 1, first, first + l.chunks_per_head};
   }
 };
+
+/// Calls f(chunk, worker) for the chunks first .. last - 1, and after() behind each run of them.
+template <class F, class After>
+void for_chunks(const backend& b, const select_map& map, index_t first, index_t last, F&& f,
+                After&& after) {
+  const index_t at_once = chunks_at_once(last - first);
+  parallel_for(b, (last - first + at_once - 1) / at_once, [&](index_t i, int worker) {
+    index_t number = first + i * at_once;
+    const index_t end = std::min(last, number + at_once);
+    for (select_chunk c = map.chunk(number);; c = map.after(c)) {
+      f(static_cast<const select_chunk&>(c), worker);
+      if (++number == end) break;
+    }
+    after();
+  });
+}
+
+template <class F>
+void for_chunks(const backend& b, const select_map& map, index_t first, index_t last, F&& f) {
+  for_chunks(b, map, first, last, f, [] {});
+}
 
 }  // namespace rota::cpu::detail

@@ -21,20 +21,6 @@ struct cut {
   static constexpr cut from_threshold(std::uint32_t key) { return {key, all}; }
 
   bool splits_ties() const { return ties != all && ties != 0; }
-  /// Whether an item is kept; `rank` counts the items with the cut's key that came before it.
-  bool keeps(std::uint32_t item, index_t& rank) const {
-    return item > key || (item == key && rank++ < ties);
-  }
-};
-
-/// The cut of a scope below the floor of one of its heads: what the floor keeps is kept, and the
-/// cut ranks the others.
-struct floored_cut {
-  cut floor = cut::keep_none();
-  cut main;
-  index_t floor_rank = 0, rank = 0;  ///< items before with the cuts' keys
-
-  bool keeps(std::uint32_t item) { return floor.keeps(item, floor_rank) || main.keeps(item, rank); }
 };
 
 /// Buckets of the widest digit of a key.

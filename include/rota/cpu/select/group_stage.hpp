@@ -1,25 +1,39 @@
 #pragma once
 
-#include <bit>
-
 #include <rota/cpu/select/row_stage.hpp>
 #include <rota/cpu/select/token_stage.hpp>
 
-namespace rota::cpu::detail {
+namespace rota::cpu::inline ROTA_CPU_ISA::select_detail {
 
-/// Fills m.items and m.guarded: the groups that the survivors have, and how many of them belong to
-/// protected tokens.
+/// The survivors of a word of groups, one bit a token.
+inline std::uint64_t survivors_of(const select_memory& m, const item_block& b, index_t word) {
+  return m.survivors_from(*b.chunk, b.token(word) - b.chunk->first, b.tokens(word));
+}
+
+/// Fills m.kept with the survivors of each chunk, m.items with the groups that they have and
+/// m.guarded with those of protected tokens.
 inline void count_groups(const backend& b, const select_memory& m) {
-  parallel_for(b, m.map.chunks, [&](index_t i, int) {
-    const select_chunk c = m.map.chunk(i);
-    index_t items = 0, guarded = 0;
-    m.for_survivors(c, [&](index_t j) {
-      const int groups = std::popcount(c.layer->available(c.head, j));
-      items += groups;
-      if (j < c.layer->first_ranked() || j >= c.layer->last_ranked()) guarded += groups;
-    });
-    m.items[i] = items;
-    m.guarded[i] = guarded;
+  for_chunks(b, m.map, 0, m.map.chunks, [&](const select_chunk& c, int) {
+    const auto groups_of = [&](std::uint64_t tokens, index_t first) -> index_t {
+      if (c.layer->problem.available.data == nullptr)
+        return std::popcount(tokens) * c.layer->problem.groups;
+      index_t sum = 0;
+      for (; tokens != 0; tokens &= tokens - 1)
+        sum += std::popcount(c.layer->available(c.head, first + std::countr_zero(tokens)));
+      return sum;
+    };
+    index_t survivors = 0, items = 0, guarded = 0;
+    for (index_t i = c.first; i < c.last; i += 64) {
+      const index_t n = std::min<index_t>(64, c.last - i);
+      const std::uint64_t tokens = m.survivors_from(c, i - c.first, n);
+      const std::uint64_t kept_anyway = tokens & ~item_level::ranked_tokens(*c.layer, i, n);
+      survivors += std::popcount(tokens);
+      items += groups_of(tokens, i);
+      guarded += groups_of(kept_anyway, i);
+    }
+    m.kept[c.number] = survivors;
+    m.items[c.number] = items;
+    m.guarded[c.number] = guarded;
   });
 }
 
@@ -29,35 +43,56 @@ inline row_items groups_of_row(const select_memory& m, index_t row) {
   const select_unit unit = m.map.unit(budget_scope::head, row);
   row_items sum;
   for (index_t i = unit.first_chunk; i < unit.last_chunk; ++i) {
-    sum.all += m.survivors_of(i) * m.map.chunk(i).layer->problem.groups;
+    sum.all += m.kept[i];
     sum.available += m.items[i];
     sum.guarded += m.guarded[i];
   }
+  sum.all *= m.map.layer_of_row(row).problem.groups;
   return sum;
 }
 
-/// Decides the cuts of all units of groups. An error leaves the outputs alone.
-inline status cut_groups(const backend& b, const select_memory& m, const budget_rule& rule) {
+/// Decides the groups of each token alone.
+inline void keep_by_rows(const backend& b, const item_level& level, const budget_rule& rule) {
+  level.for_blocks(b, 0, level.memory.map.chunks, [&](const item_block& block, int) {
+    const select_layer& l = *block.chunk->layer;
+    for (index_t w = 0; w < block.words(); ++w) {
+      std::uint64_t tokens = survivors_of(level.memory, block, w) &
+                             item_level::ranked_tokens(l, block.token(w), block.tokens(w));
+      std::uint64_t kept = 0;
+      for (; tokens != 0; tokens &= tokens - 1) {
+        const int i = std::countr_zero(tokens);
+        const index_t token = block.token(w) + i;
+        const group_mask mask =
+            detail::select_row(rule, level.score_row(*block.chunk, token),
+                               l.available(block.chunk->head, token), l.problem, token);
+        kept |= std::uint64_t{mask} << (i * l.problem.groups);
+      }
+      level.words_of(block)[w] = kept;
+    }
+  });
+}
+
+/// Decides what survivors keep that are not protected: fills m.kept_groups. An error leaves the
+/// outputs alone.
+inline status select_groups(const backend& b, const select_memory& m, const budget_rule& rule) {
   if (!rule.selects()) return {};
-  if (rule.by_type()) return check_types(m, rule);
-  if (rule.by_row()) return rule.counts() ? check_row_counts(m, rule) : status{};
-  if (!rule.counts()) {
-    cut_by_threshold(m, rule);
+  const item_level level = item_level::of_groups(m);
+  if (rule.by_row()) {
+    if (rule.by_type())
+      if (status s = check_types(m, rule); !s) return s;
+    if (rule.counts())
+      if (status s = check_row_counts(m, rule); !s) return s;
+    keep_by_rows(b, level, rule);
     return {};
   }
-  const auto for_each_key = [&](index_t i, auto&& f) {
-    const select_chunk c = m.map.chunk(i);
-    m.for_survivors(c, [&](index_t j) {
-      if (j < c.layer->first_ranked() || j >= c.layer->last_ranked()) return;
-      const float* const scores = c.layer->scores.groups.row(c.head, j);
-      for (unsigned left = c.layer->available(c.head, j); left != 0; left &= left - 1)
-        f(score_key(scores[std::countr_zero(left)]));
-    });
-  };
+  if (!rule.counts()) {
+    cut_by_threshold(b, level, rule);
+    return {};
+  }
   const auto items_of = [&](index_t row) { return groups_of_row(m, row); };
   count_groups(b, m);
   if (status s = solve_quotas(m, rule, "groups", items_of); !s) return s;
-  cut_by_quotas(b, m, rule, for_each_key, items_of);
+  cut_by_quotas(b, level, rule, items_of);
   return {};
 }
 
@@ -65,25 +100,29 @@ inline status cut_groups(const backend& b, const select_memory& m, const budget_
 template <class F>
 void for_masks(const select_memory& m, const budget_rule& rule, const select_chunk& c, F&& f) {
   const select_layer& l = *c.layer;
-  const bool by_row = rule.by_row();
-  floored_cut at;
-  if (rule.selects() && !by_row) at = cut_of(m, rule, c);
-  m.for_survivors(c, [&](index_t j) {
-    const group_mask available = l.available(c.head, j);
-    group_mask mask = available;
-    if (rule.selects() && j >= l.first_ranked() && j < l.last_ranked()) {
-      const float* const scores = l.scores.groups.row(c.head, j);
-      if (by_row) {
-        mask = select_row(rule, scores, available, l.problem, j);
-      } else {
-        for (unsigned left = available; left != 0; left &= left - 1) {
-          const int g = std::countr_zero(left);
-          if (!at.keeps(score_key(scores[g]))) mask = static_cast<group_mask>(mask & ~(1u << g));
-        }
+  if (!rule.selects()) return m.for_survivors(c, [&](index_t j) { f(j, l.available(c.head, j)); });
+  const item_level level = item_level::of_groups(m);
+  const group_mask full = full_mask(l.problem.groups);
+  level.for_blocks(c, [&](const item_block& block) {
+    for (index_t w = 0; w < block.words(); ++w) {
+      const std::uint64_t kept = level.words_of(block)[w];
+      const index_t first = block.token(w), n = block.tokens(w);
+      const std::uint64_t ranked = item_level::ranked_tokens(l, first, n);
+      const std::uint64_t survivors = survivors_of(m, block, w);
+      const auto mask_of = [&](index_t i) {
+        return static_cast<group_mask>(kept >> (i * l.problem.groups) & full);
+      };
+      if ((survivors & ranked) == simd::low_bits(n)) {
+        for (index_t i = 0; i < n; ++i) f(first + i, mask_of(i));
+        continue;
+      }
+      for (std::uint64_t left = survivors; left != 0; left &= left - 1) {
+        const int i = std::countr_zero(left);
+        const bool guarded = (ranked >> i & 1) == 0;
+        f(first + i, guarded ? l.available(c.head, first + i) : mask_of(i));
       }
     }
-    f(j, mask);
   });
 }
 
-}  // namespace rota::cpu::detail
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::select_detail

@@ -104,4 +104,26 @@ float horizontal_max(floats<N> v) {
   return x[0];
 }
 
+/// The largest of four, eight or sixteen integers.
+inline std::int32_t horizontal_max(ints<4> v) {
+  ints<4> other = __builtin_shufflevector(v, v, 2, 3, 0, 1);
+  v = v > other ? v : other;
+  other = __builtin_shufflevector(v, v, 1, 0, 3, 2);
+  return v[0] > other[0] ? v[0] : other[0];
+}
+#if defined(__AVX__)
+inline std::int32_t horizontal_max(ints<8> v) {
+  const ints<4> a = __builtin_shufflevector(v, v, 0, 1, 2, 3);
+  const ints<4> b = __builtin_shufflevector(v, v, 4, 5, 6, 7);
+  return horizontal_max(a > b ? a : b);
+}
+#endif
+#if defined(__AVX512F__)
+inline std::int32_t horizontal_max(ints<16> v) {
+  const ints<8> a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+  const ints<8> b = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  return horizontal_max(a > b ? a : b);
+}
+#endif
+
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::simd

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include <rota/core/types.hpp>
+#include <rota/cpu/simd/bits.hpp>
+
+// The k-th largest of many keys, without sorting: a sample says between which two keys it must lie,
+// and counting says whether it does. A wrong guess costs time, never the result.
+
+namespace rota::cpu::inline ROTA_CPU_ISA::select_detail {
+
+using key_type = std::int32_t;  ///< simd::signed_key() of a score
+
+/// The k-th largest of n keys, 1 <= k <= n: its bits, one after another.
+inline key_type kth_largest(const key_type* keys, index_t n, index_t k) {
+  std::int64_t low = simd::key_of_nan, high = simd::key_of_infinity;
+  while (low < high) {
+    const std::int64_t middle = low + (high - low + 1) / 2;
+    if (simd::count_at_least(keys, n, static_cast<key_type>(middle)) >= k)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return static_cast<key_type>(low);
+}
+
+/// low <= key < high for the key that is looked for, or so we hope.
+struct bracket {
+  key_type low = simd::key_of_nan;
+  key_type high = INT32_MAX;
+
+  /// Around the k-th largest of n numbers, by a sample of them: 3.5 standard deviations to each
+  /// side, which one sample in two thousand misses.
+  static bracket around(const key_type* sample, index_t samples, index_t k, index_t n) {
+    bracket b;
+    const auto size = static_cast<double>(samples);
+    const double share = static_cast<double>(k) / static_cast<double>(n);
+    const double margin = 3.5 * std::sqrt(size * share * (1 - share)) + 1;
+    const auto first = static_cast<index_t>(share * size - margin);
+    const auto last = static_cast<index_t>(share * size + margin) + 1;
+    if (first >= 1) b.high = kth_largest(sample, samples, first);
+    if (last <= samples) b.low = kth_largest(sample, samples, last);
+    return b;
+  }
+};
+
+/// A part of a list: what is left when the best `above` keys and some of the worst are put aside.
+struct narrowed_list {
+  const key_type* keys = nullptr;
+  index_t count = 0;
+  index_t above = 0;
+};
+
+/// Writes those of n keys that lie in a bracket to `to`, at most `room`; a word more may be written
+/// there, and read behind the keys. False where there is no room.
+inline bool narrow(const key_type* keys, index_t n, const bracket& guess, key_type* to,
+                   index_t room, narrowed_list& out) {
+  out = {to, 0, 0};
+  for (index_t i = 0; i < n; i += simd::word_items) {
+    const auto word = simd::key_word::of(keys + i);
+    const std::uint64_t there = simd::low_bits(n - i);
+    const std::uint64_t high = simd::at_least(word, guess.high) & there;
+    const std::uint64_t inside = simd::at_least(word, guess.low) & ~high & there;
+    out.above += std::popcount(high);
+    if (out.count + std::popcount(inside) > room) return false;
+    out.count += simd::compress(word, inside, to + out.count);
+  }
+  return true;
+}
+
+/// A key and where it lies in a list.
+struct ranked_key {
+  key_type key = 0;
+  index_t above = 0, equal = 0;  ///< keys above it, and those that equal it
+};
+
+/// kth_largest() of a long list, narrowed by samples of it. A word of keys may be read behind its
+/// end. `spare`: memory for this many keys.
+inline ranked_key kth_of_many(const key_type* keys, index_t n, index_t k, key_type* spare,
+                              index_t spare_keys) {
+  const index_t half = spare_keys / 2;
+  index_t above = 0;
+  for (int turn = 0; n > 1024; ++turn) {
+    key_type sample[4096];
+    const index_t samples = n > 65536 ? 4096 : 256;
+    for (index_t i = 0; i < samples; ++i) sample[i] = keys[i * (n / samples)];
+    const bracket guess = bracket::around(sample, samples, k, n);
+    narrowed_list part;
+    if (!narrow(keys, n, guess, spare + turn % 2 * half, half - simd::word_items, part)) break;
+    if (k <= part.above || k > part.above + part.count || part.count > n / 2) break;
+    keys = part.keys;
+    n = part.count;
+    k -= part.above;
+    above += part.above;
+  }
+  const key_type kth = kth_largest(keys, n, k);
+  const index_t higher = simd::count_at_least(keys, n, kth + 1);
+  return {kth, above + higher, simd::count_at_least(keys, n, kth) - higher};
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::select_detail

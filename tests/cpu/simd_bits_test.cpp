@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <rota/cpu/simd/bits.hpp>
+#include <rota/cpu/simd/stream.hpp>
+
+#include "support/random.hpp"
+
+using namespace rota_test;
+namespace simd = rota::cpu::simd;
+
+namespace {
+
+std::vector<float> sixty_four(random_source& rng) {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> special = {NAN, -NAN, inf, -inf, 0.0f, -0.0f, 1e-40f, -1e-40f, 3e38f, 1};
+  std::vector<float> x(simd::word_items);
+  for (float& v : x) v = rng.chance(0.5) ? rng.pick(special) : rng.normal();
+  return x;
+}
+
+std::vector<std::int32_t> plain_keys(const std::vector<float>& x) {
+  std::vector<std::int32_t> keys;
+  for (float v : x) keys.push_back(simd::signed_key(rota::score_key(v)));
+  return keys;
+}
+
+std::uint64_t random_word(random_source& rng) {
+  const std::uint64_t bits = rng.bits();
+  return rng.chance(0.3) ? bits & rng.bits() & rng.bits() : rng.chance(0.1) ? 0 : bits;
+}
+
+}  // namespace
+
+TEST_CASE("keys of 64 floats are score keys; comparisons follow them") {
+  random_source rng(1);
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<float> x = sixty_four(rng);
+    const std::vector<std::int32_t> keys = plain_keys(x);
+    const auto word = simd::key_word::of(x.data());
+    std::vector<std::int32_t> got(simd::word_items);
+    std::memcpy(got.data(), &word, sizeof word);
+    REQUIRE(got == keys);
+    const std::int32_t bound =
+        rng.chance(0.1) ? simd::key_of_nan : rng.pick(keys) + static_cast<int>(rng.below(2));
+    const std::uint64_t above = simd::above(word, bound), at_least = simd::at_least(word, bound);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      REQUIRE((above >> i & 1) == (keys[i] > bound));
+      REQUIRE((at_least >> i & 1) == (keys[i] >= bound));
+    }
+    const auto n = static_cast<std::int64_t>(rng.below(simd::word_items + 1));
+    REQUIRE(simd::count_at_least(keys.data(), n, bound) ==
+            std::count_if(keys.begin(), keys.begin() + n, [&](auto k) { return k >= bound; }));
+  }
+}
+
+TEST_CASE("words are compressed, deposited and listed bit by bit") {
+  random_source rng(2);
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<std::int32_t> keys = plain_keys(sixty_four(rng));
+    const std::uint64_t word = random_word(rng), mask = random_word(rng);
+    std::vector<std::int32_t> want, want_positions;
+    std::uint64_t deposited = 0;
+    int taken = 0;
+    for (int i = 0; i < simd::word_items; ++i) {
+      if (word >> i & 1) want.push_back(keys[static_cast<std::size_t>(i)]);
+      if (word >> i & 1) want_positions.push_back(1000 + i);
+      if (mask >> i & 1) deposited |= (word >> taken++ & 1) << i;
+    }
+    std::vector<std::int32_t> got(2 * simd::word_items), positions(simd::word_items);
+    got.resize(static_cast<std::size_t>(
+        simd::compress(simd::key_word::of(keys.data()), word, got.data())));
+    REQUIRE(got == want);
+    positions.resize(static_cast<std::size_t>(simd::write_positions(word, 1000, positions.data())));
+    REQUIRE(positions == want_positions);
+    REQUIRE(simd::deposit(word, mask) == deposited);
+
+    const auto n = static_cast<std::int64_t>(rng.below(simd::word_items + 2));
+    std::uint64_t first = 0;
+    for (int i = 0; i < simd::word_items; ++i)
+      if ((word >> i & 1) && std::popcount(first) < n) first |= std::uint64_t{1} << i;
+    REQUIRE(simd::first_bits(word, n) == first);
+  }
+}
+
+TEST_CASE("streaming copies are copies, wherever they begin and end") {
+  random_source rng(3);
+  std::vector<std::uint16_t> from(600);
+  for (auto& x : from) x = static_cast<std::uint16_t>(rng.bits());
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::uint16_t> to(700, 7), want = to;
+    const auto n = rng.below(501), at = rng.below(100), source = rng.below(100);
+    std::copy_n(from.begin() + source, n, want.begin() + at);
+    simd::stream_copy(to.data() + at, from.data() + source, n);
+    simd::stream_fence();
+    REQUIRE(to == want);
+  }
+}
