@@ -89,12 +89,13 @@ void convert_row(const From* from, To* to, index_t n) {
     using pack_detail::lanes;
     index_t i = 0;
     for (; i + lanes <= n; i += lanes) simd::store<lanes>(to + i, simd::load<lanes>(from + i));
-    for (; i < n; ++i) to[i] = static_cast<To>(static_cast<float>(from[i]));
+    for (const index_t end = i + n % lanes; i < end; ++i)
+      to[i] = static_cast<To>(static_cast<float>(from[i]));
   }
 }
 
 /// Rounds n numbers to the nearest multiples -127 .. 127 of a scale, which is returned: symmetric
-/// quantization by the largest magnitude . An error is at most half the scale, and the scale at
+/// quantization by the largest magnitude. An error is at most half the scale, and the scale at
 /// most 129 / 128 of the largest magnitude over 127. Where a number is not finite the scale is NaN,
 /// and so is all that is made of the slice.
 template <element From>
