@@ -71,7 +71,8 @@ void check_dense(std::uint64_t seed, int rounds) {
   random_source rng(seed);
   for (int i = 0; i < rounds; ++i) {
     const index_t n = rng.pick<index_t>({0, 1, 17, 128, 129, 300, 700});
-    const index_t d_k = rng.pick<index_t>({64, 128, 7, 33, 80}), d_v = rng.pick<index_t>({64, 5, 96});
+    const index_t d_k = rng.pick<index_t>({64, 128, 7, 33, 80}),
+                  d_v = rng.pick<index_t>({64, 5, 96});
     const appended_dense<C> dense(rng, rng.between(1, 3), n, d_k, d_v);
     attend_case<dense_store<C>> c(rng, dense.store, rng.pick<index_t>({1, 2, 16, 40}),
                                   rng.pick<index_t>({1, 2, 3, 4, 8}));
@@ -106,8 +107,8 @@ void check_packed(std::uint64_t seed, int rounds) {
   }
 }
 
-using op = attention<tokens<key_norm, keep_ratio>, groups<value_norm, keep_ratio>,
-                     packed<int8, 16>, mean_fill>;
+using op = attention<tokens<key_norm, keep_ratio>, groups<value_norm, keep_ratio>, packed<int8, 16>,
+                     mean_fill>;
 
 }  // namespace
 
@@ -183,12 +184,13 @@ TEST_CASE("a store of bytes is what its arithmetic says, and unpacks to bytes ti
   const packed_sample<packed<bf16, 16>> wide(rng, {.tokens = 300, .means = false});
   CHECK(sample.store.bytes() < 0.75 * static_cast<double>(wide.store.bytes()));
   const index_t n = cpu::token_count(sample.store, 1);
-  std::vector<float> keys(static_cast<std::size_t>(n * 16)), values(static_cast<std::size_t>(n * 64));
+  std::vector<float> keys(static_cast<std::size_t>(n * 16)),
+      values(static_cast<std::size_t>(n * 64));
   std::vector<position_t> positions(static_cast<std::size_t>(n));
   std::vector<group_mask> available(positions.size());
-  cpu::unpack_head(cpu::backend{}, sample.store, 1,
-                   cpu::unpacked_head<int8>{keys.data(), values.data(), positions.data(),
-                                            available.data()});
+  cpu::unpack_head(
+      cpu::backend{}, sample.store, 1,
+      cpu::unpacked_head<int8>{keys.data(), values.data(), positions.data(), available.data()});
   index_t at = 0;
   for (index_t i = 0; i < sample.store.block_count(1); ++i) {
     const block<int8> b = sample.store.block_at(1, i);
