@@ -6,7 +6,9 @@
 #include <doctest/doctest.h>
 
 #include <rota/cpu/simd/bits.hpp>
+#include <rota/cpu/simd/reduce.hpp>
 #include <rota/cpu/simd/stream.hpp>
+#include <rota/cpu/simd/transpose.hpp>
 
 #include "support/random.hpp"
 
@@ -98,5 +100,25 @@ TEST_CASE("streaming copies are copies, wherever they begin and end") {
     simd::stream_copy(to.data() + at, from.data() + source, n);
     simd::stream_fence();
     REQUIRE(to == want);
+  }
+}
+
+TEST_CASE("squares are transposed; the largest integer of a vector") {
+  constexpr int lanes = simd::lanes;
+  random_source rng(4);
+  simd::native rows[lanes];
+  float before[lanes][lanes];
+  for (auto& row : before)
+    for (float& x : row) x = rng.normal();
+  for (int i = 0; i < lanes; ++i) rows[i] = simd::load_raw<simd::native>(before[i]);
+  simd::transpose(rows);
+  for (int i = 0; i < lanes; ++i)
+    for (int j = 0; j < lanes; ++j) REQUIRE(rows[i][j] == before[j][i]);
+
+  for (int largest = 0; largest < lanes; ++largest) {
+    simd::ints<lanes> v{};
+    for (int l = 0; l < lanes; ++l) v[l] = -1000 - static_cast<int>(rng.below(1000));
+    v[largest] = -7;
+    REQUIRE(simd::horizontal_max(v) == -7);
   }
 }

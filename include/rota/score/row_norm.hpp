@@ -14,11 +14,11 @@ ROTA_HD inline float row_norm(const float* x, int n) {
   int i = 0;
   for (; i + lanes <= n; i += lanes)
     for (int l = 0; l < lanes; ++l) sum[l] += x[i + l] * x[i + l];
-  for (int l = 0; l < lanes; ++l)
-    if (i + l < n) sum[l] += x[i + l] * x[i + l];
-  for (int half = lanes / 2; half > 0; half /= 2)
-    for (int l = 0; l < half; ++l) sum[l] += sum[l + half];
-  return std::sqrt(sum[0]);
+  for (int l = 0; i + l < n; ++l) sum[l] += x[i + l] * x[i + l];
+  // Written out, for compilers keep what they loop over in memory.
+  for (int l = 0; l < 8; ++l) sum[l] += sum[l + 8];
+  for (int l = 0; l < 4; ++l) sum[l] += sum[l + 4];
+  return std::sqrt((sum[0] + sum[2]) + (sum[1] + sum[3]));
 }
 
 }  // namespace rota

@@ -80,7 +80,7 @@ void mass_chunk_softmax(const mass_queries& q, const context<E, Parts...>& c, co
   std::fill_n(parts, m.rows, partial_softmax{});
   for (index_t first = chunk.first; first < chunk.last; first += tile_tokens) {
     const index_t count = std::min(tile_tokens, chunk.last - first);
-    load_key_tile(c, chunk.head, first, count, m.buffers.key(worker), tile);
+    load_key_tile(c, chunk.head, first, count, tile);
     for_query_rows(q, c, chunk.head, first, count, tile, tile + c.d_k() * tile_tokens,
                    [&](index_t row, const float* logits, index_t visible) {
                      parts[row].add(logits, visible);
@@ -97,7 +97,7 @@ void mass_chunk_sums(const mass_queries& q, const context<E, Parts...>& c, const
   for (index_t first = chunk.first; first < chunk.last; first += tile_tokens) {
     const index_t count = std::min(tile_tokens, chunk.last - first);
     float mass[tile_tokens] = {};
-    load_key_tile(c, chunk.head, first, count, m.buffers.key(worker), tile);
+    load_key_tile(c, chunk.head, first, count, tile);
     for_query_rows(q, c, chunk.head, first, count, tile, tile + c.d_k() * tile_tokens,
                    [&](index_t row, float* logits, index_t visible) {
                      // Tokens that the row does not see get nothing, whatever their logits.

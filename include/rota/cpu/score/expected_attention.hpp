@@ -20,7 +20,7 @@ struct expected_memory {
   index_t q_heads = 0;
   detail::rope_mean mean_rope;       ///< [d / 2] each
   float* mu = nullptr;               ///< [q_heads, d], rotated, over sqrt(d)
-  float* sigma = nullptr;            ///< [q_heads, d, d], rotated, over 2 d; null without
+  float* sigma = nullptr;            ///< [q_heads, d, d], rotated, over 2 d, folded; null without
   float* logits = nullptr;           ///< [q_heads, tokens]
   partial_softmax* parts = nullptr;  ///< [q_heads, chunks of a head]
   softmax_row* rows = nullptr;       ///< [q_heads]
@@ -60,6 +60,13 @@ status check_expected(const expected_attention::params& p, const context<E, Part
   return {};
 }
 
+/// k' a k with half of the products: what lies right of the blocks on the diagonal is added to its
+/// mirror image, and not read again.
+inline void fold_form(float* a, index_t d) {
+  for (index_t i = 0; i < d; ++i)
+    for (index_t j = 0; j < i / row_block * row_block; ++j) a[i * d + j] += a[j * d + i];
+}
+
 /// Rotates the moments of every query head and folds the constants of the formula into them.
 template <element E, class... Parts>
 void rotate_moments(const backend& b, const expected_attention::params& p,
@@ -76,10 +83,11 @@ void rotate_moments(const backend& b, const expected_attention::params& p,
                          d, 0.5 / static_cast<double>(d), sigma + k, d);
     for (index_t k = 0; k < d; ++k)  // (Rbar Sigma) Rbar': the rows
       m.mean_rope.rotate(sigma + k * d, 1, d, 1, sigma + k * d, 1);
+    fold_form(sigma, d);
   });
 }
 
-/// z[t] = sum over k of tile[k, t] (mu[k] + (Sigma tile)[k, t]).
+/// z[t] = sum over k of tile[k, t] (mu[k] + (Sigma tile)[k, t]) for a folded Sigma.
 inline void expected_logits(const float* mu, const float* sigma, index_t d, const float* tile,
                             float* product, float* z) {
   std::fill_n(z, tile_tokens, 0.0f);
@@ -88,7 +96,7 @@ inline void expected_logits(const float* mu, const float* sigma, index_t d, cons
     const int count = static_cast<int>(std::min<index_t>(row_block, d - first));
     const float* rows[row_block];
     for (int r = 0; r < count; ++r) rows[r] = sigma + (first + r) * d;
-    multiply_rows(rows, count, d, tile, product);
+    multiply_rows(rows, count, first + count, tile, product);
     for (index_t t = 0; t < tile_tokens; t += lanes) {
       native sum = simd::load<lanes>(z + t);
       for (int r = 0; r < count; ++r) {
@@ -112,7 +120,7 @@ void expected_chunk_logits(const expected_attention::params& p, const context<E,
   float* const z = product + row_block * tile_tokens;
   for (index_t first = chunk.first; first < chunk.last; first += tile_tokens) {
     const index_t count = std::min(tile_tokens, chunk.last - first);
-    load_key_tile(c, chunk.head, first, count, m.buffers.key(worker), tile);
+    load_key_tile(c, chunk.head, first, count, tile);
     for (index_t q = chunk.head * group; q < (chunk.head + 1) * group; ++q) {
       expected_logits(m.mu + q * d, m.sigma ? m.sigma + q * d * d : nullptr, d, tile, product, z);
       std::copy_n(z, count, m.logits + q * c.tokens() + first);

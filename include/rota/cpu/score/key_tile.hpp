@@ -6,6 +6,7 @@
 #include <rota/cpu/score/rows.hpp>
 #include <rota/cpu/simd/convert.hpp>
 #include <rota/cpu/simd/exp.hpp>
+#include <rota/cpu/simd/transpose.hpp>
 
 // Rows of floats times the keys of 64 tokens: what the whole-head scorers spend their time on.
 
@@ -20,18 +21,38 @@ inline constexpr index_t tile_tokens = 64;
 /// Rows that multiply_rows() takes at once; two vectors of running sums for each.
 inline constexpr int row_block = simd::accumulators / 2;
 
-/// tile [d_k, tile_tokens] receives the keys of `count` tokens, transposed, zero behind them.
-/// buffer: [d_k] floats, unless the context is float.
-template <element E, class... Parts>
-void load_key_tile(const context<E, Parts...>& c, index_t head, index_t first, index_t count,
-                   float* buffer, float* tile) {
-  const index_t d = c.d_k();
-  for (index_t t = 0; t < count; ++t) {
-    const float* const row = detail::float_row(c.keys.row(first + t, head), d, buffer);
-    for (index_t k = 0; k < d; ++k) tile[k * tile_tokens + t] = row[k];
+/// tile [d, tile_tokens] receives rows row_of(0) .. row_of(count - 1) of d elements, transposed,
+/// zero behind them.
+template <class RowOf>
+void load_tile(RowOf&& row_of, index_t count, index_t d, float* tile) {
+  index_t t = 0;
+  for (; t + lanes <= count; t += lanes) {
+    index_t k = 0;
+    for (; k + lanes <= d; k += lanes) {
+      native square[lanes];
+      simd::unroll<lanes>([&](int i) __attribute__((always_inline)) {
+        square[i] = simd::load<lanes>(row_of(t + i) + k);
+      });
+      simd::transpose(square);
+      simd::unroll<lanes>([&](int i) __attribute__((always_inline)) {
+        simd::store<lanes>(tile + (k + i) * tile_tokens + t, square[i]);
+      });
+    }
+    for (; k < d; ++k)
+      for (int i = 0; i < lanes; ++i)
+        tile[k * tile_tokens + t + i] = static_cast<float>(row_of(t + i)[k]);
   }
+  for (; t < count; ++t)
+    for (index_t k = 0; k < d; ++k) tile[k * tile_tokens + t] = static_cast<float>(row_of(t)[k]);
   for (index_t k = 0; count < tile_tokens && k < d; ++k)
     std::fill(tile + k * tile_tokens + count, tile + (k + 1) * tile_tokens, 0.0f);
+}
+
+/// The keys of `count` tokens as a tile.
+template <element E, class... Parts>
+void load_key_tile(const context<E, Parts...>& c, index_t head, index_t first, index_t count,
+                   float* tile) {
+  load_tile([&](index_t t) { return c.keys.row(first + t, head); }, count, c.d_k(), tile);
 }
 
 /// out[r, t] = sum over k of rows[r][k] * tile[k, t] for R rows: [R, tile_tokens].

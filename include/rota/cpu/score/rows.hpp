@@ -5,6 +5,7 @@
 
 #include <rota/core/workspace.hpp>
 #include <rota/cpu/backend.hpp>
+#include <rota/cpu/simd/convert.hpp>
 #include <rota/policy/context_memory.hpp>
 #include <rota/policy/refs.hpp>
 
@@ -14,7 +15,10 @@ namespace rota::cpu::detail {
 
 template <element E>
 void to_float(const E* in, index_t n, float* out) {
-  for (index_t i = 0; i < n; ++i) out[i] = static_cast<float>(in[i]);
+  index_t i = 0;
+  for (; i + simd::lanes <= n; i += simd::lanes)
+    simd::store<simd::lanes>(out + i, simd::load<simd::lanes>(in + i));
+  for (; i < n; ++i) out[i] = static_cast<float>(in[i]);
 }
 
 /// A row as floats: converted into `buffer`, or read in place when it is float already.

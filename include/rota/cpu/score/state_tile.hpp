@@ -9,13 +9,7 @@ namespace rota::cpu::inline ROTA_CPU_ISA::score_detail {
 /// tile [hidden, tile_tokens] receives the states of `count` tokens, transposed, zero behind them.
 inline void load_state_tile(const view<const float, 2>& states, index_t first, index_t count,
                             float* tile) {
-  const index_t hidden = states.extent[1];
-  for (index_t t = 0; t < count; ++t) {
-    const float* const row = states.row(first + t);
-    for (index_t i = 0; i < hidden; ++i) tile[i * tile_tokens + t] = row[i];
-  }
-  for (index_t i = 0; count < tile_tokens && i < hidden; ++i)
-    std::fill(tile + i * tile_tokens + count, tile + (i + 1) * tile_tokens, 0.0f);
+  load_tile([&](index_t t) { return states.row(first + t); }, count, states.extent[1], tile);
 }
 
 /// out [rows, tile_tokens] = weights [rows, d] times a tile [d, tile_tokens].

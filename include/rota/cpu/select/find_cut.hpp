@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include <rota/cpu/select/items.hpp>
+#include <rota/cpu/select/guess.hpp>
 
 // Cutting the ranking of a unit after its best items. Scores are read once: a sample gives a
 // bracket, the pass marks what is above it and lists what is inside, and the list decides the rest.
@@ -16,21 +16,7 @@ namespace select_detail {
 using detail::cut;
 using detail::cut_memory;
 using detail::select_unit;
-
-inline constexpr index_t most_samples = 4096;
-
-inline std::uint64_t equal_to(const simd::key_word& keys, key_type key) {
-  return simd::at_least(keys, key) & ~simd::above(keys, key);
-}
-
-/// The items of a word above a key, and the first `left` of those that have it.
-inline std::uint64_t best_of(const simd::key_word& keys, std::uint64_t there, key_type key,
-                             index_t& left) {
-  if (left == cut::all) return simd::at_least(keys, key) & there;
-  const std::uint64_t first = simd::first_bits(equal_to(keys, key) & there, left);
-  left -= std::popcount(first);
-  return (simd::above(keys, key) & there) | first;
-}
+static_assert(cut::all == all_left);
 
 /// One unit whose ranking is cut.
 class unit_cut {
@@ -52,7 +38,8 @@ class unit_cut {
   void run() {
     if (quota_ <= 0) return keep_none();
     if (quota_ >= items_) return keep_cut(cut::keep_all());
-    const bracket guess = is_small() ? bracket{} : guess_bracket();
+    const bracket guess =
+        is_small() ? bracket{} : guess_bracket(level_, unit_, quota_, items_, own_);
     if (split(guess) && quota_ > from_high_ && quota_ <= from_high_ + listed_) return keep_listed();
     // Many items may have just the key of an end.
     const ranked_key end = count(quota_ <= from_high_ ? guess.high : guess.low);
@@ -116,46 +103,6 @@ class unit_cut {
     constexpr std::uintptr_t ahead = block_words * simd::word_items * sizeof(float);
     for (int i = 0; i < simd::word_items; i += 64 / static_cast<int>(sizeof(float)))
       simd::prefetch(reinterpret_cast<std::uintptr_t>(x + i) + ahead);
-  }
-
-  /// A few items of each of up to 1024 chunks.
-  bracket guess_bracket() const {
-    const index_t wanted = std::min<index_t>(items_ / 32, most_samples);
-    const index_t chunks = unit_.last_chunk - unit_.first_chunk;
-    const index_t strata = std::min<index_t>(chunks, 1024);
-    // Items of a word that are not ranked are tried in vain.
-    const double places = static_cast<double>(blocks() * block_words * simd::word_items);
-    const double tries = std::min(4.0, places / static_cast<double>(items_)) *
-                         static_cast<double>(wanted) / static_cast<double>(strata);
-    const auto tries_per_chunk = static_cast<index_t>(tries) + 1;
-    const float* picked[256];  // asked for together, for none of them is in a cache
-    index_t n = 0, waiting = 0;
-    const auto read = [&] {
-      for (index_t i = 0; i < waiting && n < cut_memory::few_items; ++i)
-        own_[n++] = simd::signed_key(score_key(*picked[i]));
-      waiting = 0;
-    };
-    std::uint64_t counter = 0;
-    for (index_t s = 0; s < strata; ++s) {
-      const select_chunk c = level_.memory.map.chunk(unit_.first_chunk + s * chunks / strata);
-      for (index_t i = 0; i < tries_per_chunk; ++i) {
-        const float* const item = level_.pick(c, mixed(++counter));
-        if (item == nullptr) continue;
-        simd::prefetch(reinterpret_cast<std::uintptr_t>(item));
-        picked[waiting++] = item;
-        if (waiting == std::ssize(picked)) read();
-      }
-    }
-    read();
-    return bracket::around(own_, n, quota_, items_);
-  }
-
-  /// Bits that look random (the finish of splitmix64).
-  static std::uint64_t mixed(std::uint64_t x) {
-    x *= 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
   }
 
   /// Where the items above a bracket are marked: where they are kept, unless others are already.
@@ -247,7 +194,7 @@ class unit_cut {
       rank_ties();
     }
     for_blocks(b_, [&](const item_block& block, int) {
-      std::uint64_t best[block_words + 1];  // of the list, without gaps
+      std::uint64_t best[block_words + 1] = {};  // of the list, without gaps
       index_t left = ties_left(at, block);
       for_listed(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there) {
         best[w] = best_of(keys, there, kth, left);

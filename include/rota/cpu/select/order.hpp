@@ -13,6 +13,21 @@ namespace rota::cpu::inline ROTA_CPU_ISA::select_detail {
 
 using key_type = std::int32_t;  ///< simd::signed_key() of a score
 
+inline std::uint64_t equal_to(const simd::key_word& keys, key_type key) {
+  return simd::at_least(keys, key) & ~simd::above(keys, key);
+}
+
+inline constexpr index_t all_left = INT64_MAX;
+
+/// Those of a word's items that are above a key, and the first `left` of those that have it.
+inline std::uint64_t best_of(const simd::key_word& keys, std::uint64_t there, key_type key,
+                             index_t& left) {
+  if (left == all_left) return simd::at_least(keys, key) & there;
+  const std::uint64_t first = simd::first_bits(equal_to(keys, key) & there, left);
+  left -= std::popcount(first);
+  return (simd::above(keys, key) & there) | first;
+}
+
 /// The k-th largest of n keys, 1 <= k <= n: its bits, one after another.
 inline key_type kth_largest(const key_type* keys, index_t n, index_t k) {
   std::int64_t low = simd::key_of_nan, high = simd::key_of_infinity;

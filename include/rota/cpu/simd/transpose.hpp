@@ -1,0 +1,45 @@
+#pragma once
+
+#include <utility>
+
+#include <rota/cpu/simd/unroll.hpp>
+#include <rota/cpu/simd/vec.hpp>
+
+namespace rota::cpu::inline ROTA_CPU_ISA::simd {
+
+namespace transpose_detail {
+
+/// Of lanes l: a where bit `Step` of l is not set, else b, that many lanes before.
+template <int Step, int... L>
+native low_halves(native a, native b, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(a, b, (L & Step ? lanes + L - Step : L)...);
+}
+/// The lanes that low_halves() leaves out.
+template <int Step, int... L>
+native high_halves(native a, native b, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(a, b, (L & Step ? lanes + L : L + Step)...);
+}
+
+/// Exchanges the off-diagonal quarters of all squares of 2 Step rows and lanes.
+template <int Step>
+[[gnu::always_inline]] inline void exchange(native* rows) {
+  using all = std::make_integer_sequence<int, lanes>;
+  unroll<lanes>([&](int i) __attribute__((always_inline)) {
+    if ((i & Step) != 0) return;
+    const native a = rows[i], b = rows[i + Step];
+    rows[i] = low_halves<Step>(a, b, all{});
+    rows[i + Step] = high_halves<Step>(a, b, all{});
+  });
+}
+
+}  // namespace transpose_detail
+
+/// Row i, lane j of the result is row j, lane i of what was there: [lanes] vectors.
+[[gnu::always_inline]] inline void transpose(native* rows) {
+  if constexpr (lanes >= 16) transpose_detail::exchange<8>(rows);
+  if constexpr (lanes >= 8) transpose_detail::exchange<4>(rows);
+  transpose_detail::exchange<2>(rows);
+  transpose_detail::exchange<1>(rows);
+}
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::simd
