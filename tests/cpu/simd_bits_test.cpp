@@ -112,8 +112,11 @@ TEST_CASE("squares are transposed; the largest integer of a vector") {
     for (float& x : row) x = rng.normal();
   for (int i = 0; i < lanes; ++i) rows[i] = simd::load_raw<simd::native>(before[i]);
   simd::transpose(rows);
-  for (int i = 0; i < lanes; ++i)
-    for (int j = 0; j < lanes; ++j) REQUIRE(rows[i][j] == before[j][i]);
+  for (int i = 0; i < lanes; ++i) {
+    float row[lanes];
+    simd::store_raw(row, rows[i]);
+    for (int j = 0; j < lanes; ++j) REQUIRE(row[j] == before[j][i]);
+  }
 
   for (int largest = 0; largest < lanes; ++largest) {
     simd::ints<lanes> v{};

@@ -35,6 +35,8 @@ inline status prepare_select(std::span<const select_problem> problems, const bud
 
 }  // namespace detail
 
+inline namespace ROTA_CPU_ISA {
+
 /// Bytes that select() needs for that many layers. 0 when the problems are not valid.
 template <class Tokens, class Groups>
 std::size_t select_workspace_bytes(const backend& b, std::span<const select_problem> problems,
@@ -102,4 +104,5 @@ status select(const backend& b, const select_problem& problem,
                                 std::span<const selection>(&out, 1), ws);
 }
 
+}  // namespace ROTA_CPU_ISA
 }  // namespace rota::cpu

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstring>
 
 #include <rota/cpu/simd/vec.hpp>
