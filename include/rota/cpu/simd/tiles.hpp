@@ -2,6 +2,7 @@
 
 #include <rota/cpu/simd/matrix_unit.hpp>
 #include <rota/cpu/simd/reduce.hpp>
+#include <rota/cpu/simd/transpose.hpp>
 
 #if defined(ROTA_CPU_AMX)
 
@@ -43,40 +44,6 @@ void pair_terms(floats<16> first, floats<16> second, uints<16> (&out)[term_tiles
       return (uints<16>)_mm512_mask_blend_epi32(of_b, (__m512i)x, (__m512i)y);
     };
     out[0] = blend(0xf000, blend(0x0f00, blend(0x00f0, pair[0], pair[1]), pair[2]), uints<16>{});
-  }
-}
-
-/// m: 16 rows of 16; rows and columns change places.
-inline void transpose(floats<16> (&m)[16]) {
-  floats<16> a[16];
-  for (int i = 0; i < 16; i += 2) {
-    a[i] = __builtin_shufflevector(m[i], m[i + 1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28,
-                                   13, 29);
-    a[i + 1] = __builtin_shufflevector(m[i], m[i + 1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27,
-                                       14, 30, 15, 31);
-  }
-  floats<16> b[16];  // b[4 i + k]: column k of each quarter, of rows 4 i to 4 i + 3
-  for (int i = 0; i < 16; i += 4)
-    for (int k = 0; k < 2; ++k) {
-      b[i + 2 * k] = __builtin_shufflevector(a[i + k], a[i + 2 + k], 0, 1, 16, 17, 4, 5, 20, 21, 8,
-                                             9, 24, 25, 12, 13, 28, 29);
-      b[i + 2 * k + 1] = __builtin_shufflevector(a[i + k], a[i + 2 + k], 2, 3, 18, 19, 6, 7, 22, 23,
-                                                 10, 11, 26, 27, 14, 15, 30, 31);
-    }
-  const auto even = [](floats<16> x, floats<16> y) {
-    return __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-  };
-  const auto odd = [](floats<16> x, floats<16> y) {
-    return __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30,
-                                   31);
-  };
-  for (int k = 0; k < 4; ++k) {
-    const floats<16> even_low = even(b[k], b[4 + k]), even_high = even(b[8 + k], b[12 + k]);
-    const floats<16> odd_low = odd(b[k], b[4 + k]), odd_high = odd(b[8 + k], b[12 + k]);
-    m[k] = even(even_low, even_high);
-    m[4 + k] = even(odd_low, odd_high);
-    m[8 + k] = odd(even_low, even_high);
-    m[12 + k] = odd(odd_low, odd_high);
   }
 }
 
