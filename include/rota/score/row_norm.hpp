@@ -14,7 +14,8 @@ ROTA_HD inline float row_norm(const float* x, int n) {
   int i = 0;
   for (; i + lanes <= n; i += lanes)
     for (int l = 0; l < lanes; ++l) sum[l] += x[i + l] * x[i + l];
-  for (int l = 0; i + l < n; ++l) sum[l] += x[i + l] * x[i + l];
+  for (int l = 0; l < lanes; ++l)  // so that nvcc keeps the sums in registers
+    if (i + l < n) sum[l] += x[i + l] * x[i + l];
   // Written out, for compilers keep what they loop over in memory.
   for (int l = 0; l < 8; ++l) sum[l] += sum[l + 8];
   for (int l = 0; l < 4; ++l) sum[l] += sum[l + 4];
