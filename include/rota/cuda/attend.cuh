@@ -40,8 +40,7 @@ record_shape shape_of(const Store& s) {
   if constexpr (requires { s.shape; })
     return s.shape.record;
   else
-    return {s.d_k(), s.d_v(), s.d_v(), static_cast<index_t>(sizeof(typename Store::element_type)),
-            0};
+    return {s.d_k(), s.d_v(), s.d_v(), codec_traits<typename Store::element_type>::sizes, 0};
 }
 
 template <class Store>

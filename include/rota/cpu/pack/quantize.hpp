@@ -56,7 +56,7 @@ class divider {
       : step_(simd::broadcast<lanes>(step)),
         inverse_(simd::broadcast<lanes>(1.0f / step)),
         // Beyond these, intermediate results are not exact.
-        by_inverse_(fast_fma && step > 0x1p-90f && step < 0x1p90f) {}
+        by_inverse_(simd::fast_fma && step > 0x1p-90f && step < 0x1p90f) {}
 
   /// With one correction the product by the rounded inverse is the rounded quotient, unless all
   /// bits of the divisor's fraction are set (Markstein, IBM J. Res. Dev. 34, 1990); a scale has
@@ -69,11 +69,6 @@ class divider {
   }
 
  private:
-#if defined(__FMA__) || defined(__aarch64__)
-  static constexpr bool fast_fma = true;
-#else
-  static constexpr bool fast_fma = false;
-#endif
   native step_, inverse_;
   bool by_inverse_;
 };

@@ -92,6 +92,13 @@ To bits_as(From v) {
   return r;
 }
 
+/// Whether fma() is one instruction with one rounding.
+#if defined(__FMA__) || defined(__aarch64__)
+inline constexpr bool fast_fma = true;
+#else
+inline constexpr bool fast_fma = false;
+#endif
+
 /// a * b + c with one rounding where the machine can, whatever -ffp-contract says.
 template <int N>
 floats<N> fma(floats<N> a, floats<N> b, floats<N> c) {
