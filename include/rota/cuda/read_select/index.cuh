@@ -83,7 +83,8 @@ struct page_keys {
     const std::byte* const at = store.parts().data + store.record_begin(h, p.block);
     const record_head head = record_head::at(at);
     const bool whole = head.order == value_order::whole;
-    const index_t keys = whole ? layout_whole({}, head.tokens).keys
+    constexpr record_shape keys_alone{0, 0, 1, {}, 0};  // where keys begin, no width says
+    const index_t keys = whole ? layout_whole(keys_alone, head.tokens).keys
                                : layout_token_major({}, head.tokens, head.slices).keys;
     if (index_t{p.first} + p.count > head.tokens) report(fault, errc::bad_store, culprit::store);
     first = p.first;
