@@ -36,14 +36,6 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
   stage_queries(item, params, t, s.head, tile, q);
   row_problem p;
   p.q = q;
-  const bool on_matrix_unit =
-      query_tile_floats(item.store->d_k()) > 0 && t.rows_of(tile) > 2 && simd::matrix_unit_ready();
-  if (on_matrix_unit) {
-    float* const tiles = q + align_up(padded_rows(t.rows_of(tile)) * padded(item.store->d_k()), 16);
-    stage_tiles(q, t.rows_of(tile), item.store->d_k(), tiles);
-    p.q_tiles = tiles;
-  }
-  const simd::matrix_scope scope(on_matrix_unit);
   p.sights = stage_sights(item, params, t, tile, work.sights + worker * work.scratch_rows);
   p.rows = t.rows_of(tile);
   p.d_k = item.store->d_k();
@@ -51,6 +43,15 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
   p.width = item.store->group_width();
   p.groups = t.groups;
   p.code_rank = t.code_rank;
+  constexpr bool may_use_unit = uses_matrix_unit<typename Store::element_type>;
+  const bool on_matrix_unit = may_use_unit && query_tile_floats(p.d_k) > 0 &&
+                              set_size(p.rows, 0) >= small_set && simd::matrix_unit_ready();
+  if (on_matrix_unit) {
+    float* const tiles = q + align_up(padded_rows(p.rows) * padded(p.d_k), 16);
+    stage_tiles(q, p.rows, p.d_k, tiles);
+    p.q_tiles = tiles;
+  }
+  const simd::matrix_scope scope(on_matrix_unit);
 
   float* const state = s.chunks == 1 ? own_state : s.states + (tile * s.chunks + chunk) * stride;
   attend_chunk(item, p, s, chunk, row_state(state, p.rows, p.groups, p.d_v));

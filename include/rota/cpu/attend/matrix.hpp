@@ -23,6 +23,11 @@ template <int R, class E>
 inline constexpr bool suits_matrix_unit =
     simd::has_matrix_unit && (R == small_set || R == wide_set) && std::is_same_v<E, bf16>;
 
+/// Whether anything of a codec's rows can.
+template <codec C>
+inline constexpr bool uses_matrix_unit =
+    suits_matrix_unit<small_set, key_type_of<C>> || suits_matrix_unit<small_set, value_type_of<C>>;
+
 /// Floats that a query row takes as tiles; 0 where d_k does not suit them.
 constexpr index_t query_tile_floats(index_t d_k) {
   constexpr index_t rows_a_tile = 4;  // three tiles of 16 rows take less
