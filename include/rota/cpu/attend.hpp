@@ -21,6 +21,14 @@ struct call_memory {
         work(c, b, batch) {}
 };
 
+/// The unit that is run as the i-th. Threads take what is next; so that each walks through memory, of
+/// which it has asked for more than its unit, neighbours in time are far apart: unit 0, then the
+/// first of the second thread's share, and so on.
+inline index_t unit_at(index_t i, index_t units, index_t threads) {
+  const index_t share = units / threads;
+  return i < share * threads ? i % threads * share + i / threads : i;
+}
+
 template <class Store, class Io>
 void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params& params,
               const plan<Store, Io>& work, index_t unit, int worker) {
@@ -45,7 +53,8 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
   p.code_rank = t.code_rank;
   constexpr bool may_use_unit = uses_matrix_unit<typename Store::element_type>;
   const bool on_matrix_unit = may_use_unit && query_tile_floats(p.d_k) > 0 &&
-                              set_size(p.rows, 0) >= small_set && simd::matrix_unit_ready();
+                              set_size(p.rows, 0) >= least_matrix_set &&
+                              simd::matrix_unit_ready();
   if (on_matrix_unit) {
     float* const tiles = q + align_up(padded_rows(p.rows) * padded(p.d_k), 16);
     stage_tiles(q, p.rows, p.d_k, tiles);
@@ -116,8 +125,9 @@ status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
     if (status s = check_apart(batch, memory.uses); !s) return s;
 
   const plan<Store, Io>& work = memory.work;
-  parallel_for(b, work.units,
-               [&](index_t unit, int worker) { run_unit(batch, params, work, unit, worker); });
+  parallel_for(b, work.units, [&](index_t i, int worker) {
+    run_unit(batch, params, work, unit_at(i, work.units, b.exec.threads), worker);
+  });
   parallel_for(b, work.merges, [&](index_t merge, int) { run_merge(batch, work, merge); });
   return {};
 }

@@ -5,7 +5,7 @@
 #include <rota/cpu/simd/tiles.hpp>
 
 // Scores and weighted sums on the matrix unit: keys and values of bf16 as they lie, queries and
-// weights as sums of three bf16 (simd/tiles.hpp). What is not finite is left to the vector kernels,
+// weights as sums of bf16 (simd/tiles.hpp). What is not finite is left to the vector kernels,
 // because a term that is zero times infinity is not what a float would give.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
@@ -13,29 +13,30 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 using simd::tile_depth;
 using simd::tile_rows;
 
-/// Tokens of a step: the sums that the unit forms at once.
-inline constexpr index_t matrix_step = 4 * tile_rows;
-/// Columns of values of a step, for the same reason.
-inline constexpr index_t matrix_columns = 4 * tile_rows;
+/// Tokens whose keys, and columns whose values, are multiplied at once: as many as the unit has sums.
+inline constexpr index_t matrix_tokens = 4 * tile_rows;
+inline constexpr index_t matrix_columns = 4 * tile_depth;
+
+/// Fewer query rows than this are faster without the unit.
+inline constexpr int least_matrix_set = 4;
 
 /// Whether keys, or whole rows of values, can go through the unit, R rows at once.
 template <int R, class E>
 inline constexpr bool suits_matrix_unit =
-    simd::has_matrix_unit && (R == small_set || R == wide_set) && std::is_same_v<E, bf16>;
+    simd::has_matrix_unit && R >= least_matrix_set && std::is_same_v<E, bf16>;
 
 /// Whether anything of a codec's rows can.
 template <codec C>
-inline constexpr bool uses_matrix_unit =
-    suits_matrix_unit<small_set, key_type_of<C>> || suits_matrix_unit<small_set, value_type_of<C>>;
+inline constexpr bool uses_matrix_unit = suits_matrix_unit<least_matrix_set, key_type_of<C>> ||
+                                         suits_matrix_unit<least_matrix_set, value_type_of<C>>;
 
 /// Floats that a query row takes as tiles; 0 where d_k does not suit them.
 constexpr index_t query_tile_floats(index_t d_k) {
-  constexpr index_t rows_a_tile = 4;  // three tiles of 16 rows take less
   if (!simd::has_matrix_unit || d_k % tile_depth != 0) return 0;
-  return d_k / tile_depth * simd::tile_bytes / static_cast<index_t>(sizeof(float)) / rows_a_tile;
+  return 2 * d_k;  // a float is three terms of half its size, and a quarter of a tile may be idle
 }
 
-/// Tiles of a set's queries: [d_k / 32][passes] tiles, a row for each pair of columns.
+/// Tiles of a set's queries: [d_k / 32][query_tiles<R>], a row for each pair of columns.
 /// `column(c)`: the numbers of column c, row j mod R in lane j.
 template <int R, class Column>
 void stage_query_tiles(index_t d_k, Column column, float* tiles);
@@ -46,7 +47,7 @@ template <int R, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
                    bool prefetch, float* out);
 
-/// As add_whole() for rows of bf16 and d_v a multiple of matrix_columns.
+/// As add_whole() for rows of bf16 and d_v a multiple of tile_depth.
 template <int R, codec E>
 void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
                       bool prefetch, sums_view sums);
@@ -54,10 +55,16 @@ void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, i
 #if defined(ROTA_CPU_AMX)
 
 inline constexpr index_t tile_floats = simd::tile_bytes / 4;
+using tile_sums = float[4][tile_floats];
+
+inline void store_all(tile_sums& sums) {
+  simd::each_constant<4>([&](auto k)
+                             __attribute__((always_inline)) { simd::store_sums<k>(sums[k]); });
+}
 
 template <int R, class Column>
 void stage_query_tiles(index_t d_k, Column column, float* tiles) {
-  constexpr int n = simd::term_tiles<R>;
+  constexpr int n = simd::query_tiles<R>;
   for (index_t c = 0; c < d_k; c += 2) {
     simd::uints<16> terms[n];
     simd::pair_terms<R>(column(c), column(c + 1), terms);
@@ -66,25 +73,25 @@ void stage_query_tiles(index_t d_k, Column column, float* tiles) {
   }
 }
 
-/// Columns [0, 32) of 16 keys; zeros behind the last of `left`.
-inline void load_keys(const bf16* row, index_t stride, index_t left) {
+/// Columns [0, 32) of 16 rows; zeros behind the last of `left`.
+inline void load_rows(const bf16* row, index_t stride, index_t left) {
   if (left >= tile_rows) {
     simd::load_tile(row, stride * static_cast<index_t>(sizeof(bf16)));
     return;
   }
-  alignas(64) bf16 padded_rows[tile_rows * tile_depth] = {};
+  alignas(64) bf16 part[tile_rows * tile_depth] = {};
   for (index_t t = 0; t < left; ++t)
-    std::memcpy(static_cast<void*>(padded_rows + t * tile_depth), row + t * stride,
+    std::memcpy(static_cast<void*>(part + t * tile_depth), row + t * stride,
                 tile_depth * sizeof(bf16));
   simd::before_tile_loads();
-  simd::load_tile(padded_rows, 64);
+  simd::load_tile(part, 64);
 }
 
-/// The sums of up to matrix_step keys with R queries.
+/// The sums of up to matrix_tokens keys with R queries.
 template <int R>
 void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* tiles, index_t d_k,
                    bool prefetch) {
-  constexpr int kept = simd::term_tiles<R>;
+  constexpr int kept = simd::query_tiles<R>;
   row_prefetcher<bf16> ahead(rows, stride, n, d_k, prefetch);
   simd::clear_sums();
   for (index_t c = 0; c < d_k; c += tile_depth, tiles += kept * tile_floats) {
@@ -94,7 +101,7 @@ void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* til
     simd::each_constant<4>([&](auto g) __attribute__((always_inline)) {
       constexpr index_t first = g * tile_rows;
       if (first >= n) return;
-      load_keys(rows + first * stride + c, stride, n - first);
+      load_rows(rows + first * stride + c, stride, n - first);
       ahead.next<tile_rows>();
       simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
         simd::multiply_by_kept<g, p>();
@@ -106,125 +113,110 @@ void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* til
 template <int R, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
                    bool prefetch, float* out) {
-  unsigned bad = 0;
-  for (index_t j = range.begin; j < range.end; j += matrix_step) {
+  simd::finite_check check;
+  for (index_t j = range.begin; j < range.end; j += matrix_tokens) {
     const bf16* const rows = b.keys + j * b.key_stride;
-    const index_t n = std::min(matrix_step, range.end - j);
+    const index_t n = std::min(matrix_tokens, range.end - j);
     multiply_keys<R>(rows, b.key_stride, n, tiles, d_k, prefetch);
-    alignas(64) float sums[4][tile_floats];
-    simd::each_constant<4>([&](auto g)
-                               __attribute__((always_inline)) { simd::store_sums<g>(sums[g]); });
+    alignas(64) tile_sums sums;
+    store_all(sums);
     float* const to = out + (j - range.begin) * R;
     for (index_t g = 0; g * tile_rows < n; ++g)
-      bad |= simd::store_logits<R>(sums[g], to + g * tile_rows * R);
+      simd::store_logits<R>(sums[g], to + g * tile_rows * R, check);
   }
-  if (bad != 0) return false;
+  if (!check.all_finite()) return false;
   if constexpr (codec_traits<C>::sizes.key_scale > 0)
     scale_logits<R>(b.key_scales + range.begin, range.end - range.begin, out);
   return true;
 }
 
-/// The weights of up to matrix_step tokens as left factors; zeros behind the last.
+/// The weights of up to matrix_tokens tokens as factors; zeros behind the last.
 template <int R>
-struct weight_tiles {
-  alignas(64) simd::left_terms<R> at[matrix_step / tile_depth];
+struct staged_weights {
+  alignas(64) simd::weight_factors<R> at[matrix_tokens / tile_rows];
 
-  weight_tiles(token_range range, weights_view<R> w) {
-    const index_t n = range.end - range.begin;
-    alignas(64) float part[tile_depth * R];
-    for (index_t j = 0, s = 0; j < n; j += tile_depth, ++s) {
-      const float* from = w.of(range.begin + j);
-      if (n - j < tile_depth) {
-        std::fill(std::copy(from, from + (n - j) * R, part), part + tile_depth * R, 0.0f);
+  staged_weights(token_range range, weights_view<R> w) {
+    alignas(64) float part[tile_rows * R];
+    for (index_t j = range.begin, s = 0; j < range.end; j += tile_rows, ++s) {
+      const float* from = w.of(j);
+      const index_t left = range.end - j;
+      if (left < tile_rows) {
+        std::fill(std::copy(from, from + left * R, part), part + tile_rows * R, 0.0f);
         from = part;
       }
-      simd::stage_left_terms<R>(from, at[s]);
+      simd::stage_weights<R>(from, at[s]);
     }
   }
 };
 
-/// Columns [0, 64) of 32 tokens' values as four right factors; zeros behind the last of `left`.
-struct value_tiles {
-  alignas(64) std::uint16_t at[4][tile_rows][tile_depth];
-
-  void stage(const bf16* row, index_t stride, index_t left, row_prefetcher<bf16>& ahead) {
-    if (left >= tile_depth) return stage_pairs(row, stride, ahead);
-    alignas(64) bf16 part[tile_depth * matrix_columns] = {};
-    for (index_t t = 0; t < left; ++t)
-      std::copy(row + t * stride, row + t * stride + matrix_columns, part + t * matrix_columns);
-    stage_pairs(part, matrix_columns, ahead);
-  }
-
- private:
-  void stage_pairs(const bf16* row, index_t stride, row_prefetcher<bf16>& ahead) {
-    for (int i = 0; i < tile_rows; ++i, row += 2 * stride) {
-      ahead.next<2>();
-      for (int half = 0; half < 2; ++half)
-        simd::interleave(simd::load_raw<simd::uints<16>>(row + tile_depth * half),
-                         simd::load_raw<simd::uints<16>>(row + stride + tile_depth * half),
-                         at[2 * half][i], at[2 * half + 1][i]);
-    }
-  }
-};
-
-/// sums of R rows += what four tiles say of 64 columns; false, and nothing is done, where that is
-/// not finite.
+/// The sums of n columns for R rows, a factor for each parity where `parity` tells them apart.
 template <int R>
-bool add_finite(const float (&tiles)[4][tile_floats], sums_view sums) {
-  simd::floats<16> total[R][4];
-  unsigned bad = 0;
-  for (int r = 0; r < R; ++r)
-    for (int k = 0; k < 4; ++k) {
-      const auto row = [&](int i) { return simd::load_raw<simd::floats<16>>(tiles[k] + i * 16); };
-      total[r][k] = row(r);
-      for (int i = r + R; i < std::min(3 * R, 16); i += R) total[r][k] += row(i);
-      bad |= simd::not_finite(total[r][k]);
-    }
-  if (bad != 0) return false;
-  for (int r = 0; r < R; ++r) {
-    simd::order_columns(total[r][0], total[r][1]);
-    simd::order_columns(total[r][2], total[r][3]);
-    for (int k = 0; k < 4; ++k) {
-      float* const to = sums.data + r * sums.stride + k * 16;
-      simd::store<16>(to, simd::load<16>(to) + total[r][k]);
-    }
+void multiply_values(const bf16* row, index_t stride, index_t tokens, index_t n,
+                     const staged_weights<R>& weights, int parity, row_prefetcher<bf16>& ahead) {
+  constexpr int kept = std::extent_v<simd::weight_factors<R>, 1>;
+  simd::before_tile_loads();
+  simd::clear_sums();
+  for (index_t s = 0; s * tile_rows < tokens; ++s, row += tile_rows * stride) {
+    simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
+      simd::load_kept_tile<p>(weights.at[s][parity][p]);
+    });
+    simd::each_constant<4>([&](auto k) __attribute__((always_inline)) {
+      if (k * tile_depth >= n) return;
+      load_rows(row + k * tile_depth, stride, tokens - s * tile_rows);
+      ahead.next<tile_rows>();
+      simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
+        simd::multiply_kept_by<k, p>();
+      });
+    });
   }
+}
+
+/// Columns [32 k, 32 k + 32) of row r as they come out of the unit, even ones and odd ones.
+template <int R>
+simd::floats<16> sum_of(const tile_sums (&sums)[2], int k, int r, int parity) {
+  const auto row = [&](int i) {
+    return simd::load_raw<simd::floats<16>>(sums[R == 16 ? parity : 0][k] + i * 16);
+  };
+  if constexpr (R == 16) return row(r);
+  if constexpr (R == 8) return row(8 * parity + r);
+  if constexpr (R == 4) return row(8 * parity + r) + row(8 * parity + 4 + r);
+}
+
+/// sums of R rows += n columns; false, and nothing is done, where one is not finite.
+template <int R>
+bool add_finite(const tile_sums (&tiles)[2], index_t n, sums_view sums) {
+  simd::finite_check check;
+  for (int k = 0; k * tile_depth < n; ++k)
+    for (int r = 0; r < R; ++r)
+      for (int parity = 0; parity < 2; ++parity) check.see(sum_of<R>(tiles, k, r, parity));
+  if (!check.all_finite()) return false;
+  for (int r = 0; r < R; ++r)
+    for (int k = 0; k * tile_depth < n; ++k)
+      simd::store_columns(sum_of<R>(tiles, k, r, 0), sum_of<R>(tiles, k, r, 1),
+                          sums.data + r * sums.stride + k * tile_depth);
   return true;
 }
 
 template <int R, codec E>
 void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
                       bool prefetch, sums_view sums) {
-  constexpr int kept = simd::term_tiles<R>;
   row_prefetcher<bf16> none;
-  for (index_t j = range.begin; j < range.end; j += matrix_step) {
-    const token_range part{j, std::min(j + matrix_step, range.end)};
-    const weight_tiles<R> weights(part, w);
-    row_prefetcher<bf16> ahead(b.values + j * b.value_stride, b.value_stride, part.end - j, d_v,
-                               prefetch);
+  for (index_t j = range.begin; j < range.end; j += matrix_tokens) {
+    const token_range part{j, std::min(j + matrix_tokens, range.end)};
+    const index_t tokens = part.end - j;
+    const bf16* const row = b.values + j * b.value_stride;
+    const staged_weights<R> weights(part, w);
+    row_prefetcher<bf16> ahead(row, b.value_stride, tokens, d_v, prefetch);
     for (index_t c = 0; c < d_v; c += matrix_columns) {
-      value_tiles values[matrix_step / tile_depth];
-      for (index_t t = part.begin, s = 0; t < part.end; t += tile_depth, ++s)
-        values[s].stage(b.values + t * b.value_stride + c, b.value_stride, part.end - t, ahead);
-      simd::before_tile_loads();
-      simd::clear_sums();
-      for (index_t t = part.begin, s = 0; t < part.end; t += tile_depth, ++s) {
-        simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
-          simd::load_kept_tile<p>(weights.at[s][p]);
-        });
-        simd::each_constant<4>([&](auto k) __attribute__((always_inline)) {
-          simd::load_tile(values[s].at[k], 64);
-          ahead.next<8>();
-          simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
-            simd::multiply_kept_by<k, p>();
-          });
-        });
+      const index_t n = std::min(matrix_columns, d_v - c);
+      alignas(64) tile_sums tiles[2];
+      for (int parity = 0; parity < (R == 16 ? 2 : 1); ++parity) {
+        multiply_values<R>(row + c, b.value_stride, tokens, n, weights, parity,
+                           parity == 0 ? ahead : none);
+        store_all(tiles[parity]);
       }
-      alignas(64) float tiles[4][tile_floats];
-      simd::each_constant<4>([&](auto k)
-                                 __attribute__((always_inline)) { simd::store_sums<k>(tiles[k]); });
-      if (add_finite<R>(tiles, {sums.data + c, sums.stride})) continue;
-      for (index_t k = c; k < c + matrix_columns; k += lanes)
+      if (add_finite<R>(tiles, n, {sums.data + c, sums.stride})) continue;
+      for (index_t k = c; k < c + n; k += lanes)
         add_whole_columns<R, 1>(b, part, w, k, d_v, none, sums);
     }
   }

@@ -147,7 +147,7 @@ class row_set {
     if constexpr (suits_matrix_unit<R, key_type_of<E>>)
       if (q_tiles_ != nullptr && matrix_logits<R>(b, range, q_tiles_, p_.d_k, prefetches(), to))
         return;
-    if constexpr (R == wide_set && R > small_set)
+    if constexpr (is_wide<R>)
       wide_logits(b, range, q_, p_.d_k, prefetches(), to);
     else
       logits<R>(b, range, q_, padded(p_.d_k), p_.d_k, prefetches(), to);
@@ -192,7 +192,7 @@ class row_set {
                       p_.code_rank, prefetch, {codes_.data + row * codes_.stride, codes_.stride});
     if constexpr (suits_matrix_unit<Rows, value_type_of<E>>)
       if (q_tiles_ != nullptr && piece.from.order == value_order::whole &&
-          p_.d_v % matrix_columns == 0)
+          p_.d_v % tile_depth == 0)
         return add_whole_matrix<Rows>(piece.from, range, weights, p_.d_v, prefetch, sums_);
     add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, prefetch,
                                  {sums_.data + row * sums_.stride, sums_.stride});
@@ -223,18 +223,24 @@ class row_set {
 template <index_t FixedWidth, class Walk>
 void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
   for (index_t first = 0; first < p.rows; first += set_size(p.rows, first)) {
+    const auto add = [&]<int R>(std::integral_constant<int, R>) {
+      row_set<FixedWidth, R>(p, state, first).add_tile(tile);
+    };
     switch (set_size(p.rows, first)) {
       case 1:
-        row_set<FixedWidth, 1>(p, state, first).add_tile(tile);
+        add(std::integral_constant<int, 1>{});
         break;
       case 2:
-        row_set<FixedWidth, 2>(p, state, first).add_tile(tile);
+        add(std::integral_constant<int, 2>{});
         break;
-      case small_set:
-        row_set<FixedWidth, small_set>(p, state, first).add_tile(tile);
+      case 4:
+        add(std::integral_constant<int, 4>{});
+        break;
+      case 8:
+        add(std::integral_constant<int, std::min<int>(8, wide_set)>{});
         break;
       default:
-        row_set<FixedWidth, wide_set>(p, state, first).add_tile(tile);
+        add(std::integral_constant<int, wide_set>{});
     }
   }
 }

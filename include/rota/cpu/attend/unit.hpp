@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <rota/cpu/attend/plan.hpp>
+#include <rota/cpu/simd/transpose.hpp>
 
 // One unit of work: a tile of query rows against a chunk of one kv head's blocks; and the end of a
 // row, when all its chunks are there.
@@ -23,49 +24,77 @@ struct row_place {
         q_head(head * t.heads_a_group + row % t.heads_a_group) {}
 };
 
-/// Copies the rows' queries, scaled to base 2, zero where there is none; those of wide sets column
-/// by column.
+/// A query row, scaled; zero behind it up to whole vectors.
+template <class Io>
+void stage_row(const Io* row, index_t d_k, float scale, float* q) {
+  for (index_t c = 0; c < d_k; ++c) q[c] = static_cast<float>(row[c]) * scale;
+  std::fill(q + d_k, q + padded(d_k), 0.0f);
+}
+
+/// The same for the `rows` rows of a wide set, column by column. `row(r)`: where row r lies.
+template <class RowOf>
+void stage_wide(RowOf row, index_t rows, index_t d_k, float scale, float* q) {
+  const native factor = simd::broadcast<lanes>(scale);
+  for (index_t c = 0; c < d_k; c += lanes) {
+    native x[lanes] = {};
+    for (index_t r = 0; r < rows; ++r)
+      x[r] = factor * (d_k - c < lanes ? simd::load_part<lanes>(row(r) + c, d_k - c)
+                                       : simd::load<lanes>(row(r) + c));
+    simd::transpose(x);
+    for (index_t i = 0; i < lanes; ++i) simd::store<lanes>(q + (c + i) * lanes, x[i]);
+  }
+}
+
+/// Copies the rows' queries, scaled to base 2, set by set.
 template <class Store, class Io>
 void stage_queries(const attend_item<Store, Io>& item, const attend_params& params,
                    const row_tiling& t, index_t head, index_t tile, float* q) {
   const index_t d_k = item.store->d_k();
-  const index_t stride = padded(d_k);
   const float scale =
       (params.scale > 0 ? params.scale : 1.0f / std::sqrt(static_cast<float>(d_k))) * log2_e;
   const index_t rows = t.rows_of(tile);
-  std::fill(q, q + padded_rows(rows) * stride, 0.0f);
-  for (index_t r = 0; r < rows; ++r) {
-    const row_place<Store> at(t, head, tile, r);
-    const Io* from = item.q.row(at.token, at.q_head);
-    const index_t first = set_of(rows, r);
-    const bool wide = set_size(rows, first) > small_set;
-    float* const to = wide ? q + first * stride + (r - first) : q + r * stride;
-    const index_t step = wide ? wide_set : 1;
-    for (index_t c = 0; c < d_k; ++c) to[c * step] = static_cast<float>(from[c]) * scale;
+  const index_t stride = padded(d_k);
+  for (index_t first = 0; first < rows; first += set_size(rows, first)) {
+    const auto row = [&](index_t r) {
+      const row_place<Store> at(t, head, tile, first + r);
+      return item.q.row(at.token, at.q_head);
+    };
+    float* const to = q + first * stride;
+    const index_t size = set_size(rows, first);
+    const index_t there = std::min(size, rows - first);
+    if (size == wide_set && wide_set > 4) {
+      stage_wide(row, there, d_k, scale, to);
+    } else {
+      for (index_t r = 0; r < there; ++r) stage_row(row(r), d_k, scale, to + r * stride);
+      std::fill(to + there * stride, to + size * stride, 0.0f);
+    }
   }
 }
 
-/// The same queries for the matrix unit, [padded rows][query_tile_floats(d_k)], set by set.
+/// The queries of R rows for the matrix unit.
+template <int R>
+void stage_set_tiles(const float* q, index_t d_k, float* tiles) {
+  if constexpr (simd::has_matrix_unit)
+    stage_query_tiles<R>(
+        d_k,
+        [&](index_t c) {
+          if constexpr (is_wide<R>) return simd::load<lanes>(q + c * lanes);
+          float x[R];
+          for (index_t r = 0; r < R; ++r) x[r] = q[r * padded(d_k) + c];
+          return repeat<R>(x);
+        },
+        tiles);
+}
+
+/// The queries of all sets for the matrix unit, [padded rows][query_tile_floats(d_k)].
 inline void stage_tiles(const float* q, index_t rows, index_t d_k, float* tiles) {
-  const index_t stride = padded(d_k);
   for (index_t first = 0; first < rows; first += set_size(rows, first)) {
-    const float* const from = q + first * stride;
+    const float* const from = q + first * padded(d_k);
     float* const to = tiles + first * query_tile_floats(d_k);
     const int size = set_size(rows, first);
-    if constexpr (simd::has_matrix_unit) {
-      if (size == wide_set)
-        stage_query_tiles<wide_set>(
-            d_k, [&](index_t c) { return simd::load<lanes>(from + c * lanes); }, to);
-      if (size == small_set)
-        stage_query_tiles<small_set>(
-            d_k,
-            [&](index_t c) {
-              float x[small_set];
-              for (index_t r = 0; r < small_set; ++r) x[r] = from[r * stride + c];
-              return repeat<small_set>(x);
-            },
-            to);
-    }
+    if (size == 16) stage_set_tiles<16>(from, d_k, to);
+    if (size == 8) stage_set_tiles<8>(from, d_k, to);
+    if (size == 4) stage_set_tiles<4>(from, d_k, to);
   }
 }
 

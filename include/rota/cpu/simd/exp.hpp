@@ -26,8 +26,8 @@ floats<N> scale_by_power(floats<N> m, floats<N> t) {
 /// x into [low, high]; NaN stays.
 template <int N>
 floats<N> clamp(floats<N> x, float low, float high) {
-  x = max<N>(broadcast<N>(low), x);  // max returns its second argument on NaN
-  return -max<N>(broadcast<N>(-high), -x);
+  x = max<N>(broadcast<N>(low), x);  // both return their second argument on NaN
+  return min<N>(broadcast<N>(high), x);
 }
 
 }  // namespace exp_detail

@@ -21,7 +21,8 @@
 #error "rota: AVX-512 needs BW, DQ, VL, FMA and F16C too; use -march=x86-64-v4 or x86-64-v3"
 #elif defined(__AVX__) && !(defined(__AVX2__) && defined(__FMA__) && defined(__F16C__))
 #error "rota: AVX needs AVX2, FMA and F16C too; use -march=x86-64-v3 or x86-64-v2"
-#elif defined(__AVX512F__) && defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__linux__)
+#elif defined(__AVX512F__) && defined(__AVX512BF16__) && defined(__AMX_TILE__) && \
+    defined(__AMX_BF16__) && defined(__linux__)
 #define ROTA_CPU_ISA avx512_amx
 #define ROTA_CPU_AMX  // the matrix unit; Linux lends it on request
 #elif defined(__AVX512F__)

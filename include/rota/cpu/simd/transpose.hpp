@@ -21,10 +21,10 @@ native high_halves(native a, native b, std::integer_sequence<int, L...>) {
 }
 
 /// Exchanges the off-diagonal quarters of all squares of 2 Step rows and lanes.
-template <int Step>
+template <int Step, int Rows>
 [[gnu::always_inline]] inline void exchange(native* rows) {
   using all = std::make_integer_sequence<int, lanes>;
-  unroll<lanes>([&](int i) __attribute__((always_inline)) {
+  unroll<Rows>([&](int i) __attribute__((always_inline)) {
     if ((i & Step) != 0) return;
     const native a = rows[i], b = rows[i + Step];
     rows[i] = low_halves<Step>(a, b, all{});
@@ -34,12 +34,14 @@ template <int Step>
 
 }  // namespace transpose_detail
 
-/// Row i, lane j of the result is row j, lane i of what was there: [lanes] vectors.
+/// Row i, lane j of the result is row j, lane i of what was there, in each square of Rows rows and
+/// lanes: [Rows] vectors, 4 or a larger power of two.
+template <int Rows = lanes>
 [[gnu::always_inline]] inline void transpose(native* rows) {
-  if constexpr (lanes >= 16) transpose_detail::exchange<8>(rows);
-  if constexpr (lanes >= 8) transpose_detail::exchange<4>(rows);
-  transpose_detail::exchange<2>(rows);
-  transpose_detail::exchange<1>(rows);
+  if constexpr (Rows >= 16) transpose_detail::exchange<8, Rows>(rows);
+  if constexpr (Rows >= 8) transpose_detail::exchange<4, Rows>(rows);
+  transpose_detail::exchange<2, Rows>(rows);
+  transpose_detail::exchange<1, Rows>(rows);
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::simd

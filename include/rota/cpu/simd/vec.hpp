@@ -137,6 +137,21 @@ floats<N> max(floats<N> a, floats<N> b) {
   return select<N>(a > b, a, b);
 }
 
+/// The smaller of two, b where they do not compare.
+template <int N>
+floats<N> min(floats<N> a, floats<N> b) {
+#if defined(__x86_64__)
+  if constexpr (N == 4) return (floats<N>)_mm_min_ps((__m128)a, (__m128)b);
+#if defined(__AVX__)
+  if constexpr (N == 8) return (floats<N>)_mm256_min_ps((__m256)a, (__m256)b);
+#endif
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (floats<N>)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b);
+#endif
+#endif
+  return select<N>(a < b, a, b);
+}
+
 /// Keeps a value in its register: GCC would rather read it from memory again at each use, and loads
 /// are what the kernels run out of.
 template <class V>
