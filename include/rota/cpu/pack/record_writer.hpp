@@ -59,6 +59,8 @@ inline status check_store_memory(const std::byte* data, index_t capacity,
   return {};
 }
 
+inline namespace ROTA_CPU_ISA {
+
 /// Rows or slices of n elements that a record keeps one after the other, and their scales where the
 /// codec has them. Those wait until there are as many as are quantized together; `n` is an index_t
 /// or a constant that converts to it.
@@ -113,6 +115,8 @@ auto slice_writer(const record_layout& at, std::byte* record) {
   return row_writer<value_type_of<C>, From, width>(record + at.values, record + at.value_scales,
                                                    width{});
 }
+
+}  // namespace ROTA_CPU_ISA
 
 /// Per group, the slices of the tokens that have it.
 template <codec C, int W, class Rows>
