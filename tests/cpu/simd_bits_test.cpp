@@ -103,6 +103,23 @@ TEST_CASE("streaming copies are copies, wherever they begin and end") {
   }
 }
 
+TEST_CASE("masks that have a bit are listed") {
+  random_source rng(5);
+  for (int round = 0; round < 300; ++round) {
+    const auto n = rng.below(257);
+    const auto bit = static_cast<int>(rng.below(16));
+    std::vector<std::uint16_t> masks(static_cast<std::size_t>(n));
+    std::vector<std::uint8_t> want, got(256 + 64);
+    for (auto& m : masks) m = static_cast<std::uint16_t>(rng.bits());
+    for (int i = 0; i < n; ++i)
+      if ((masks[static_cast<std::size_t>(i)] >> bit & 1) != 0)
+        want.push_back(static_cast<std::uint8_t>(i));
+    const auto count = simd::list_with_bit(masks.data(), n, bit, got.data());
+    got.resize(static_cast<std::size_t>(count));
+    REQUIRE(got == want);
+  }
+}
+
 TEST_CASE("squares are transposed; the largest integer of a vector") {
   constexpr int lanes = simd::lanes;
   random_source rng(4);
@@ -118,10 +135,34 @@ TEST_CASE("squares are transposed; the largest integer of a vector") {
     for (int j = 0; j < lanes; ++j) REQUIRE(row[j] == before[j][i]);
   }
 
+  for (int i = 0; i < 4; ++i) rows[i] = simd::load_raw<simd::native>(before[i]);
+  simd::transpose<4>(rows);
+  for (int i = 0; i < 4; ++i) {
+    float row[lanes];
+    simd::store_raw(row, rows[i]);
+    for (int j = 0; j < lanes; ++j) REQUIRE(row[j] == before[j % 4][j / 4 * 4 + i]);
+  }
+
   for (int largest = 0; largest < lanes; ++largest) {
     simd::ints<lanes> v{};
     for (int l = 0; l < lanes; ++l) v[l] = -1000 - static_cast<int>(rng.below(1000));
     v[largest] = -7;
     REQUIRE(simd::horizontal_max(v) == -7);
   }
+}
+
+TEST_CASE("the largest integers of as many vectors as one has lanes") {
+  constexpr int lanes = simd::lanes;
+  random_source rng(6);
+  simd::ints<lanes> rows[lanes];
+  std::int32_t want[lanes];
+  for (int i = 0; i < lanes; ++i) {
+    want[i] = INT32_MIN;
+    for (int l = 0; l < lanes; ++l) {
+      rows[i][l] = static_cast<std::int32_t>(rng.bits());
+      want[i] = std::max<std::int32_t>(want[i], rows[i][l]);
+    }
+  }
+  const simd::ints<lanes> got = simd::horizontal_maxima(rows);
+  for (int i = 0; i < lanes; ++i) REQUIRE(got[i] == want[i]);
 }

@@ -69,7 +69,7 @@ void write_codes(const packed_shape& shape, const residual_rows<Rows, code_type_
   if (order == value_order::whole) return;
   const record_layout at = layout_record(s, order, last - first, slices);
   auto* codes = reinterpret_cast<code_type_of<C>*>(record + at.codes);
-  slice_writer<C, W> residuals(at, record);
+  auto residuals = slice_writer<C, W, float>(at, record);
   float residual[W];
   const auto code_of = [&](index_t i) { return codes + (i - first) * s.code_rank; };
   for (index_t i = first; i < last; ++i)
@@ -77,7 +77,8 @@ void write_codes(const packed_shape& shape, const residual_rows<Rows, code_type_
   const auto put = [&](index_t i, index_t g) {
     if (((sel.masks(h, i) >> g) & 1) == 0) return;
     rows.residual(sel.indices(h, i), g, code_of(i), residual);
-    residuals.put(static_cast<const float*>(residual));
+    residuals.put(residual);
+    residuals.finish();
   };
   if (order == value_order::group_major) {
     for (index_t g = 0; g < s.groups(); ++g)

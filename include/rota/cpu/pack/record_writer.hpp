@@ -5,6 +5,8 @@
 #include <iterator>
 
 #include <rota/cpu/pack/quantize.hpp>
+#include <rota/cpu/simd/bits.hpp>
+#include <rota/cpu/simd/stream.hpp>
 #include <rota/policy/context.hpp>
 #include <rota/store/packed_size.hpp>
 
@@ -45,6 +47,8 @@ head_rows<E> rows_of(const context<E, Parts...>& c, index_t h) {
 
 namespace detail {
 
+using simd::line_bytes;
+
 inline status check_store_memory(const std::byte* data, index_t capacity,
                                  const packed_header& header) {
   if (data == nullptr) return {errc::null_view, "store"};
@@ -55,38 +59,64 @@ inline status check_store_memory(const std::byte* data, index_t capacity,
   return {};
 }
 
-/// Where a record's values lie, and their scales where the codec has them: slices of W elements are
-/// put one after the other.
-template <codec C, int W>
-struct slice_writer {
-  value_type_of<C>* values = nullptr;
-  scale_type* scales = nullptr;
+inline namespace ROTA_CPU_ISA {
 
-  slice_writer(const record_layout& at, std::byte* record)
-      : values(reinterpret_cast<value_type_of<C>*>(record + at.values)),
-        scales(reinterpret_cast<scale_type*>(record + at.value_scales)) {}
+/// Rows or slices of n elements that a record keeps one after the other, and their scales where the
+/// codec has them. Those wait until there are as many as are quantized together; `n` is an index_t
+/// or a constant that converts to it.
+template <class Stored, element From, class Count>
+class row_writer {
+ public:
+  row_writer(std::byte* rows, std::byte* scales, Count n)
+      : to_(reinterpret_cast<Stored*>(rows)),
+        scales_(reinterpret_cast<scale_type*>(scales)),
+        n_(n) {}
 
-  template <element From>
-  void put(const From* slice) {
-    if constexpr (codec_traits<C>::sizes.value_scale > 0)
-      *scales++ = quantize_row(slice, values, W);
-    else
-      convert_row(slice, values, W);
-    values += W;
+  /// `from` stays as it is until finish().
+  [[gnu::always_inline]] void put(const From* from) {
+    if constexpr (rota::detail::is_scaled<Stored>) {
+      waiting_[count_++] = from;
+      if (count_ < simd::lanes) return;
+      quantize_rows(waiting_, to_, scales_, n_);
+      move_on(simd::lanes);
+      count_ = 0;
+    } else {
+      convert_row(from, to_, n_);
+      move_on(1);
+    }
   }
+
+  void finish() {
+    if constexpr (rota::detail::is_scaled<Stored>)
+      for (int i = 0; i < count_; ++i) {
+        *scales_ = quantize_row(waiting_[i], to_, n_);
+        move_on(1);
+      }
+    count_ = 0;
+  }
+
+ private:
+  void move_on(index_t rows) {
+    to_ += rows * n_;
+    scales_ += rows;
+  }
+
+  Stored* to_;
+  scale_type* scales_;
+  Count n_;
+  const From* waiting_[simd::lanes];
+  int count_ = 0;
 };
 
-/// Writes which of up to max_record_tokens masks have group g, ascending; returns how many. One
-/// more byte may be written. Without a branch: a mask is not to be guessed.
-inline index_t list_members(const group_mask* masks, index_t tokens, index_t g,
-                            std::uint8_t* members) {
-  index_t n = 0;
-  for (index_t i = 0; i < tokens; ++i) {
-    members[n] = static_cast<std::uint8_t>(i);
-    n += masks[i] >> g & 1;
-  }
-  return n;
+/// The values of a record: slices of W elements of rows of `From`.
+template <codec C, int W, element From>
+auto slice_writer(const record_layout& at, std::byte* record) {
+  using width = std::integral_constant<index_t, W>;
+  return row_writer<value_type_of<C>, From, width>(record + at.values, record + at.value_scales,
+                                                   width{});
 }
+
+}  // namespace ROTA_CPU_ISA
 
 /// Per group, the slices of the tokens that have it.
 template <codec C, int W, class Rows>
@@ -95,16 +125,18 @@ void write_group_major(const record_shape& s, const Rows& rows, const selection&
   auto* starts = reinterpret_cast<std::uint16_t*>(record + at.starts);
   auto* members = reinterpret_cast<std::uint8_t*>(record + at.members);
   const std::int32_t* const sources = sel.indices.row(h) + first;
-  slice_writer<C, W> slices(at, record);
-  std::uint8_t own[max_record_tokens + 1];
+  auto slices = slice_writer<C, W, typename Rows::element_type>(at, record);
+  std::uint8_t own[max_record_tokens + 64];
   index_t n = 0;
   for (index_t g = 0; g < s.groups(); ++g) {
     starts[g] = static_cast<std::uint16_t>(n);
-    const index_t count = list_members(sel.masks.row(h) + first, last - first, g, own);
+    const index_t count =
+        simd::list_with_bit(sel.masks.row(h) + first, last - first, static_cast<int>(g), own);
     std::memcpy(members + n, own, static_cast<std::size_t>(count));
     for (index_t i = 0; i < count; ++i) slices.put(rows.value(sources[own[i]]) + g * W);
     n += count;
   }
+  slices.finish();
   starts[s.groups()] = static_cast<std::uint16_t>(n);
 }
 
@@ -114,7 +146,7 @@ void write_token_major(const Rows& rows, const selection& sel, index_t h, index_
                        index_t last, const record_layout& at, std::byte* record) {
   auto* masks = reinterpret_cast<group_mask*>(record + at.masks);
   auto* starts = reinterpret_cast<std::uint16_t*>(record + at.starts);
-  slice_writer<C, W> slices(at, record);
+  auto slices = slice_writer<C, W, typename Rows::element_type>(at, record);
   std::uint16_t n = 0;
   for (index_t i = first; i < last; ++i) {
     const group_mask mask = sel.masks(h, i);
@@ -125,6 +157,7 @@ void write_token_major(const Rows& rows, const selection& sel, index_t h, index_
     for (unsigned left = mask; left != 0; left &= left - 1)
       slices.put(value + __builtin_ctz(left) * W);
   }
+  slices.finish();
   starts[last - first] = n;
 }
 
@@ -151,10 +184,16 @@ class value_lines {
   }
 
  private:
-  static constexpr std::size_t line_bytes = 64;
   group_mask groups_[16] = {};
   std::size_t count_ = 0;
 };
+
+template <element E>
+void prefetch_row(const E* row, index_t n) {
+  const auto start = reinterpret_cast<std::uintptr_t>(row);
+  for (std::size_t at = 0; at < static_cast<std::size_t>(n) * sizeof(E); at += line_bytes)
+    simd::prefetch(start + at);
+}
 
 /// Positions and keys of a record, with their scales. Asks for the values on the way.
 template <codec C, class Rows>
@@ -162,30 +201,32 @@ void write_keys(const record_shape& s, const Rows& rows, const selection& sel, i
                 index_t first, index_t last, const record_layout& at, std::byte* record) {
   using From = typename Rows::element_type;
   auto* positions = reinterpret_cast<position_t*>(record + at.positions);
-  auto* keys = reinterpret_cast<key_type_of<C>*>(record + at.keys);
-  [[maybe_unused]] auto* scales = reinterpret_cast<scale_type*>(record + at.key_scales);
+  row_writer<key_type_of<C>, From, index_t> keys(record + at.keys, record + at.key_scales, s.d_k);
   const value_lines lines(static_cast<std::size_t>(s.width) * sizeof(From),
                           static_cast<std::size_t>(s.d_v) * sizeof(From));
-  for (index_t i = first; i < last; ++i, keys += s.d_k) {
+  constexpr index_t ahead = 16;
+  const auto ask_for_key = [&](index_t i) { prefetch_row(rows.key(sel.indices(h, i)), s.d_k); };
+  for (index_t i = first; i < std::min(first + ahead, last); ++i) ask_for_key(i);
+  for (index_t i = first; i < last; ++i) {
     const index_t source = sel.indices(h, i);
+    if (i + ahead < last) ask_for_key(i + ahead);
     lines.prefetch(rows.value(source), sel.masks(h, i));
     *positions++ = rows.position(source);
-    if constexpr (codec_traits<C>::sizes.key_scale > 0)
-      *scales++ = quantize_row(rows.key(source), keys, s.d_k);
-    else
-      convert_row(rows.key(source), keys, s.d_k);
+    keys.put(rows.key(source));
   }
+  keys.finish();
 }
 
 /// Values of a record that drops nothing, each group a slice of its own.
 template <codec C, int W, class Rows>
 void write_whole(const record_shape& s, const Rows& rows, const selection& sel, index_t h,
                  index_t first, index_t last, const record_layout& at, std::byte* record) {
-  slice_writer<C, W> slices(at, record);
+  auto slices = slice_writer<C, W, typename Rows::element_type>(at, record);
   for (index_t i = first; i < last; ++i) {
     const auto* const value = rows.value(sel.indices(h, i));
     for (index_t c = 0; c < s.d_v; c += W) slices.put(value + c);
   }
+  slices.finish();
 }
 
 template <codec C, int W, class Rows>

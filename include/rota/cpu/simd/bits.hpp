@@ -181,6 +181,34 @@ inline std::int64_t write_positions(std::uint64_t word, std::int32_t first, std:
 #endif
 }
 
+/// Writes which of n <= 256 masks have a bit, ascending; returns how many. May write up to 64
+/// numbers behind them.
+inline std::int64_t list_with_bit(const std::uint16_t* masks, std::int64_t n, int bit,
+                                  std::uint8_t* out) {
+  std::int64_t count = 0;
+#if defined(__AVX512VBMI2__)
+  const __m512i one = _mm512_set1_epi16(static_cast<short>(1 << bit));
+  for (std::int64_t i = 0; i < n; i += 64) {
+    const std::uint64_t there = low_bits(n - i);
+    const auto low = static_cast<__mmask32>(there), high = static_cast<__mmask32>(there >> 32);
+    const auto word =
+        std::uint64_t{_mm512_test_epi16_mask(one, _mm512_maskz_loadu_epi16(low, masks + i))} |
+        std::uint64_t{_mm512_test_epi16_mask(one, _mm512_maskz_loadu_epi16(high, masks + i + 32))}
+            << 32;
+    const __m512i numbers = _mm512_add_epi8(_mm512_load_si512(bits_detail::counting.value),
+                                            _mm512_set1_epi8(static_cast<char>(i)));
+    _mm512_storeu_si512(out + count, _mm512_maskz_compress_epi8(word, numbers));
+    count += std::popcount(word);
+  }
+#else
+  for (std::int64_t i = 0; i < n; ++i) {  // without a branch: a mask is not to be guessed
+    out[count] = static_cast<std::uint8_t>(i);
+    count += masks[i] >> bit & 1;
+  }
+#endif
+  return count;
+}
+
 /// Bit i of `word` goes where `mask` has its i-th bit.
 inline std::uint64_t deposit(std::uint64_t word, std::uint64_t mask) {
 #if defined(__BMI2__)

@@ -19,6 +19,24 @@ uints<N> widen(shorts<N> v) {
   return __builtin_convertvector(v, uints<N>);
 }
 
+/// The low halves. GCC 12 would take its own conversion of 16 lanes number by number.
+template <int N>
+shorts<N> low_shorts(uints<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (shorts<N>)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)v);
+#endif
+  return __builtin_convertvector(v, shorts<N>);
+}
+
+/// The low bytes.
+template <int N>
+bytes<N> low_bytes(ints<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (bytes<N>)_mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)v);
+#endif
+  return __builtin_convertvector(v, bytes<N>);
+}
+
 /// IEEE binary16 bits to float, by integer and one multiplication: for machines without an
 /// instruction for it.
 template <int N>
@@ -54,6 +72,28 @@ floats<N> load(const bf16* p) {
         _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
 #endif
   return bits_as<floats<N>>(widen<N>(load_raw<shorts<N>>(p)) << 16);
+}
+
+/// The largest magnitudes of n numbers, n a multiple of 2 * lanes, as the bits of floats; which
+/// lane has which is left open.
+inline ints<lanes> largest_magnitudes(const bf16* p, std::int64_t n) {
+#if defined(__AVX512BW__)
+  __m512i most{};
+  for (std::int64_t i = 0; i < n; i += 2 * lanes)
+    most = _mm512_maskz_max_epu16(
+        ~__mmask32{0}, most,
+        _mm512_and_si512(_mm512_loadu_si512(p + i), _mm512_set1_epi16(0x7fff)));
+  const auto pairs = (ints<lanes>)most;
+#else
+  ints<lanes> most_low{}, most_high{};
+  for (std::int64_t i = 0; i < n; i += 2 * lanes) {
+    const auto pair = load_raw<ints<lanes>>(p + i);
+    most_low = max<lanes>(most_low, pair & 0x7fff);
+    most_high = max<lanes>(most_high, pair & 0x7fff0000);
+  }
+  const ints<lanes> pairs = most_low | most_high;
+#endif
+  return max<lanes>(pairs << 16, pairs & 0x7fff0000);
 }
 
 template <int N>
@@ -132,8 +172,8 @@ template <int N>
 void store_part(int8* p, floats<N> v, std::int64_t n) {
   constexpr float to_integer =
       12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the low bits
-  const ints<N> rounded = bits_as<ints<N>>(v + to_integer) - 0x4b400000;
-  const bytes<N> b = __builtin_convertvector(rounded, bytes<N>);
+  const ints<N> rounded = bits_as<ints<N>>(v + to_integer);  // above that: bytes that are cut off
+  const bytes<N> b = low_bytes<N>(rounded);
   std::memcpy(static_cast<void*>(p), &b, static_cast<std::size_t>(n));
 }
 

@@ -104,6 +104,21 @@ float horizontal_max(floats<N> v) {
   return x[0];
 }
 
+/// Whether all lanes lie between two numbers; NaN does not.
+template <int N>
+bool all_between(floats<N> v, float low, float high) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    const __mmask16 above = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(low), _CMP_GT_OQ);
+    return _mm512_mask_cmp_ps_mask(above, (__m512)v, _mm512_set1_ps(high), _CMP_LT_OQ) == 0xffff;
+  }
+#endif
+  const ints<N> inside = (v > low) & (v < high);
+  std::int32_t all = -1;
+  for (int l = 0; l < N; ++l) all &= inside[l];
+  return all != 0;
+}
+
 /// The largest of four, eight or sixteen integers.
 inline std::int32_t horizontal_max(ints<4> v) {
   ints<4> other = __builtin_shufflevector(v, v, 2, 3, 0, 1);

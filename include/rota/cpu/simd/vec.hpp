@@ -152,6 +152,15 @@ floats<N> min(floats<N> a, floats<N> b) {
   return select<N>(a < b, a, b);
 }
 
+/// GCC 12 makes two instructions of a comparison and a choice.
+template <int N>
+ints<N> max(ints<N> a, ints<N> b) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (ints<N>)_mm512_maskz_max_epi32(0xffff, (__m512i)a, (__m512i)b);
+#endif
+  return a > b ? a : b;
+}
+
 /// Keeps a value in its register: GCC would rather read it from memory again at each use, and loads
 /// are what the kernels run out of.
 template <class V>
