@@ -13,11 +13,11 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 /// Rows that share a pass over K and V.
 inline constexpr index_t target_rows = 64;
-/// Units that an item is cut into, and the bytes that are worth one: where a unit begins nothing
-/// was asked for ahead, and what was asked for behind its end is often read by another thread. Each
-/// item is cut by itself, so that its result does not depend on what else is in the batch.
+/// Units that an item is cut into, and the bytes that are worth one: each stages its queries and is
+/// merged, and a thread that has none left waits for the last. Each item is cut by itself, so that
+/// its result does not depend on what else is in the batch.
 inline constexpr index_t target_units = 256;
-inline constexpr index_t least_unit_bytes = index_t{1} << 20;
+inline constexpr index_t least_unit_bytes = index_t{1} << 19;
 /// Many queries make few tokens a lot of work, and a context of few bytes is still to be shared.
 inline constexpr index_t least_unit_tokens = 512;
 inline constexpr index_t most_least_unit_tokens = 4096;

@@ -23,15 +23,18 @@ void prefetch_ahead(const E* p, index_t n) {
   for (std::uintptr_t i = 0; i < n * sizeof(E); i += 64) simd::prefetch(first + i);
 }
 
-/// Asks for what lies prefetch_bytes behind some rows, in the order in which it lies and a few
-/// lines at a time: hardware that looks for streams then runs ahead of it, and the loads that are
-/// needed now do not wait behind a burst.
+/// Asks for what lies behind some rows, in the order in which it lies and a few lines at a time:
+/// hardware that looks for streams then runs ahead of it, and the loads that are needed now do not
+/// wait behind a burst. As far behind as all the rows take at least, because kernels may read their
+/// first columns before the rest: nearer, the last rows would be asked for when they are read.
 template <class E>
 class row_prefetcher {
  public:
   row_prefetcher() = default;  // asks for nothing
   row_prefetcher(const E* row, index_t stride, index_t rows, index_t columns, bool on)
-      : at_(reinterpret_cast<std::uintptr_t>(row) + prefetch_bytes),
+      : at_(reinterpret_cast<std::uintptr_t>(row) +
+            std::max(static_cast<std::uintptr_t>(prefetch_bytes),
+                     static_cast<std::uintptr_t>(rows * stride) * sizeof(E))),
         row_bytes_(static_cast<std::uintptr_t>(columns) * sizeof(E)),
         gap_(static_cast<std::uintptr_t>(stride - columns) * sizeof(E)),
         rows_left_(on ? rows - 1 : 0) {

@@ -114,7 +114,7 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
                       index_t first, bool prefetch, float* sums, index_t stride) {
   // Several slices at once, in sums of their own: one sum a row waits for itself.
   constexpr int most = simd::accumulators / (R * C);
-  constexpr int U = std::clamp(most, 1, 3);
+  constexpr int U = std::clamp(most, 1, 4);
   simd::floats<N> a[U][R][C];
   load_sums<R, N, C>(sums + first, stride, a[0]);
   unroll<U - 1>([&](int u) __attribute__((always_inline)) {
