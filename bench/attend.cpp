@@ -63,7 +63,7 @@ const layer_rows& rows_of(const kv_shape& s) {
 
 /// The machine and the dense bf16 store, which every line is measured against.
 struct yardsticks {
-  read_probe read;
+  read_probe& read = shared_read_probe();
   fma_probe fma;
 #if defined(ROTA_CPU_AMX)
   matrix_probe matrix;

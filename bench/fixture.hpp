@@ -86,6 +86,17 @@ struct layer_rows {
   }
 };
 
+/// As many copies of a layer's rows as keep the uses of each apart, for all lines.
+inline const std::vector<layer_rows>& shared_layers() {
+  static const std::vector<layer_rows> rows = [] {
+    std::vector<layer_rows> all;
+    const index_t n = copies_of(2 * 2 * kv_shape{}.row_elements());
+    for (index_t i = 0; i < n; ++i) all.emplace_back(kv_shape{});
+    return all;
+  }();
+  return rows;
+}
+
 /// A dense store of such rows.
 template <rota::codec C>
 struct dense_kv {

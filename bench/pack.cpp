@@ -97,22 +97,6 @@ class packing {
   big_memory ws_;
 };
 
-/// As many copies of a layer's rows as keep the uses of each apart.
-const std::vector<layer_rows>& layers() {
-  static const std::vector<layer_rows> rows = [] {
-    std::vector<layer_rows> all;
-    const index_t n = copies_of(2 * 2 * kv_shape{}.row_elements());
-    for (index_t i = 0; i < n; ++i) all.emplace_back(kv_shape{});
-    return all;
-  }();
-  return rows;
-}
-
-struct probes {
-  read_probe read;
-  copy_probe copy;
-};
-
 template <rota::codec C>
 void time_line(benchmark::State& state, const packing_case& kept, int threads, double tolerance) {
   constexpr kv_shape small{2, 700, 128};
@@ -124,7 +108,6 @@ void time_line(benchmark::State& state, const packing_case& kept, int threads, d
     return state.SkipWithError("differs from the rows");
 
   constexpr std::size_t probe_bytes = std::size_t{128} << 20;
-  static probes machine;
   packing<C> full(kv_shape{}, kept);
   std::vector<big_memory> stores;
   for (index_t i = copies_of(full.bytes()); i > 0; --i) {
@@ -133,15 +116,15 @@ void time_line(benchmark::State& state, const packing_case& kept, int threads, d
   }
   rota::cpu::thread_pool pool(threads);
   const rota::cpu::backend b = pool.get_backend();
-  full.seconds(b, layers()[0], stores[0].data());
+  full.seconds(b, shared_layers()[0], stores[0].data());
   std::vector<double> reads, copies, copy_fractions, read_fractions, times;
   std::size_t turn = 0;
   for (auto _ : state) {
-    reads.push_back(probe_bytes / machine.read.read(b, probe_bytes));
-    copies.push_back(probe_bytes / machine.copy.copy(b, probe_bytes));
+    reads.push_back(probe_bytes / shared_read_probe().read(b, probe_bytes));
+    copies.push_back(probe_bytes / shared_copy_probe().copy(b, probe_bytes));
     ++turn;
     times.push_back(
-        full.seconds(b, layers()[turn % layers().size()], stores[turn % stores.size()].data()));
+        full.seconds(b, shared_layers()[turn % shared_layers().size()], stores[turn % stores.size()].data()));
     copy_fractions.push_back(full.moved() / times.back() / copies.back());
     read_fractions.push_back(static_cast<double>(full.bytes()) / times.back() / reads.back());
     state.SetIterationTime(times.back());

@@ -96,6 +96,16 @@ class copy_probe {
   std::size_t at_ = 0;
 };
 
+/// One of each for all lines: a buffer takes gigabytes.
+inline read_probe& shared_read_probe() {
+  static read_probe probe;
+  return probe;
+}
+inline copy_probe& shared_copy_probe() {
+  static copy_probe probe;
+  return probe;
+}
+
 /// Multiply-adds a second of the vector units, as the kernels could use them at best: sums that
 /// stay in registers, nothing read.
 class fma_probe {

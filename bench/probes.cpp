@@ -10,7 +10,7 @@ namespace {
 using namespace rota_bench;
 
 void read(benchmark::State& state, int threads) {
-  static read_probe probe;
+  read_probe& probe = shared_read_probe();
   rota::cpu::thread_pool pool(threads);
   constexpr std::size_t bytes = std::size_t{256} << 20;
   std::vector<double> rates;
@@ -24,7 +24,7 @@ void read(benchmark::State& state, int threads) {
 }
 
 void copy(benchmark::State& state, int threads) {
-  static copy_probe probe;
+  copy_probe& probe = shared_copy_probe();
   rota::cpu::thread_pool pool(threads);
   constexpr std::size_t bytes = std::size_t{128} << 20;
   std::vector<double> rates;

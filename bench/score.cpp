@@ -123,17 +123,6 @@ double error() {
   return worst / top;
 }
 
-/// As many copies of a layer's rows as keep the uses of each apart.
-const std::vector<layer_rows>& layers() {
-  static const std::vector<layer_rows> rows = [] {
-    std::vector<layer_rows> all;
-    const index_t n = copies_of(2 * 2 * kv_shape{}.row_elements());
-    for (index_t i = 0; i < n; ++i) all.emplace_back(kv_shape{});
-    return all;
-  }();
-  return rows;
-}
-
 /// Operations of a product of every head's keys with the covariances of its query heads.
 double product_operations(const kv_shape& s) {
   return 2.0 * static_cast<double>(s.row_elements()) * static_cast<double>(group * s.d);
@@ -159,20 +148,19 @@ void time_line(benchmark::State& state, int threads, double bytes) {
   if (!(error<Scorer>() < 1e-4)) return state.SkipWithError("differs from the reference");
   constexpr std::size_t probe_bytes = std::size_t{256} << 20;
   constexpr bool multiplies = std::is_same_v<Scorer, rota::expected_attention>;
-  static read_probe probe;
   const kv_shape shape;
   const moments more(shape);
   const scoring<Scorer> scorer;
   rota::cpu::thread_pool pool(threads);
   const rota::cpu::backend b = pool.get_backend();
-  const big_memory ws(scorer.workspace_bytes(b, more.of(layers()[0])) + 64);
+  const big_memory ws(scorer.workspace_bytes(b, more.of(shared_layers()[0])) + 64);
   std::vector<float> out(static_cast<std::size_t>(scorer.scores(shape)));
   std::vector<double> reads, fractions, products, product_fractions, times;
   std::size_t turn = 0;
   for (auto _ : state) {
-    reads.push_back(probe_bytes / probe.read(b, probe_bytes));
+    reads.push_back(probe_bytes / shared_read_probe().read(b, probe_bytes));
     if (multiplies) products.push_back(product_operations(shape) / product_seconds(b, shape));
-    const moments::context c = more.of(layers()[turn++ % layers().size()]);
+    const moments::context c = more.of(shared_layers()[turn++ % shared_layers().size()]);
     const double start = now();
     const rota::status done = scorer.run(b, shape, c, out.data(), {ws.data(), ws.size()});
     times.push_back(now() - start);

@@ -145,13 +145,12 @@ void time_line(benchmark::State& state, const select_shape& shape, int threads) 
   small.seconds(b);
   if (!small.is_right()) return state.SkipWithError("differs from sorting");
 
-  static read_probe probe;
   const index_t bytes = shape.scores() * static_cast<index_t>(sizeof(float));
   selecting<Tokens, Groups> full(shape, copies_of(bytes));
   full.seconds(b);
   std::vector<double> reads, fractions, times;
   for (auto _ : state) {
-    reads.push_back(probe_bytes / probe.read(b, probe_bytes));
+    reads.push_back(probe_bytes / shared_read_probe().read(b, probe_bytes));
     times.push_back(full.seconds(b));
     fractions.push_back(static_cast<double>(bytes) / times.back() / reads.back());
     state.SetIterationTime(times.back());
