@@ -175,7 +175,7 @@ void add(const char* family, const store_kind& store, const char* codec, const q
                            std::to_string(ask.group) + "/q" + std::to_string(ask.queries) +
                            "/threads:" + std::to_string(ask.threads);
   const double kept = store.kept;
-  all_lines().push_back({name, usual, ask.queries > 64 ? 9 : 25, benchmark::kMillisecond,
+  all_lines().push_back({name, usual, ask.queries > 64 ? 9 : 75, benchmark::kMillisecond,
                          [=](benchmark::State& state) {
                            if (kept == 1)
                              dense_line<C>(state, ask);

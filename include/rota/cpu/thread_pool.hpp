@@ -11,7 +11,8 @@
 namespace rota::cpu {
 
 /// A small pool for engines that have none. The calling thread is worker 0 and works too. One
-/// call at a time; calls from several threads take turns.
+/// call at a time; calls from several threads take turns. Who waits looks around for some ten
+/// microseconds before it sleeps: operators follow each other closely, and waking takes as long.
 class thread_pool {
  public:
   explicit thread_pool(int threads) : threads_(threads < 1 ? 1 : threads) {
@@ -51,13 +52,24 @@ class thread_pool {
       context_ = context;
       count_ = count;
       next_.store(0, std::memory_order_relaxed);
-      busy_ = threads_ - 1;
-      ++generation_;
+      busy_.store(threads_ - 1, std::memory_order_relaxed);
+      generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     drain(t, context, count, 0);
+    wait(done_, [this] { return busy_.load(std::memory_order_acquire) == 0; });
+  }
+
+  /// Until `ready`. Who makes it true holds mutex_ then or afterwards, and tells `event`.
+  template <class Ready>
+  void wait(std::condition_variable& event, Ready ready) {
+    constexpr int looks = 100;
+    for (int i = 0; i < looks; ++i) {
+      if (ready()) return;
+      std::this_thread::yield();  // where there are fewer cores than threads, others go on
+    }
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
+    event.wait(lock, ready);
   }
 
   void drain(executor::task t, void* context, index_t count, int worker) {
@@ -71,17 +83,16 @@ class thread_pool {
   void serve(int worker) {
     std::uint64_t seen = 0;
     for (;;) {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
-      if (stopping_) return;
-      seen = generation_;
-      const executor::task t = task_;
-      void* const context = context_;
-      const index_t count = count_;
-      lock.unlock();
-      drain(t, context, count, worker);
-      lock.lock();
-      if (--busy_ == 0) done_.notify_one();
+      wait(wake_, [&] {
+        return stopping_.load(std::memory_order_acquire) ||
+               generation_.load(std::memory_order_acquire) != seen;
+      });
+      if (stopping_.load(std::memory_order_acquire)) return;
+      ++seen;  // none is missed: a call ends when all workers have been through it
+      drain(task_, context_, count_, worker);
+      if (busy_.fetch_sub(1, std::memory_order_acq_rel) > 1) continue;
+      { std::lock_guard lock(mutex_); }  // the caller looks and falls asleep under it
+      done_.notify_one();
     }
   }
 
@@ -93,9 +104,9 @@ class thread_pool {
   void* context_ = nullptr;
   index_t count_ = 0;
   std::atomic<index_t> next_{0};
-  int busy_ = 0;
-  std::uint64_t generation_ = 0;
-  bool stopping_ = false;
+  std::atomic<int> busy_{0};
+  std::atomic<std::uint64_t> generation_{0};
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace rota::cpu
