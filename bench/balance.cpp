@@ -42,14 +42,7 @@ class sequences {
   /// Seconds of a step over the store of all sequences' heads.
   double seconds(const rota::cpu::backend& b, const store_type& all) {
     set_items(all);
-    const std::span<const rota::attend_item<store_type>> batch(items_);
-    const std::size_t bytes = rota::cpu::attend_workspace_bytes(b, batch, {});
-    if (ws_.size() < bytes) ws_ = big_memory(bytes);
-    const double start = now();
-    const rota::status done = rota::cpu::attend(b, batch, {}, {ws_.data(), ws_.size()});
-    const double seconds = now() - start;
-    must(done, "attend");
-    return seconds;
+    return attend_seconds<store_type>(b, items_, ws_);
   }
 
  private:

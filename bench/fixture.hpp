@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include <unistd.h>
@@ -225,6 +226,19 @@ class rotating {
   std::size_t turn_ = 0;
 };
 
+/// Seconds of a step over a batch; `ws` grows where it is too small.
+template <class Store>
+double attend_seconds(const rota::cpu::backend& b,
+                      std::span<const rota::attend_item<Store>> batch, big_memory& ws) {
+  const std::size_t bytes = rota::cpu::attend_workspace_bytes(b, batch, {});
+  if (ws.size() < bytes) ws = big_memory(bytes);
+  const double start = now();
+  const rota::status done = rota::cpu::attend(b, batch, {}, {ws.data(), ws.size()});
+  const double seconds = now() - start;
+  must(done, "attend");
+  return seconds;
+}
+
 /// Queries, outputs and scratch memory of one attention step: G query heads a kv head, n tokens.
 template <class Store>
 class attend_step {
@@ -249,14 +263,7 @@ class attend_step {
 
   double seconds(const rota::cpu::backend& b, const Store& store) {
     const rota::attend_item<Store> it = item(store);
-    const std::span<const rota::attend_item<Store>> batch(&it, 1);
-    const std::size_t bytes = rota::cpu::attend_workspace_bytes(b, batch, {});
-    if (ws_.size() < bytes) ws_ = big_memory(bytes);
-    const double start = now();
-    const rota::status done = rota::cpu::attend(b, batch, {}, {ws_.data(), ws_.size()});
-    const double seconds = now() - start;
-    must(done, "attend");
-    return seconds;
+    return attend_seconds<Store>(b, {&it, 1}, ws_);
   }
 
   const std::vector<float>& out() const { return out_; }
