@@ -20,7 +20,7 @@ RATIOS = ("time_ratio", "share_of_prefill", "read_fraction", "copy_fraction")
 
 
 def lower_is_worse(counter):
-    return re.search(r"(_fraction|_gbs|_gflops|speedup)$", counter) is not None
+    return re.search(r"(_fraction|_gbs|_gflops|speedup|thread_ratio)$", counter) is not None
 
 
 def worsening(counter, old, new):

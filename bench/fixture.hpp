@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +10,7 @@
 
 #include <unistd.h>
 
+#include <rota/attend/reference.hpp>
 #include <rota/cpu/append.hpp>
 #include <rota/cpu/attend.hpp>
 #include <rota/cpu/pack.hpp>
@@ -226,10 +228,34 @@ class rotating {
   std::size_t turn_ = 0;
 };
 
+/// Makes `worst` the larger of both. NaN is worse than anything, and stays.
+inline void take_worse(double& worst, double error) {
+  if (!(error <= worst) && worst == worst) worst = error;
+}
+
+/// Largest relative error of the item's output rows against the oracle.
+template <class Store>
+double attend_error(const rota::attend_item<Store>& item) {
+  const auto& n = item.out.extent;
+  std::vector<double> want(static_cast<std::size_t>(n[0] * n[1] * n[2]));
+  rota::reference::attend(item, {}, rota::view<double, 3>(want.data(), n[0], n[1], n[2]));
+  double worst = 0;
+  for (index_t r = 0; r < n[0] * n[1]; ++r) {
+    double difference = 0, size = 0;
+    for (index_t c = r * n[2]; c < (r + 1) * n[2]; ++c) {
+      const double x = want[static_cast<std::size_t>(c)];
+      take_worse(difference, std::fabs(double{item.out.data[c]} - x));
+      size = std::max(size, std::fabs(x));
+    }
+    take_worse(worst, difference / size);
+  }
+  return worst;
+}
+
 /// Seconds of a step over a batch; `ws` grows where it is too small.
 template <class Store>
-double attend_seconds(const rota::cpu::backend& b,
-                      std::span<const rota::attend_item<Store>> batch, big_memory& ws) {
+double attend_seconds(const rota::cpu::backend& b, std::span<const rota::attend_item<Store>> batch,
+                      big_memory& ws) {
   const std::size_t bytes = rota::cpu::attend_workspace_bytes(b, batch, {});
   if (ws.size() < bytes) ws = big_memory(bytes);
   const double start = now();

@@ -117,7 +117,7 @@ double error() {
   const std::vector<double> want = scorer.reference(c);
   double worst = 0, top = 0;
   for (std::size_t i = 0; i < got.size(); ++i) {
-    worst = std::max(worst, std::fabs(double{got[i]} - want[i]));
+    take_worse(worst, std::fabs(double{got[i]} - want[i]));
     top = std::max(top, std::fabs(want[i]));
   }
   return worst / top;

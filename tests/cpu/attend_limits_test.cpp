@@ -131,7 +131,7 @@ TEST_CASE("views of more than 4 GB") {
   CHECK(error_against_reference(c.item, {}) <= 1e-5);
 }
 
-TEST_CASE("attention over bf16 is as exact as float arithmetic") {
+TEST_CASE("attention over bf16 does not round queries or weights to bf16") {
   random_source rng(4);
   for (const index_t tokens : {1, 15, 16, 17, 31, 33, 63, 64, 65, 130, 700})
     for (const index_t queries : {1, 2, 4, 6, 7, 16})
@@ -148,6 +148,54 @@ TEST_CASE("attention over bf16 is as exact as float arithmetic") {
         REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {0, queries < 16, 0}).ok());
         CHECK(error_against_reference(c.item, {0, queries < 16, 0}) <= 1e-5);
       }
+}
+
+TEST_CASE("what a row does not see, and other rows, change no bit of it") {
+  random_source rng(7);
+  for (const index_t group : {1, 3, 4, 8, 12}) {
+    plain_shape s;
+    s.kv_heads = 1;
+    s.length = 64;
+    s.d_k = s.d_v = 128;
+    random_dense<bf16> dense(rng, s);
+    attend_case<dense_store<bf16>> c(rng, dense.store, 2, group);
+    const attend_params causal{0, true, 0};
+    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
+    const std::vector<float> want = c.out;
+    const auto row = static_cast<std::size_t>(group * 128);
+    const auto is_same = [&](std::size_t first, std::size_t end) {
+      return std::memcmp(c.out.data() + first, want.data() + first, (end - first) * 4) == 0;
+    };
+    for (const float x : {std::numeric_limits<float>::quiet_NaN(), INFINITY}) {
+      const bf16 key = dense.store.keys(0, 63, 5), value = dense.store.values(0, 63, 5);
+      dense.store.keys(0, 63, 5) = bf16(x);
+      dense.store.values(0, 63, 5) = bf16(x);
+      REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
+      CHECK(is_same(0, row));  // the first query token does not see the last token
+      dense.store.keys(0, 63, 5) = key;
+      dense.store.values(0, 63, 5) = value;
+
+      const float before = c.q[3];
+      c.q[3] = x;  // of the first head
+      REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
+      CHECK(is_same(128, row));
+      c.q[3] = before;
+    }
+  }
+}
+
+TEST_CASE("weights that are used add up to 1") {
+  random_source rng(8);
+  plain_shape s;
+  s.kv_heads = 1;
+  s.length = 900;
+  s.d_k = s.d_v = 64;
+  random_dense<bf16> dense(rng, s);
+  for (index_t t = 0; t < 900; ++t)
+    for (index_t k = 0; k < 64; ++k) dense.store.values(0, t, k) = bf16(1.0f);
+  attend_case<dense_store<bf16>> c(rng, dense.store, 4, 4);
+  REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
+  for (const float x : c.out) CHECK(std::fabs(x - 1) <= 5e-6);
 }
 
 TEST_CASE("infinities of bf16 rows are what they are to floats") {

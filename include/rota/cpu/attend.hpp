@@ -3,6 +3,7 @@
 #include <span>
 
 #include <rota/cpu/attend/check.hpp>
+#include <rota/cpu/attend/shares.hpp>
 #include <rota/cpu/attend/unit.hpp>
 
 namespace rota::cpu {
@@ -20,14 +21,6 @@ struct call_memory {
                                                  : 0)),
         work(c, b, batch) {}
 };
-
-/// The unit that is run as the i-th. Threads take what is next; so that each walks through memory, of
-/// which it has asked for more than its unit, neighbours in time are far apart: unit 0, then the
-/// first of the second thread's share, and so on.
-inline index_t unit_at(index_t i, index_t units, index_t threads) {
-  const index_t share = units / threads;
-  return i < share * threads ? i % threads * share + i / threads : i;
-}
 
 template <class Store, class Io>
 void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params& params,
@@ -51,16 +44,16 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
   p.width = item.store->group_width();
   p.groups = t.groups;
   p.code_rank = t.code_rank;
-  constexpr bool may_use_unit = uses_matrix_unit<typename Store::element_type>;
-  const bool on_matrix_unit = may_use_unit && query_tile_floats(p.d_k) > 0 &&
-                              set_size(p.rows, 0) >= least_matrix_set &&
-                              simd::matrix_unit_ready();
-  if (on_matrix_unit) {
+  using codec_type = typename Store::element_type;
+  constexpr bool may_use_unit = uses_matrix_unit<codec_type>;
+  p.on_matrix_unit = may_use_unit && query_tile_floats(p.d_k) > 0 &&
+                     set_size(p.rows, 0) >= least_matrix_set && simd::matrix_unit_ready();
+  if (p.on_matrix_unit && suits_matrix_unit<least_matrix_set, key_type_of<codec_type>>) {
     float* const tiles = q + align_up(padded_rows(p.rows) * padded(p.d_k), 16);
     stage_tiles(q, p.rows, p.d_k, tiles);
     p.q_tiles = tiles;
   }
-  const simd::matrix_scope scope(on_matrix_unit);
+  const simd::matrix_scope scope(p.on_matrix_unit);
 
   float* const state = s.chunks == 1 ? own_state : s.states + (tile * s.chunks + chunk) * stride;
   attend_chunk(item, p, s, chunk, row_state(state, p.rows, p.groups, p.d_v));
@@ -125,8 +118,10 @@ status attend(const backend& b, std::span<const attend_item<Store, Io>> batch,
     if (status s = check_apart(batch, memory.uses); !s) return s;
 
   const plan<Store, Io>& work = memory.work;
-  parallel_for(b, work.units, [&](index_t i, int worker) {
-    run_unit(batch, params, work, unit_at(i, work.units, b.exec.threads), worker);
+  if (work.units == 0) return {};
+  const unit_shares shares(work.shares, work.units, b.exec.threads);
+  parallel_for(b, work.units, [&](index_t, int worker) {
+    run_unit(batch, params, work, shares.take(worker), worker);
   });
   parallel_for(b, work.merges, [&](index_t merge, int) { run_merge(batch, work, merge); });
   return {};

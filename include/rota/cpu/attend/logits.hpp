@@ -6,7 +6,7 @@
 #include <rota/cpu/simd/reduce.hpp>
 #include <rota/cpu/simd/unroll.hpp>
 
-// Scores of R query rows against the keys of a piece. R is 1, 2 or 4; logits lie token by token,
+// Scores of R query rows against the keys of a piece, R as in sets.hpp; logits lie token by token,
 // R together, which is how the values are weighted later.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {

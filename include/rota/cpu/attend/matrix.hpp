@@ -6,14 +6,17 @@
 
 // Scores and weighted sums on the matrix unit: keys and values of bf16 as they lie, queries and
 // weights as sums of bf16 (simd/tiles.hpp). What is not finite is left to the vector kernels,
-// because a term that is zero times infinity is not what a float would give.
+// because a term that is zero times infinity is not what a float would give; and nothing else is,
+// so that a row is the same to the bit whatever other rows are or a token holds that it does not
+// see.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 using simd::tile_depth;
 using simd::tile_rows;
 
-/// Tokens whose keys, and columns whose values, are multiplied at once: as many as the unit has sums.
+/// Tokens whose keys, and columns whose values, are multiplied at once: as many as the unit has
+/// sums.
 inline constexpr index_t matrix_tokens = 4 * tile_rows;
 inline constexpr index_t matrix_columns = 4 * tile_depth;
 
@@ -23,7 +26,7 @@ inline constexpr int least_matrix_set = 4;
 /// Whether keys, or whole rows of values, can go through the unit, R rows at once.
 template <int R, class E>
 inline constexpr bool suits_matrix_unit =
-    simd::has_matrix_unit && R >= least_matrix_set && std::is_same_v<E, bf16>;
+    simd::has_matrix_unit&& R >= least_matrix_set&& std::is_same_v<E, bf16>;
 
 /// Whether anything of a codec's rows can.
 template <codec C>
@@ -41,7 +44,7 @@ constexpr index_t query_tile_floats(index_t d_k) {
 template <int R, class Column>
 void stage_query_tiles(index_t d_k, Column column, float* tiles);
 
-/// As logits() for R rows whose queries are `tiles`; false where a logit is not finite, which is
+/// As logits() for R rows whose queries are `tiles`; false where a logit is not finite: such are
 /// then to be formed otherwise.
 template <int R, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
@@ -124,10 +127,7 @@ bool matrix_logits(const block<C>& b, token_range range, const float* tiles, ind
     for (index_t g = 0; g * tile_rows < n; ++g)
       simd::store_logits<R>(sums[g], to + g * tile_rows * R, check);
   }
-  if (!check.all_finite()) return false;
-  if constexpr (codec_traits<C>::sizes.key_scale > 0)
-    scale_logits<R>(b.key_scales + range.begin, range.end - range.begin, out);
-  return true;
+  return check.all_finite();
 }
 
 /// The weights of up to matrix_tokens tokens as factors; zeros behind the last.
@@ -182,18 +182,16 @@ simd::floats<16> sum_of(const tile_sums (&sums)[2], int k, int r, int parity) {
   if constexpr (R == 4) return row(8 * parity + r) + row(8 * parity + 4 + r);
 }
 
-/// sums of R rows += n columns; false, and nothing is done, where one is not finite.
+/// sums of row r += n columns; false, and nothing is done, where one is not finite.
 template <int R>
-bool add_finite(const tile_sums (&tiles)[2], index_t n, sums_view sums) {
+bool add_finite(const tile_sums (&tiles)[2], index_t n, int r, float* sums) {
   simd::finite_check check;
   for (int k = 0; k * tile_depth < n; ++k)
-    for (int r = 0; r < R; ++r)
-      for (int parity = 0; parity < 2; ++parity) check.see(sum_of<R>(tiles, k, r, parity));
+    for (int parity = 0; parity < 2; ++parity) check.see(sum_of<R>(tiles, k, r, parity));
   if (!check.all_finite()) return false;
-  for (int r = 0; r < R; ++r)
-    for (int k = 0; k * tile_depth < n; ++k)
-      simd::store_columns(sum_of<R>(tiles, k, r, 0), sum_of<R>(tiles, k, r, 1),
-                          sums.data + r * sums.stride + k * tile_depth);
+  for (int k = 0; k * tile_depth < n; ++k)
+    simd::store_columns(sum_of<R>(tiles, k, r, 0), sum_of<R>(tiles, k, r, 1),
+                        sums + k * tile_depth);
   return true;
 }
 
@@ -215,9 +213,12 @@ void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, i
                            parity == 0 ? ahead : none);
         store_all(tiles[parity]);
       }
-      if (add_finite<R>(tiles, n, {sums.data + c, sums.stride})) continue;
-      for (index_t k = c; k < c + n; k += lanes)
-        add_whole_columns<R, 1>(b, part, w, k, d_v, none, sums);
+      for (int r = 0; r < R; ++r) {
+        float* const row_sums = sums.data + r * sums.stride;
+        if (add_finite<R>(tiles, n, r, row_sums + c)) continue;
+        for (index_t k = c; k < c + n; k += lanes)
+          add_whole_columns<1, 1>(b, part, {w.p + r, w.first, R}, k, d_v, none, {row_sums, 0});
+      }
     }
   }
 }

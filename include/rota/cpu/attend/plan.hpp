@@ -4,6 +4,7 @@
 
 #include <rota/core/workspace.hpp>
 #include <rota/cpu/attend/rows.hpp>
+#include <rota/cpu/attend/shares.hpp>
 #include <rota/cpu/backend.hpp>
 
 // How a batch is cut into units of work. Nothing here depends on the number of threads except the
@@ -96,6 +97,7 @@ class plan {
   index_t scratch_floats = 0;  ///< a worker's: queries and one state
   float* scratch = nullptr;
   sight* sights = nullptr;
+  unit_share* shares = nullptr;  ///< [threads]
 
   plan(carver& c, const backend& b, batch_type batch) {
     index_t rows_most = 0;
@@ -115,6 +117,7 @@ class plan {
     scratch = c.take<float>(b.exec.threads * scratch_floats);
     sights = c.take<sight>(b.exec.threads * scratch_rows);
     place(c, batch);
+    shares = c.take<unit_share>(units > 0 ? b.exec.threads : 0);
   }
 
   const segment& segment_of_unit(index_t unit) const {

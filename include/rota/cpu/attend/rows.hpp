@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include <rota/cpu/attend/matrix.hpp>
 #include <rota/cpu/attend/sets.hpp>
 #include <rota/cpu/attend/softmax.hpp>
@@ -19,7 +22,8 @@ struct row_state {
   float* codes = nullptr;  ///< [padded rows][padded code rank], weighted codes
 
   static index_t floats(index_t rows, index_t groups, index_t d_v, index_t code_rank) {
-    return padded_rows(rows) * (2 + groups + padded(d_v) + padded(code_rank));
+    const index_t n = padded_rows(rows);
+    return align_up(n * (2 + groups), 16) + n * (padded(d_v) + padded(code_rank));
   }
 
   row_state(float* memory, index_t rows, index_t groups, index_t d_v) {
@@ -27,7 +31,7 @@ struct row_state {
     max = memory;
     sum = max + n;
     kept = sum + n;
-    out = kept + n * groups;
+    out = memory + align_up(n * (2 + groups), 16);  // a vector of sums is one cache line
     codes = out + n * padded(d_v);
   }
 
@@ -49,9 +53,9 @@ struct row_state {
 struct row_problem {
   const float* q =
       nullptr;  ///< [padded rows][padded d_k], scaled to base 2; wide sets: [d_k][lanes]
-  /// [padded rows][query_tile_floats(d_k)], set by set; null: the matrix unit is not used
-  const float* q_tiles = nullptr;
-  const sight* sights = nullptr;  ///< [padded rows]; null: every row sees every token
+  bool on_matrix_unit = false;
+  const float* q_tiles = nullptr;  ///< [padded rows][query_tile_floats(d_k)], where keys suit it
+  const sight* sights = nullptr;   ///< [padded rows]; null: every row sees every token
   index_t rows = 0;
   index_t d_k = 0;
   index_t d_v = 0;
@@ -99,13 +103,31 @@ class row_set {
     for (const auto& piece : tile) score(piece);
     std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
     float correction[R];
-    update_softmax<R>(weights_, whole_vectors, max_, sum_, correction);
+    update_weights(tile, whole_vectors, correction);
     for (int r = 0; r < R; ++r)
       if (correction[r] != 1.0f) scale(r, correction[r]);
     for (const auto& piece : tile) weigh(piece);
   }
 
  private:
+  /// Logits become weights; rounded where the matrix unit will take them.
+  template <class Walk>
+  void update_weights(const Walk& tile, index_t n, float* correction) {
+    using E = typename Walk::element_type;
+    if constexpr (suits_matrix_unit<R, value_type_of<E>>)
+      if (std::any_of(tile.begin(), tile.end(),
+                      [&](const auto& piece) { return has_matrix_values(piece.from); }))
+        return update_softmax<R>(weights_, n, max_, sum_, correction,
+                                 [](native w) { return simd::kept_of_weights(w); });
+    update_softmax<R>(weights_, n, max_, sum_, correction, [](native w) { return w; });
+  }
+
+  /// Whether the values of a block go through the matrix unit.
+  template <codec E>
+  bool has_matrix_values(const block<E>& b) const {
+    return p_.on_matrix_unit && b.order == value_order::whole && p_.d_v % tile_depth == 0;
+  }
+
   void scale(int r, float factor) {
     scale_row(sums_.data + r * sums_.stride, p_.d_v, factor);
     scale_row(codes_.data + r * codes_.stride, p_.code_rank, factor);
@@ -145,12 +167,32 @@ class row_set {
   template <codec E>
   void score_range(const block<E>& b, token_range range, float* to) {
     if constexpr (suits_matrix_unit<R, key_type_of<E>>)
-      if (q_tiles_ != nullptr && matrix_logits<R>(b, range, q_tiles_, p_.d_k, prefetches(), to))
+      if (p_.on_matrix_unit) {
+        if (!matrix_logits<R>(b, range, q_tiles_, p_.d_k, prefetches(), to))
+          mend_logits(b, range, to);
         return;
-    if constexpr (is_wide<R>)
-      wide_logits(b, range, q_, p_.d_k, prefetches(), to);
+      }
+    vector_logits(b, range, to, prefetches());
+  }
+
+  /// Replaces the logits that are not finite.
+  template <codec E>
+  void mend_logits(const block<E>& b, token_range range, float* to) {
+    float exact[(matrix_tokens + simd::accumulators) * R];
+    for (index_t j = range.begin; j < range.end; j += matrix_tokens) {
+      const token_range part{j, std::min(j + matrix_tokens, range.end)};
+      vector_logits(b, part, exact, false);
+      for (index_t i = 0; i < (part.end - j) * R; ++i, ++to)
+        if (!std::isfinite(*to)) *to = exact[i];
+    }
+  }
+
+  template <codec E>
+  void vector_logits(const block<E>& b, token_range range, float* to, bool prefetch) {
+    if constexpr (is_wide(R))
+      wide_logits(b, range, q_, p_.d_k, prefetch, to);
     else
-      logits<R>(b, range, q_, padded(p_.d_k), p_.d_k, prefetches(), to);
+      logits<R>(b, range, q_, padded(p_.d_k), p_.d_k, prefetch, to);
   }
 
   template <codec E>
@@ -191,8 +233,7 @@ class row_set {
       add_whole<Rows>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank,
                       p_.code_rank, prefetch, {codes_.data + row * codes_.stride, codes_.stride});
     if constexpr (suits_matrix_unit<Rows, value_type_of<E>>)
-      if (q_tiles_ != nullptr && piece.from.order == value_order::whole &&
-          p_.d_v % tile_depth == 0)
+      if (has_matrix_values(piece.from))
         return add_whole_matrix<Rows>(piece.from, range, weights, p_.d_v, prefetch, sums_);
     add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, prefetch,
                                  {sums_.data + row * sums_.stride, sums_.stride});
@@ -226,22 +267,14 @@ void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
     const auto add = [&]<int R>(std::integral_constant<int, R>) {
       row_set<FixedWidth, R>(p, state, first).add_tile(tile);
     };
-    switch (set_size(p.rows, first)) {
-      case 1:
-        add(std::integral_constant<int, 1>{});
-        break;
-      case 2:
-        add(std::integral_constant<int, 2>{});
-        break;
-      case 4:
-        add(std::integral_constant<int, 4>{});
-        break;
-      case 8:
-        add(std::integral_constant<int, std::min<int>(8, wide_set)>{});
-        break;
-      default:
-        add(std::integral_constant<int, wide_set>{});
-    }
+    const int size = set_size(p.rows, first);
+    if (size == 1) add(std::integral_constant<int, 1>{});
+    if (size == 2) add(std::integral_constant<int, 2>{});
+    if (size == 4) add(std::integral_constant<int, 4>{});
+    if constexpr (wide_set >= 8)
+      if (size == 8) add(std::integral_constant<int, 8>{});
+    if constexpr (wide_set >= 16)
+      if (size == 16) add(std::integral_constant<int, 16>{});
   }
 }
 

@@ -4,15 +4,16 @@
 #include <rota/cpu/simd/isa.hpp>
 
 // How a run of query rows is cut into sets, whose state lies interleaved. The sizes are 1, 2, 4 and
-// so on up to the lanes of a vector; a set of as many rows is wide: there a vector holds one number
-// of each row, where in smaller sets it holds columns of one row.
+// so on up to the lanes of a vector. Sets of as many rows, if that is more than four, are wide:
+// there a vector holds one number of each row, where in smaller sets it holds columns of one row.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 inline constexpr index_t wide_set = simd::lanes;
 
-template <int R>
-inline constexpr bool is_wide = R == wide_set && R > 4;
+constexpr bool is_wide(index_t size) {
+  return size == wide_set && size > 4;
+}
 
 /// Rows of the set that starts at row `first` of `rows`: the largest size of which a quarter idles
 /// at most, for what is left then would be slower.
@@ -27,13 +28,8 @@ constexpr index_t set_of(index_t rows, index_t row) {
   while (first + set_size(rows, first) <= row) first += set_size(rows, first);
   return first;
 }
-/// Number of sets.
-constexpr int set_count(index_t rows) {
-  int count = 0;
-  for (index_t first = 0; first < rows; first += set_size(rows, first)) ++count;
-  return count;
-}
-/// Rows of all sets, idle ones included; a multiple of 4, so that what lies behind is aligned.
+/// Rows of all sets, idle ones included, up to a multiple of 4: what is staged for a row takes a
+/// quarter of a tile at least.
 constexpr index_t padded_rows(index_t rows) {
   index_t first = 0;
   while (first < rows) first += set_size(rows, first);

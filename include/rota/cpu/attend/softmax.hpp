@@ -21,9 +21,11 @@ native repeat(const float* values) {
 
 /// Takes n logits of R rows (n * R a multiple of the lanes, -inf where nothing is seen) into the
 /// running maxima and sums, and replaces them by exp2(logit - maximum). `correction` is what
-/// earlier sums must be multiplied by. A NaN or +inf logit makes its row NaN.
-template <int R>
-void update_softmax(float* logits, index_t n, float* max, float* sum, float* correction) {
+/// earlier sums must be multiplied by. A NaN or +inf logit makes its row NaN. `round`: what becomes
+/// of weights before they are summed, so that those which are used add up to 1.
+template <int R, class Round>
+void update_softmax(float* logits, index_t n, float* max, float* sum, float* correction,
+                    Round round) {
   native top = repeat<R>(max);
   for (index_t i = 0; i < n * R; i += lanes)
     top = simd::max<lanes>(simd::load<lanes>(logits + i), top);
@@ -42,7 +44,7 @@ void update_softmax(float* logits, index_t n, float* max, float* sum, float* cor
   native total = {};
   for (int r = 0; r < R; ++r) correction[r] = x[r];
   for (index_t i = 0; i < n * R; i += lanes) {
-    const native p = simd::exp2<lanes>(simd::load<lanes>(logits + i) - shift);
+    const native p = round(simd::exp2<lanes>(simd::load<lanes>(logits + i) - shift));
     simd::store<lanes>(logits + i, p);
     total += p;
   }

@@ -14,7 +14,6 @@ inline constexpr float log2_e = 1.44269504088896341f;
 inline constexpr double ln_2 = 0.693147180559945309;
 
 /// Row r of a tile is query token r / G, query head r % G of the kv head.
-template <class Store>
 struct row_place {
   index_t token;
   index_t q_head;
@@ -56,13 +55,13 @@ void stage_queries(const attend_item<Store, Io>& item, const attend_params& para
   const index_t stride = padded(d_k);
   for (index_t first = 0; first < rows; first += set_size(rows, first)) {
     const auto row = [&](index_t r) {
-      const row_place<Store> at(t, head, tile, first + r);
+      const row_place at(t, head, tile, first + r);
       return item.q.row(at.token, at.q_head);
     };
     float* const to = q + first * stride;
     const index_t size = set_size(rows, first);
     const index_t there = std::min(size, rows - first);
-    if (size == wide_set && wide_set > 4) {
+    if (is_wide(size)) {
       stage_wide(row, there, d_k, scale, to);
     } else {
       for (index_t r = 0; r < there; ++r) stage_row(row(r), d_k, scale, to + r * stride);
@@ -78,7 +77,7 @@ void stage_set_tiles(const float* q, index_t d_k, float* tiles) {
     stage_query_tiles<R>(
         d_k,
         [&](index_t c) {
-          if constexpr (is_wide<R>) return simd::load<lanes>(q + c * lanes);
+          if constexpr (is_wide(R)) return simd::load<lanes>(q + c * lanes);
           float x[R];
           for (index_t r = 0; r < R; ++r) x[r] = q[r * padded(d_k) + c];
           return repeat<R>(x);
@@ -150,7 +149,7 @@ void finish_tile(const attend_item<Store, Io>& item, const row_tiling& t, index_
     return row_state(states + chunk * stride, rows, t.groups, d_v);
   };
   for (index_t r = 0; r < rows; ++r) {
-    const row_place<Store> at(t, head, tile, r);
+    const row_place at(t, head, tile, r);
     float max = minus_infinity;
     for (index_t c = 0; c < chunks; ++c) max = std::max(max, state(c).max[r]);
     const float base = max == minus_infinity ? 0.0f : max;

@@ -1,8 +1,9 @@
 #pragma once
 
 // The instruction set that this translation unit is compiled for, or the sentence that refuses it:
-// what is not tested is not compiled. Code below cpu/ that differs with it lives in an inline
-// namespace of that name, so that its symbols say what they are made of. That alone does not make
+// what is not tested is not compiled. Vectors, and kernels that keep them, live in an inline
+// namespace of that name, so that their symbols say what they are made of; templates around them do
+// not everywhere (packing, appending). That alone does not make
 // objects of different -march options safe to link: what else they share, Eigen above all, has no
 // such tag (docs/portability.md).
 

@@ -7,9 +7,9 @@
 #if defined(ROTA_CPU_AMX)
 
 // How floats become tiles of bf16. A float has 24 significant bits, so it is the sum of three bf16
-// of 8 bits, all of its sign: products with a bf16, added in float, are as exact as multiply-adds of
-// floats. Queries are made so; weights, which are all positive, are the sum of two. R is 4, 8 or 16
-// numbers at once.
+// of 8 bits, all of its sign: products with a bf16, added in float, are as exact as multiply-adds
+// of floats. Queries are made so; weights, which are all positive, are the sum of two. R is 4, 8 or
+// 16 numbers at once.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::simd {
 
@@ -28,8 +28,8 @@ struct bf16_terms {
   }
 };
 
-/// Terms of two numbers a lane, the first's in the lower half: row i of query_tiles<R> right factors
-/// whose lanes are columns. Lane j of `first` and `second` belongs to number j mod R.
+/// Terms of two numbers a lane, the first's in the lower half: row i of query_tiles<R> right
+/// factors whose lanes are columns. Lane j of `first` and `second` belongs to number j mod R.
 template <int R>
 void pair_terms(floats<16> first, floats<16> second, uints<16> (&out)[query_tiles<R>]) {
   static_assert(R == 4 || R == 8 || R == 16);
@@ -73,21 +73,31 @@ void load_transposed(const float* w, floats<16>* rows) {
 }
 
 /// Weights as left factors of rows of values as they lie, a row for each of 16 tokens. A product
-/// adds pairs of columns: a weight beside a zero takes the even ones, a zero beside it the odd ones.
-/// Rows of R = 4: the terms of four weights for even columns, then for odd ones. R = 8: one tile for
-/// each term, even then odd. R = 16: one for each term and parity.
+/// adds pairs of columns: a weight beside a zero takes the even ones, a zero beside it the odd
+/// ones. Rows of R = 4: the terms of four weights for even columns, then for odd ones. R = 8: one
+/// tile for each term, even then odd. R = 16: one for each term and parity.
 template <int R>
 using weight_factors = uints<16>[R == 16 ? 2 : 1][R == 4 ? 1 : 2][tile_rows];
 
-/// w: [16][R] floats.
+/// The nearest bf16, its upper half of a float; what lies between two rounds away from zero.
+inline uints<16> nearest_bf16(floats<16> x) {
+  return (bits_as<uints<16>>(x) + 0x8000u) & 0xffff0000u;
+}
+
+/// What two terms keep of weights: 2^-17 of one is left out at most. NaN stays.
+inline floats<16> kept_of_weights(floats<16> w) {
+  const auto first = bits_as<floats<16>>(nearest_bf16(w));
+  return first + bits_as<floats<16>>(nearest_bf16(w - first)) + (w - w);
+}
+
+/// w: [16][R] floats that kept_of_weights() changes no more.
 template <int R>
 void stage_weights(const float* w, weight_factors<R>& out) {
   floats<16> row[R];
   load_transposed<R>(w, row);
   for (int r = 0; r < R; ++r)
     for (int term = 0; term < 2; ++term) {
-      // Rounded to nearest: the sum of both is 2^-17 of the weight off at most.
-      const uints<16> odd = (bits_as<uints<16>>(row[r]) + 0x8000u) & 0xffff0000u;
+      const uints<16> odd = nearest_bf16(row[r]);
       row[r] -= bits_as<floats<16>>(odd);
       if constexpr (R == 4) {
         out[0][0][4 * term + r] = odd >> 16;
@@ -106,8 +116,8 @@ void stage_weights(const float* w, weight_factors<R>& out) {
 
 /// Sums of even and odd columns as 32 columns in order.
 inline void store_columns(floats<16> even, floats<16> odd, float* to) {
-  const floats<16> first = __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
-                                                   21, 6, 22, 7, 23);
+  const floats<16> first =
+      __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   const floats<16> second = __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28,
                                                     13, 29, 14, 30, 15, 31);
   store_raw(to, load_raw<floats<16>>(to) + first);
