@@ -118,7 +118,7 @@ class row_set {
       if (std::any_of(tile.begin(), tile.end(),
                       [&](const auto& piece) { return has_matrix_values(piece.from); }))
         return update_softmax<R>(weights_, n, max_, sum_, correction,
-                                 [](native w) { return simd::kept_of_weights(w); });
+                                 [](native w) { return simd::kept_of_weights<lanes>(w); });
     update_softmax<R>(weights_, n, max_, sum_, correction, [](native w) { return w; });
   }
 

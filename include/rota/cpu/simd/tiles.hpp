@@ -4,14 +4,27 @@
 #include <rota/cpu/simd/reduce.hpp>
 #include <rota/cpu/simd/transpose.hpp>
 
-#if defined(ROTA_CPU_AMX)
-
 // How floats become tiles of bf16. A float has 24 significant bits, so it is the sum of three bf16
 // of 8 bits, all of its sign: products with a bf16, added in float, are as exact as multiply-adds
 // of floats. Queries are made so; weights, which are all positive, are the sum of two. R is 4, 8 or
 // 16 numbers at once.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::simd {
+
+/// The nearest bf16 as the upper half of a float; what lies between two rounds away from zero.
+template <int N>
+uints<N> nearest_bf16(floats<N> x) {
+  return (bits_as<uints<N>>(x) + 0x8000u) & 0xffff0000u;
+}
+
+/// What two terms keep of weights: 2^-17 of one is left out at most. NaN stays.
+template <int N>
+floats<N> kept_of_weights(floats<N> w) {
+  const auto first = bits_as<floats<N>>(nearest_bf16<N>(w));
+  return first + bits_as<floats<N>>(nearest_bf16<N>(w - first)) + (w - w);
+}
+
+#if defined(ROTA_CPU_AMX)
 
 template <int R>
 inline constexpr int query_tiles = (3 * R + 15) / 16;
@@ -79,17 +92,6 @@ void load_transposed(const float* w, floats<16>* rows) {
 template <int R>
 using weight_factors = uints<16>[R == 16 ? 2 : 1][R == 4 ? 1 : 2][tile_rows];
 
-/// The nearest bf16, its upper half of a float; what lies between two rounds away from zero.
-inline uints<16> nearest_bf16(floats<16> x) {
-  return (bits_as<uints<16>>(x) + 0x8000u) & 0xffff0000u;
-}
-
-/// What two terms keep of weights: 2^-17 of one is left out at most. NaN stays.
-inline floats<16> kept_of_weights(floats<16> w) {
-  const auto first = bits_as<floats<16>>(nearest_bf16(w));
-  return first + bits_as<floats<16>>(nearest_bf16(w - first)) + (w - w);
-}
-
 /// w: [16][R] floats that kept_of_weights() changes no more.
 template <int R>
 void stage_weights(const float* w, weight_factors<R>& out) {
@@ -97,7 +99,7 @@ void stage_weights(const float* w, weight_factors<R>& out) {
   load_transposed<R>(w, row);
   for (int r = 0; r < R; ++r)
     for (int term = 0; term < 2; ++term) {
-      const uints<16> odd = nearest_bf16(row[r]);
+      const uints<16> odd = nearest_bf16<16>(row[r]);
       row[r] -= bits_as<floats<16>>(odd);
       if constexpr (R == 4) {
         out[0][0][4 * term + r] = odd >> 16;
@@ -151,6 +153,6 @@ void store_logits(const float* sums, float* to, finite_check& check) {
   }
 }
 
-}  // namespace rota::cpu::inline ROTA_CPU_ISA::simd
-
 #endif
+
+}  // namespace rota::cpu::inline ROTA_CPU_ISA::simd
