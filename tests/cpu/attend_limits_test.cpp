@@ -185,17 +185,21 @@ TEST_CASE("what a row does not see, and other rows, change no bit of it") {
 }
 
 TEST_CASE("weights that are used add up to 1") {
+  // All tokens but one have the same weight: what rounding takes from it does not cancel.
   random_source rng(8);
   plain_shape s;
   s.kv_heads = 1;
-  s.length = 900;
+  s.length = 100;
   s.d_k = s.d_v = 64;
   random_dense<bf16> dense(rng, s);
-  for (index_t t = 0; t < 900; ++t)
-    for (index_t k = 0; k < 64; ++k) dense.store.values(0, t, k) = bf16(1.0f);
-  attend_case<dense_store<bf16>> c(rng, dense.store, 4, 4);
+  for (index_t t = 0; t < 100; ++t)
+    for (index_t k = 0; k < 64; ++k) {
+      if (t > 1) dense.store.keys(0, t, k) = dense.store.keys(0, 1, k);
+      dense.store.values(0, t, k) = bf16(1.0f);
+    }
+  attend_case<dense_store<bf16>> c(rng, dense.store, 16, 4);
   REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
-  for (const float x : c.out) CHECK(std::fabs(x - 1) <= 5e-6);
+  for (const float x : c.out) CHECK(std::fabs(x - 1) <= 2e-6);
 }
 
 TEST_CASE("infinities of bf16 rows are what they are to floats") {

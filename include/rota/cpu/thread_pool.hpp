@@ -11,8 +11,8 @@
 namespace rota::cpu {
 
 /// A small pool for engines that have none. The calling thread is worker 0 and works too. One
-/// call at a time; calls from several threads take turns. Who waits looks around for some ten
-/// microseconds before it sleeps: operators follow each other closely, and waking takes as long.
+/// call at a time; calls from several threads take turns. Who waits looks around a while before
+/// it sleeps: operators follow each other closely, and waking a thread takes its time.
 class thread_pool {
  public:
   explicit thread_pool(int threads) : threads_(threads < 1 ? 1 : threads) {
