@@ -39,7 +39,7 @@ class sequences {
   /// Seconds of a step over the store of all sequences' heads.
   double seconds(const rota::cpu::backend& b, const store_type& all) {
     set_items(all);
-    return attend_seconds<store_type>(b, items_, ws_);
+    return attend_seconds<store_type, float>(b, items_, ws_);
   }
 
  private:

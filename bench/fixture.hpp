@@ -234,8 +234,8 @@ inline void take_worse(double& worst, double error) {
 }
 
 /// Largest relative error of the item's output rows against the oracle.
-template <class Store>
-double attend_error(const rota::attend_item<Store>& item) {
+template <class Store, class Io>
+double attend_error(const rota::attend_item<Store, Io>& item) {
   const auto& n = item.out.extent;
   std::vector<double> want(static_cast<std::size_t>(n[0] * n[1] * n[2]));
   rota::reference::attend(item, {}, rota::view<double, 3>(want.data(), n[0], n[1], n[2]));
@@ -244,7 +244,8 @@ double attend_error(const rota::attend_item<Store>& item) {
     double difference = 0, size = 0;
     for (index_t c = r * n[2]; c < (r + 1) * n[2]; ++c) {
       const double x = want[static_cast<std::size_t>(c)];
-      take_worse(difference, std::fabs(double{item.out.data[c]} - x));
+      take_worse(difference,
+                 std::fabs(static_cast<double>(static_cast<float>(item.out.data[c])) - x));
       size = std::max(size, std::fabs(x));
     }
     take_worse(worst, difference / size);
@@ -253,9 +254,9 @@ double attend_error(const rota::attend_item<Store>& item) {
 }
 
 /// Seconds of a step over a batch; `ws` grows where it is too small.
-template <class Store>
-double attend_seconds(const rota::cpu::backend& b, std::span<const rota::attend_item<Store>> batch,
-                      big_memory& ws) {
+template <class Store, rota::element Io>
+double attend_seconds(const rota::cpu::backend& b,
+                      std::span<const rota::attend_item<Store, Io>> batch, big_memory& ws) {
   const std::size_t bytes = rota::cpu::attend_workspace_bytes(b, batch, {});
   if (ws.size() < bytes) ws = big_memory(bytes);
   const double start = now();
@@ -265,8 +266,9 @@ double attend_seconds(const rota::cpu::backend& b, std::span<const rota::attend_
   return seconds;
 }
 
-/// Queries, outputs and scratch memory of one attention step: G query heads a kv head, n tokens.
-template <class Store>
+/// Queries, outputs and scratch memory of one attention step: G query heads a kv head, n tokens; Io
+/// is the element of queries and outputs.
+template <class Store, rota::element Io = float>
 class attend_step {
  public:
   attend_step(const kv_shape& s, index_t group, index_t n)
@@ -276,27 +278,27 @@ class attend_step {
         q_(static_cast<std::size_t>(n * heads_ * s.d)),
         out_(q_.size()) {
     noise rng(3);
-    for (float& x : q_) x = rng.value();
+    for (Io& x : q_) x = Io(rng.value());
   }
 
-  rota::attend_item<Store> item(const Store& store) {
-    rota::attend_item<Store> it;
-    it.q = rota::view<const float, 3>(q_.data(), n_, heads_, d_);
-    it.out = rota::view<float, 3>(out_.data(), n_, heads_, d_);
+  rota::attend_item<Store, Io> item(const Store& store) {
+    rota::attend_item<Store, Io> it;
+    it.q = rota::view<const Io, 3>(q_.data(), n_, heads_, d_);
+    it.out = rota::view<Io, 3>(out_.data(), n_, heads_, d_);
     it.store = &store;
     return it;
   }
 
   double seconds(const rota::cpu::backend& b, const Store& store) {
-    const rota::attend_item<Store> it = item(store);
-    return attend_seconds<Store>(b, {&it, 1}, ws_);
+    const rota::attend_item<Store, Io> it = item(store);
+    return attend_seconds<Store, Io>(b, {&it, 1}, ws_);
   }
 
-  const std::vector<float>& out() const { return out_; }
+  const std::vector<Io>& out() const { return out_; }
 
  private:
   index_t heads_, n_, d_;
-  std::vector<float> q_, out_;
+  std::vector<Io> q_, out_;
   big_memory ws_;
 };
 

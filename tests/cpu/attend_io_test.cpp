@@ -19,13 +19,6 @@ using namespace rota_test;
 
 const cpu::backend one;
 
-/// The same queries as floats.
-template <class Store, class Io>
-void take_queries(attend_case<Store>& to, const attend_case<Store, Io>& from) {
-  std::transform(from.q.begin(), from.q.end(), to.q.begin(),
-                 [](Io x) { return static_cast<float>(x); });
-}
-
 template <class Io, class Store>
 void check_store(random_source& rng, const Store& store, index_t n) {
   attend_case<Store, Io> c(rng, store, n, 4);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -57,6 +58,23 @@ void check_odd_rows(index_t d, index_t gap, index_t offset, index_t group) {
   attend_case<dense_store<E>> c(rng, store, 2, group);
   REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
   CHECK(error_against_reference(c.item, {}) <= 1e-5);
+}
+
+/// check(store, query tokens) for stores of one kv head on both sides of what kernels take at once.
+template <class Check>
+void each_bf16_shape(random_source& rng, Check check) {
+  for (const index_t tokens : {1, 15, 16, 17, 31, 33, 63, 64, 65, 130, 700})
+    for (const index_t queries : {1, 2, 4, 6, 7, 16})
+      for (const index_t d : {64, 128, 96, 160}) {
+        plain_shape s;
+        s.kv_heads = 1;
+        s.length = tokens;
+        s.d_k = s.d_v = d;
+        CAPTURE(tokens);
+        CAPTURE(queries);
+        CAPTURE(d);
+        check(random_dense<bf16>(rng, s), queries);
+      }
 }
 
 }  // namespace
@@ -133,24 +151,42 @@ TEST_CASE("views of more than 4 GB") {
 
 TEST_CASE("attention over bf16 does not round queries or weights to bf16") {
   random_source rng(4);
-  for (const index_t tokens : {1, 15, 16, 17, 31, 33, 63, 64, 65, 130, 700})
-    for (const index_t queries : {1, 2, 4, 6, 7, 16})
-      for (const index_t d : {64, 128, 96, 160}) {
-        plain_shape s;
-        s.kv_heads = 1;
-        s.length = tokens;
-        s.d_k = s.d_v = d;
-        const random_dense<bf16> dense(rng, s);
-        attend_case<dense_store<bf16>> c(rng, dense.store, queries, 4);
-        CAPTURE(tokens);
-        CAPTURE(queries);
-        CAPTURE(d);
-        REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {0, queries < 16, 0}).ok());
-        CHECK(error_against_reference(c.item, {0, queries < 16, 0}) <= 1e-5);
-      }
+  each_bf16_shape(rng, [&](const random_dense<bf16>& dense, index_t queries) {
+    attend_case<dense_store<bf16>> c(rng, dense.store, queries, 4);
+    const attend_params params{0, queries < 16, 0};
+    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, params).ok());
+    CHECK(error_against_reference(c.item, params) <= 1e-5);
+  });
 }
 
-TEST_CASE("what a row does not see, and other rows, change no bit of it") {
+TEST_CASE("nor to f16 where outputs are; for outputs of bf16 weights may be rounded to it") {
+  random_source rng(9);
+  each_bf16_shape(rng, [&](const random_dense<bf16>& dense, index_t queries) {
+    attend_case<dense_store<bf16>> floats(rng, dense.store, queries, 4);
+    attend_case<dense_store<bf16>, f16> halves(rng, dense.store, queries, 4);
+    attend_case<dense_store<bf16>, bf16> c(rng, dense.store, queries, 4);
+    const attend_params params{0, queries < 16, 0};
+    take_queries(floats, halves);
+    REQUIRE(run_attend(cpu::backend{}, std::vector{halves.item}, params).ok());
+    REQUIRE(run_attend(cpu::backend{}, std::vector{floats.item}, params).ok());
+    CHECK(halves.lse == floats.lse);
+    CHECK(std::equal(halves.out.begin(), halves.out.end(), floats.out.begin(),
+                     [](f16 x, float y) { return x.bits == f16(y).bits; }));
+
+    take_queries(floats, c);
+    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, params).ok());
+    REQUIRE(run_attend(cpu::backend{}, std::vector{floats.item}, params).ok());
+    // Once for outputs, once for weights.
+    CHECK(error_against_reference(c.item, params) <= 2 * attend_tolerance<bf16>);
+    for (std::size_t i = 0; i < c.lse.size(); ++i) {
+      const float want = floats.lse[i];
+      CHECK((c.lse[i] == want || std::fabs(c.lse[i] - want) <= 0x1p-9f + 1e-5f));
+    }
+  });
+}
+
+TEST_CASE_TEMPLATE("what a row does not see, and other rows, change no bit of it", Io, float,
+                   bf16) {
   random_source rng(7);
   for (const index_t group : {1, 3, 4, 8, 12}) {
     plain_shape s;
@@ -158,13 +194,14 @@ TEST_CASE("what a row does not see, and other rows, change no bit of it") {
     s.length = 64;
     s.d_k = s.d_v = 128;
     random_dense<bf16> dense(rng, s);
-    attend_case<dense_store<bf16>> c(rng, dense.store, 2, group);
+    attend_case<dense_store<bf16>, Io> c(rng, dense.store, 2, group);
     const attend_params causal{0, true, 0};
     REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
-    const std::vector<float> want = c.out;
+    const std::vector<Io> want = c.out;
     const auto row = static_cast<std::size_t>(group * 128);
     const auto is_same = [&](std::size_t first, std::size_t end) {
-      return std::memcmp(c.out.data() + first, want.data() + first, (end - first) * 4) == 0;
+      return std::memcmp(c.out.data() + first, want.data() + first, (end - first) * sizeof(Io)) ==
+             0;
     };
     for (const float x : {std::numeric_limits<float>::quiet_NaN(), INFINITY}) {
       const bf16 key = dense.store.keys(0, 63, 5), value = dense.store.values(0, 63, 5);
@@ -175,8 +212,8 @@ TEST_CASE("what a row does not see, and other rows, change no bit of it") {
       dense.store.keys(0, 63, 5) = key;
       dense.store.values(0, 63, 5) = value;
 
-      const float before = c.q[3];
-      c.q[3] = x;  // of the first head
+      const Io before = c.q[3];
+      c.q[3] = Io(x);  // of the first head
       REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
       CHECK(is_same(128, row));
       c.q[3] = before;
@@ -184,7 +221,7 @@ TEST_CASE("what a row does not see, and other rows, change no bit of it") {
   }
 }
 
-TEST_CASE("weights that are used add up to 1") {
+TEST_CASE_TEMPLATE("weights that are used add up to 1", Io, float, bf16) {
   // All tokens but one have the same weight: what rounding takes from it does not cancel.
   random_source rng(8);
   plain_shape s;
@@ -197,9 +234,9 @@ TEST_CASE("weights that are used add up to 1") {
       if (t > 1) dense.store.keys(0, t, k) = dense.store.keys(0, 1, k);
       dense.store.values(0, t, k) = bf16(1.0f);
     }
-  attend_case<dense_store<bf16>> c(rng, dense.store, 16, 4);
+  attend_case<dense_store<bf16>, Io> c(rng, dense.store, 16, 4);
   REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
-  for (const float x : c.out) CHECK(std::fabs(x - 1) <= 2e-6);
+  for (const Io x : c.out) CHECK(std::fabs(static_cast<float>(x) - 1) <= 2e-6);
 }
 
 TEST_CASE("infinities of bf16 rows are what they are to floats") {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -90,6 +91,13 @@ double error_against_reference(const rota::attend_item<Store, Io>& item,
       if (std::isfinite(w)) worst = std::max(worst, std::fabs(g - w) / std::max(1.0, std::fabs(w)));
     }
   return worst;
+}
+
+/// The same queries as floats.
+template <class Store, class Io>
+void take_queries(attend_case<Store>& to, const attend_case<Store, Io>& from) {
+  std::transform(from.q.begin(), from.q.end(), to.q.begin(),
+                 [](Io x) { return static_cast<float>(x); });
 }
 
 /// What rounding may cost: stores are compared with the oracle over the same rounded elements.

@@ -14,7 +14,8 @@ struct attend_params {
 /// One sequence of a ragged batch: its last n positions ask. Query i stands at position
 /// store.next_position() - n + i; a query sees the keys at positions up to its own.
 /// An empty context gives out 0 and log-sum-exp -inf. Io: the element of queries and outputs, which
-/// need not be the store's; an output is rounded to it once.
+/// need not be the store's; an output is rounded to it once (and what else docs/numerics.md says of
+/// bf16).
 template <class Store, element Io = float>
 struct attend_item {
   view<const Io, 3> q;  ///< [n, q_heads, d_k], after RoPE

@@ -34,8 +34,9 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
 
   float* const own_state = work.scratch + worker * work.scratch_floats;
   float* const q = own_state + state_floats(item, t);
-  stage_queries(item, params, t, s.head, tile, q);
+  stage_queries(item, t, s.head, tile, q);
   row_problem p;
+  p.scale = scale_of(params, item.store->d_k());
   p.q = q;
   p.sights = stage_sights(item, params, t, tile, work.sights + worker * work.scratch_rows);
   p.rows = t.rows_of(tile);
@@ -50,7 +51,7 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
                      set_size(p.rows, 0) >= least_matrix_set && simd::matrix_unit_ready();
   if (p.on_matrix_unit && suits_matrix_unit<least_matrix_set, key_type_of<codec_type>>) {
     float* const tiles = q + align_up(padded_rows(p.rows) * padded(p.d_k), 16);
-    stage_tiles(q, p.rows, p.d_k, tiles);
+    stage_tiles<terms_of<Io, codec_type>().query>(q, p.rows, p.d_k, tiles);
     p.q_tiles = tiles;
   }
   const simd::matrix_scope scope(p.on_matrix_unit);

@@ -11,7 +11,10 @@ namespace rota {
 template <codec E>
 struct dense_store {
   using element_type = E;
-  static constexpr index_t block_tokens = 128;
+  /// A backend scores a block before it weighs it: fewer tokens are more starts, more do not stay
+  /// in near caches.
+  static constexpr index_t block_tokens =
+      codec_traits<E>::sizes.key < 4 && codec_traits<E>::sizes.value < 4 ? 256 : 128;
 
   view<key_type_of<E>, 3> keys;      ///< [kv_heads, capacity, d_k]
   view<value_type_of<E>, 3> values;  ///< [kv_heads, capacity, d_v]

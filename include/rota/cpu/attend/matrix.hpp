@@ -16,9 +16,21 @@ using simd::tile_depth;
 using simd::tile_rows;
 
 /// Tokens whose keys, and columns whose values, are multiplied at once: as many as the unit has
-/// sums.
+/// sums. Values are added over a piece's tokens before their sums leave the unit.
 inline constexpr index_t matrix_tokens = 4 * tile_rows;
+inline constexpr index_t most_value_tokens = tile_capacity;
 inline constexpr index_t matrix_columns = 4 * tile_depth;
+
+/// How many bf16 a query and a weight are the sum of.
+struct matrix_terms {
+  int query = 3;
+  int weight = 2;
+};
+
+/// Terms that queries and outputs of Io demand: what comes as bf16 is one, and so is what is
+/// rounded to bf16 in the end. The same for all Io where nothing goes through the unit.
+template <class Io, codec C>
+constexpr matrix_terms terms_of();
 
 /// Fewer query rows than this are faster without the unit.
 inline constexpr int least_matrix_set = 4;
@@ -33,27 +45,32 @@ template <codec C>
 inline constexpr bool uses_matrix_unit = suits_matrix_unit<least_matrix_set, key_type_of<C>> ||
                                          suits_matrix_unit<least_matrix_set, value_type_of<C>>;
 
+template <class Io, codec C>
+constexpr matrix_terms terms_of() {
+  return uses_matrix_unit<C> && std::is_same_v<Io, bf16> ? matrix_terms{1, 1} : matrix_terms{};
+}
+
 /// Floats that a query row takes as tiles; 0 where d_k does not suit them.
 constexpr index_t query_tile_floats(index_t d_k) {
   if (!simd::has_matrix_unit || d_k % tile_depth != 0) return 0;
   return 2 * d_k;  // a float is three terms of half its size, and a quarter of a tile may be idle
 }
 
-/// Tiles of a set's queries: [d_k / 32][query_tiles<R>], a row for each pair of columns.
+/// Tiles of a set's queries: [d_k / 32][query_tiles<R, Terms>], a row for each pair of columns.
 /// `column(c)`: the numbers of column c, row j mod R in lane j.
-template <int R, class Column>
+template <int R, int Terms, class Column>
 void stage_query_tiles(index_t d_k, Column column, float* tiles);
 
 /// As logits() for R rows whose queries are `tiles`; false where a logit is not finite: such are
 /// then to be formed otherwise.
-template <int R, codec C>
+template <int R, int Terms, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
                    bool prefetch, float* out);
 
 /// As add_whole() for rows of bf16 and d_v a multiple of tile_depth.
-template <int R, codec E>
+template <int R, int Terms, codec E>
 void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
-                      bool prefetch, sums_view sums);
+                      row_prefetcher<bf16>& ahead, sums_view sums);
 
 #if defined(ROTA_CPU_AMX)
 
@@ -65,12 +82,12 @@ inline void store_all(tile_sums& sums) {
                              __attribute__((always_inline)) { simd::store_sums<k>(sums[k]); });
 }
 
-template <int R, class Column>
+template <int R, int Terms, class Column>
 void stage_query_tiles(index_t d_k, Column column, float* tiles) {
-  constexpr int n = simd::query_tiles<R>;
+  constexpr int n = simd::query_tiles<R, Terms>;
   for (index_t c = 0; c < d_k; c += 2) {
     simd::uints<16> terms[n];
-    simd::pair_terms<R>(column(c), column(c + 1), terms);
+    simd::pair_terms<R, Terms>(column(c), column(c + 1), terms);
     float* const row = tiles + c / tile_depth * n * tile_floats + c % tile_depth / 2 * 16;
     for (int p = 0; p < n; ++p) simd::store_raw(row + p * tile_floats, terms[p]);
   }
@@ -91,10 +108,10 @@ inline void load_rows(const bf16* row, index_t stride, index_t left) {
 }
 
 /// The sums of up to matrix_tokens keys with R queries.
-template <int R>
+template <int R, int Terms>
 void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* tiles, index_t d_k,
                    bool prefetch) {
-  constexpr int kept = simd::query_tiles<R>;
+  constexpr int kept = simd::query_tiles<R, Terms>;
   row_prefetcher<bf16> ahead(rows, stride, n, d_k, prefetch);
   simd::clear_sums();
   for (index_t c = 0; c < d_k; c += tile_depth, tiles += kept * tile_floats) {
@@ -113,14 +130,14 @@ void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* til
   }
 }
 
-template <int R, codec C>
+template <int R, int Terms, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
                    bool prefetch, float* out) {
   simd::finite_check check;
   for (index_t j = range.begin; j < range.end; j += matrix_tokens) {
     const bf16* const rows = b.keys + j * b.key_stride;
     const index_t n = std::min(matrix_tokens, range.end - j);
-    multiply_keys<R>(rows, b.key_stride, n, tiles, d_k, prefetch);
+    multiply_keys<R, Terms>(rows, b.key_stride, n, tiles, d_k, prefetch);
     alignas(64) tile_sums sums;
     store_all(sums);
     float* const to = out + (j - range.begin) * R;
@@ -130,10 +147,10 @@ bool matrix_logits(const block<C>& b, token_range range, const float* tiles, ind
   return check.all_finite();
 }
 
-/// The weights of up to matrix_tokens tokens as factors; zeros behind the last.
-template <int R>
+/// The weights of up to most_value_tokens tokens as factors; zeros behind the last.
+template <int R, int Terms>
 struct staged_weights {
-  alignas(64) simd::weight_factors<R> at[matrix_tokens / tile_rows];
+  alignas(64) simd::weight_factors<R, Terms> at[most_value_tokens / tile_rows];
 
   staged_weights(token_range range, weights_view<R> w) {
     alignas(64) float part[tile_rows * R];
@@ -144,16 +161,17 @@ struct staged_weights {
         std::fill(std::copy(from, from + left * R, part), part + tile_rows * R, 0.0f);
         from = part;
       }
-      simd::stage_weights<R>(from, at[s]);
+      simd::stage_weights<R, Terms>(from, at[s]);
     }
   }
 };
 
 /// The sums of n columns for R rows, a factor for each parity where `parity` tells them apart.
-template <int R>
+template <int R, int Terms>
 void multiply_values(const bf16* row, index_t stride, index_t tokens, index_t n,
-                     const staged_weights<R>& weights, int parity, row_prefetcher<bf16>& ahead) {
-  constexpr int kept = std::extent_v<simd::weight_factors<R>, 1>;
+                     const staged_weights<R, Terms>& weights, int parity,
+                     row_prefetcher<bf16>& ahead) {
+  constexpr int kept = std::extent_v<simd::weight_factors<R, Terms>, 1>;
   simd::before_tile_loads();
   simd::clear_sums();
   for (index_t s = 0; s * tile_rows < tokens; ++s, row += tile_rows * stride) {
@@ -195,22 +213,21 @@ bool add_finite(const tile_sums (&tiles)[2], index_t n, int r, float* sums) {
   return true;
 }
 
-template <int R, codec E>
+template <int R, int Terms, codec E>
 void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
-                      bool prefetch, sums_view sums) {
+                      row_prefetcher<bf16>& ahead, sums_view sums) {
   row_prefetcher<bf16> none;
-  for (index_t j = range.begin; j < range.end; j += matrix_tokens) {
-    const token_range part{j, std::min(j + matrix_tokens, range.end)};
+  for (index_t j = range.begin; j < range.end; j += most_value_tokens) {
+    const token_range part{j, std::min(j + most_value_tokens, range.end)};
     const index_t tokens = part.end - j;
     const bf16* const row = b.values + j * b.value_stride;
-    const staged_weights<R> weights(part, w);
-    row_prefetcher<bf16> ahead(row, b.value_stride, tokens, d_v, prefetch);
+    const staged_weights<R, Terms> weights(part, w);
     for (index_t c = 0; c < d_v; c += matrix_columns) {
       const index_t n = std::min(matrix_columns, d_v - c);
       alignas(64) tile_sums tiles[2];
       for (int parity = 0; parity < (R == 16 ? 2 : 1); ++parity) {
-        multiply_values<R>(row + c, b.value_stride, tokens, n, weights, parity,
-                           parity == 0 ? ahead : none);
+        multiply_values<R, Terms>(row + c, b.value_stride, tokens, n, weights, parity,
+                                  parity == 0 ? ahead : none);
         store_all(tiles[parity]);
       }
       for (int r = 0; r < R; ++r) {

@@ -34,7 +34,7 @@ class row_prefetcher {
   row_prefetcher(const E* row, index_t stride, index_t rows, index_t columns, bool on)
       : at_(reinterpret_cast<std::uintptr_t>(row) +
             std::max(static_cast<std::uintptr_t>(prefetch_bytes),
-                     static_cast<std::uintptr_t>(rows * stride) * sizeof(E))),
+                     static_cast<std::uintptr_t>((rows - 1) * stride) * sizeof(E))),
         row_bytes_(static_cast<std::uintptr_t>(columns) * sizeof(E)),
         gap_(static_cast<std::uintptr_t>(stride - columns) * sizeof(E)),
         rows_left_(on ? rows - 1 : 0) {
@@ -51,7 +51,7 @@ class row_prefetcher {
         simd::prefetch(at_ + static_cast<std::uintptr_t>(i) * 64);
       });
       at_ += 64 * N;
-    } else {
+    } else if (at_ < row_end_ || rows_left_ > 0) {
       next_of_rows(N);
     }
   }

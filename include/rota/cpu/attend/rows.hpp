@@ -51,8 +51,8 @@ struct row_state {
 
 /// What all tiles of a unit have in common.
 struct row_problem {
-  const float* q =
-      nullptr;  ///< [padded rows][padded d_k], scaled to base 2; wide sets: [d_k][lanes]
+  const float* q = nullptr;  ///< [padded rows][padded d_k]; wide sets: [d_k][lanes]
+  float scale = 0;           ///< of the logits, to base 2
   bool on_matrix_unit = false;
   const float* q_tiles = nullptr;  ///< [padded rows][query_tile_floats(d_k)], where keys suit it
   const sight* sights = nullptr;   ///< [padded rows]; null: every row sees every token
@@ -81,7 +81,7 @@ block<code_type_of<C>> codes_of(const block<C>& b, index_t rank) {
 }
 
 /// A set of R rows.
-template <index_t FixedWidth, int R>
+template <index_t FixedWidth, matrix_terms Terms, int R>
 class row_set {
  public:
   row_set(const row_problem& p, const row_state& state, index_t first)
@@ -101,25 +101,49 @@ class row_set {
     const index_t n = tile.tokens();
     const index_t whole_vectors = align_up(n * R, lanes) / R;
     for (const auto& piece : tile) score(piece);
+    auto ahead = values_ahead(*tile.begin());
     std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
     float correction[R];
-    update_weights(tile, whole_vectors, correction);
+    update_weights(tile, whole_vectors, correction, ahead);
     for (int r = 0; r < R; ++r)
       if (correction[r] != 1.0f) scale(r, correction[r]);
-    for (const auto& piece : tile) weigh(piece);
+    for (const auto& piece : tile) {
+      if (&piece != tile.begin()) ahead = values_ahead(piece);
+      weigh(piece, ahead);
+    }
   }
 
  private:
-  /// Logits become weights; rounded where the matrix unit will take them.
+  /// What asks for the values of a piece: its rows, or all slices of its block in one.
+  template <codec E>
+  row_prefetcher<value_type_of<E>> values_ahead(const piece<E>& piece) const {
+    const block<E>& b = piece.from;
+    if (b.order == value_order::whole)
+      return {b.values + piece.first * b.value_stride, b.value_stride, piece.count, p_.d_v,
+              prefetches()};
+    const index_t slices =
+        b.starts[b.order == value_order::group_major ? p_.d_v / p_.width : b.count];
+    return {b.values, slices * p_.width, 1, slices * p_.width, prefetches()};
+  }
+
+  /// Logits become weights; rounded where the matrix unit will take them. Memory is asked for
+  /// meanwhile, lest it idle.
   template <class Walk>
-  void update_weights(const Walk& tile, index_t n, float* correction) {
+  void update_weights(const Walk& tile, index_t n, float* correction,
+                      row_prefetcher<value_type_of<typename Walk::element_type>>& ahead) {
     using E = typename Walk::element_type;
+    constexpr int lines = R > 4 ? 1 : 2;  // a vector of weights
     if constexpr (suits_matrix_unit<R, value_type_of<E>>)
       if (std::any_of(tile.begin(), tile.end(),
                       [&](const auto& piece) { return has_matrix_values(piece.from); }))
-        return update_softmax<R>(weights_, n, max_, sum_, correction,
-                                 [](native w) { return simd::kept_of_weights<lanes>(w); });
-    update_softmax<R>(weights_, n, max_, sum_, correction, [](native w) { return w; });
+        return update_softmax<R>(weights_, n, p_.scale, max_, sum_, correction, [&](native w) {
+          ahead.template next<lines>();
+          return simd::kept_of_weights<lanes, simd::weight_terms<R, Terms.weight>>(w);
+        });
+    update_softmax<R>(weights_, n, p_.scale, max_, sum_, correction, [&](native w) {
+      ahead.template next<lines>();
+      return w;
+    });
   }
 
   /// Whether the values of a block go through the matrix unit.
@@ -168,7 +192,7 @@ class row_set {
   void score_range(const block<E>& b, token_range range, float* to) {
     if constexpr (suits_matrix_unit<R, key_type_of<E>>)
       if (p_.on_matrix_unit) {
-        if (!matrix_logits<R>(b, range, q_tiles_, p_.d_k, prefetches(), to))
+        if (!matrix_logits<R, Terms.query>(b, range, q_tiles_, p_.d_k, prefetches(), to))
           mend_logits(b, range, to);
         return;
       }
@@ -206,37 +230,48 @@ class row_set {
   }
 
   template <codec E>
-  void weigh(const piece<E>& piece) {
+  void weigh(const piece<E>& piece, row_prefetcher<value_type_of<E>>& ahead) {
     const token_range range = seen_by_any(piece);
     if (range.empty()) return;
     const float* p = weights_ + piece.at * R;
     if (p_.groups > 0)
       add_kept<R>(piece.from, range, weights_view<R>{p, piece.first}, p_.groups, kept_);
     const token_range common = see_alike() ? range : seen_by_all(piece, range);
-    add_range<R>(piece, common, {p, piece.first}, 0, prefetches());
+    add_range<R>(piece, common, {p, piece.first}, 0, ahead);
     if (common.begin == range.begin && common.end == range.end) return;
     // Row by row: what a row may not see must not reach it, not even as 0 * NaN.
+    row_prefetcher<value_type_of<E>> none;
     for (int r = 0; r < R; ++r) {
       const token_range own = seen(piece.from, piece.first, piece.count, sights_[r]);
       const weights_view<1> weights{p + r, piece.first, R};
-      add_range<1>(piece, {own.begin, std::min(own.end, common.begin)}, weights, r, false);
-      add_range<1>(piece, {std::max(own.begin, common.end), own.end}, weights, r, false);
+      add_range<1>(piece, {own.begin, std::min(own.end, common.begin)}, weights, r, none);
+      add_range<1>(piece, {std::max(own.begin, common.end), own.end}, weights, r, none);
     }
   }
 
   /// Adds the values of the tokens in the range to Rows rows from `row` on.
   template <int Rows, codec E>
   void add_range(const piece<E>& piece, token_range range, weights_view<Rows> weights, int row,
-                 bool prefetch) {
+                 row_prefetcher<value_type_of<E>>& ahead) {
     if (range.empty()) return;
     if (p_.code_rank > 0 && piece.from.codes != nullptr)
-      add_whole<Rows>(codes_of(piece.from, p_.code_rank), range, weights, p_.code_rank,
-                      p_.code_rank, prefetch, {codes_.data + row * codes_.stride, codes_.stride});
+      add_codes(codes_of(piece.from, p_.code_rank), range, weights, row);
     if constexpr (suits_matrix_unit<Rows, value_type_of<E>>)
       if (has_matrix_values(piece.from))
-        return add_whole_matrix<Rows>(piece.from, range, weights, p_.d_v, prefetch, sums_);
-    add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, prefetch,
+        return add_whole_matrix<Rows, Terms.weight>(piece.from, range, weights, p_.d_v, ahead,
+                                                    sums_);
+    add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, ahead,
                                  {sums_.data + row * sums_.stride, sums_.stride});
+  }
+
+  template <int Rows, codec E>
+  void add_codes(const block<E>& b, token_range range, weights_view<Rows> weights, int row) {
+    const index_t rank = p_.code_rank;
+    row_prefetcher<value_type_of<E>> ahead(b.values + range.begin * rank, rank,
+                                           range.end - range.begin, rank,
+                                           Rows == R && prefetches());
+    add_whole<Rows>(b, range, weights, rank, rank, ahead,
+                    {codes_.data + row * codes_.stride, codes_.stride});
   }
 
   /// The part of the range, of what any row sees, that all rows see; empty at its start if none.
@@ -261,11 +296,11 @@ class row_set {
 };
 
 /// Adds one tile to all rows.
-template <index_t FixedWidth, class Walk>
+template <index_t FixedWidth, matrix_terms Terms, class Walk>
 void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
   for (index_t first = 0; first < p.rows; first += set_size(p.rows, first)) {
     const auto add = [&]<int R>(std::integral_constant<int, R>) {
-      row_set<FixedWidth, R>(p, state, first).add_tile(tile);
+      row_set<FixedWidth, Terms, R>(p, state, first).add_tile(tile);
     };
     const int size = set_size(p.rows, first);
     if (size == 1) add(std::integral_constant<int, 1>{});

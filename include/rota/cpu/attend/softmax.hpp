@@ -20,17 +20,19 @@ native repeat(const float* values) {
 }
 
 /// Takes n logits of R rows (n * R a multiple of the lanes, -inf where nothing is seen) into the
-/// running maxima and sums, and replaces them by exp2(logit - maximum). `correction` is what
-/// earlier sums must be multiplied by. A NaN or +inf logit makes its row NaN. `round`: what becomes
-/// of weights before they are summed, so that those which are used add up to 1.
+/// running maxima and sums, and replaces them by exp2(scale * logit - maximum), the maxima being of
+/// what is scaled. `correction` is what earlier sums must be multiplied by. A NaN or +inf logit
+/// makes its row NaN. `round`: what becomes of weights before they are summed, so that those which
+/// are used add up to 1.
 template <int R, class Round>
-void update_softmax(float* logits, index_t n, float* max, float* sum, float* correction,
-                    Round round) {
-  native top = repeat<R>(max);
+void update_softmax(float* logits, index_t n, float scale, float* max, float* sum,
+                    float* correction, Round round) {
+  const native factor = simd::broadcast<lanes>(scale);
+  native top = simd::broadcast<lanes>(minus_infinity);
   for (index_t i = 0; i < n * R; i += lanes)
     top = simd::max<lanes>(simd::load<lanes>(logits + i), top);
   float x[lanes];
-  simd::store<lanes>(x, top);
+  simd::store<lanes>(x, simd::max<lanes>(top * factor, repeat<R>(max)));
   float base[R];
   for (int r = 0; r < R; ++r) {
     float m = x[r];
@@ -40,11 +42,12 @@ void update_softmax(float* logits, index_t n, float* max, float* sum, float* cor
     max[r] = m;
   }
   simd::store<lanes>(x, simd::exp2<lanes>(repeat<R>(correction)));
-  const native shift = repeat<R>(base);
+  const native shift = -repeat<R>(base);
   native total = {};
   for (int r = 0; r < R; ++r) correction[r] = x[r];
   for (index_t i = 0; i < n * R; i += lanes) {
-    const native p = round(simd::exp2<lanes>(simd::load<lanes>(logits + i) - shift));
+    const native p =
+        round(simd::exp2<lanes>(simd::fma<lanes>(simd::load<lanes>(logits + i), factor, shift)));
     simd::store<lanes>(logits + i, p);
     total += p;
   }

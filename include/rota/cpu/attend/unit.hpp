@@ -23,34 +23,36 @@ struct row_place {
         q_head(head * t.heads_a_group + row % t.heads_a_group) {}
 };
 
-/// A query row, scaled; zero behind it up to whole vectors.
+/// A query row; zero behind it up to whole vectors.
 template <class Io>
-void stage_row(const Io* row, index_t d_k, float scale, float* q) {
-  for (index_t c = 0; c < d_k; ++c) q[c] = static_cast<float>(row[c]) * scale;
+void stage_row(const Io* row, index_t d_k, float* q) {
+  for (index_t c = 0; c < d_k; ++c) q[c] = static_cast<float>(row[c]);
   std::fill(q + d_k, q + padded(d_k), 0.0f);
 }
 
 /// The same for the `rows` rows of a wide set, column by column. `row(r)`: where row r lies.
 template <class RowOf>
-void stage_wide(RowOf row, index_t rows, index_t d_k, float scale, float* q) {
-  const native factor = simd::broadcast<lanes>(scale);
+void stage_wide(RowOf row, index_t rows, index_t d_k, float* q) {
   for (index_t c = 0; c < d_k; c += lanes) {
     native x[lanes] = {};
     for (index_t r = 0; r < rows; ++r)
-      x[r] = factor * (d_k - c < lanes ? simd::load_part<lanes>(row(r) + c, d_k - c)
-                                       : simd::load<lanes>(row(r) + c));
+      x[r] = d_k - c < lanes ? simd::load_part<lanes>(row(r) + c, d_k - c)
+                             : simd::load<lanes>(row(r) + c);
     simd::transpose(x);
     for (index_t i = 0; i < lanes; ++i) simd::store<lanes>(q + (c + i) * lanes, x[i]);
   }
 }
 
-/// Copies the rows' queries, scaled to base 2, set by set.
+/// What logits are multiplied by, to base 2.
+inline float scale_of(const attend_params& params, index_t d_k) {
+  return (params.scale > 0 ? params.scale : 1.0f / std::sqrt(static_cast<float>(d_k))) * log2_e;
+}
+
+/// Copies the rows' queries, set by set.
 template <class Store, class Io>
-void stage_queries(const attend_item<Store, Io>& item, const attend_params& params,
-                   const row_tiling& t, index_t head, index_t tile, float* q) {
+void stage_queries(const attend_item<Store, Io>& item, const row_tiling& t, index_t head,
+                   index_t tile, float* q) {
   const index_t d_k = item.store->d_k();
-  const float scale =
-      (params.scale > 0 ? params.scale : 1.0f / std::sqrt(static_cast<float>(d_k))) * log2_e;
   const index_t rows = t.rows_of(tile);
   const index_t stride = padded(d_k);
   for (index_t first = 0; first < rows; first += set_size(rows, first)) {
@@ -62,19 +64,19 @@ void stage_queries(const attend_item<Store, Io>& item, const attend_params& para
     const index_t size = set_size(rows, first);
     const index_t there = std::min(size, rows - first);
     if (is_wide(size)) {
-      stage_wide(row, there, d_k, scale, to);
+      stage_wide(row, there, d_k, to);
     } else {
-      for (index_t r = 0; r < there; ++r) stage_row(row(r), d_k, scale, to + r * stride);
+      for (index_t r = 0; r < there; ++r) stage_row(row(r), d_k, to + r * stride);
       std::fill(to + there * stride, to + size * stride, 0.0f);
     }
   }
 }
 
 /// The queries of R rows for the matrix unit.
-template <int R>
+template <int R, int Terms>
 void stage_set_tiles(const float* q, index_t d_k, float* tiles) {
   if constexpr (simd::has_matrix_unit)
-    stage_query_tiles<R>(
+    stage_query_tiles<R, Terms>(
         d_k,
         [&](index_t c) {
           if constexpr (is_wide(R)) return simd::load<lanes>(q + c * lanes);
@@ -86,14 +88,15 @@ void stage_set_tiles(const float* q, index_t d_k, float* tiles) {
 }
 
 /// The queries of all sets for the matrix unit, [padded rows][query_tile_floats(d_k)].
-inline void stage_tiles(const float* q, index_t rows, index_t d_k, float* tiles) {
+template <int Terms>
+void stage_tiles(const float* q, index_t rows, index_t d_k, float* tiles) {
   for (index_t first = 0; first < rows; first += set_size(rows, first)) {
     const float* const from = q + first * padded(d_k);
     float* const to = tiles + first * query_tile_floats(d_k);
     const int size = set_size(rows, first);
-    if (size == 16) stage_set_tiles<16>(from, d_k, to);
-    if (size == 8) stage_set_tiles<8>(from, d_k, to);
-    if (size == 4) stage_set_tiles<4>(from, d_k, to);
+    if (size == 16) stage_set_tiles<16, Terms>(from, d_k, to);
+    if (size == 8) stage_set_tiles<8, Terms>(from, d_k, to);
+    if (size == 4) stage_set_tiles<4, Terms>(from, d_k, to);
   }
 }
 
@@ -121,7 +124,8 @@ void attend_chunk(const attend_item<Store, Io>& item, const row_problem& p, cons
     blocks =
         blocks_in_sight(*item.store, s.head, blocks, {p.sights[0].low, p.sights[p.rows - 1].high});
   tile_walk<Store> walk(*item.store, s.head, blocks);
-  while (walk.advance()) add_tile<fixed_width<Store>>(p, state, walk);
+  while (walk.advance())
+    add_tile<fixed_width<Store>, terms_of<Io, typename Store::element_type>()>(p, state, walk);
 }
 
 /// out += B times the weighted sum of the codes: what a low-rank fill says of all dropped groups

@@ -97,10 +97,8 @@ void add_whole_rest(const block<E>& b, token_range range, weights_view<R> w, ind
 
 template <int R, codec E>
 void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
-               bool prefetch, sums_view sums) {
+               row_prefetcher<value_type_of<E>>& ahead, sums_view sums) {
   constexpr int C = simd::accumulators / R < 8 ? simd::accumulators / R : 8;
-  row_prefetcher<value_type_of<E>> ahead(b.values + range.begin * b.value_stride, b.value_stride,
-                                         range.end - range.begin, d_v, prefetch);
   index_t c = 0;
   for (; c + C * lanes <= d_v; c += C * lanes)
     add_whole_columns<R, C>(b, range, w, c, width, ahead, sums);
@@ -111,10 +109,12 @@ void add_whole(const block<E>& b, token_range range, weights_view<R> w, index_t 
 /// Slices [begin, end) of one group's list, C * N columns at `first` of each.
 template <int R, int N, int C, codec E>
 void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, index_t width,
-                      index_t first, bool prefetch, float* sums, index_t stride) {
+                      index_t first, row_prefetcher<value_type_of<E>>& ahead, float* sums,
+                      index_t stride) {
   // Several slices at once, in sums of their own: one sum a row waits for itself.
   constexpr int most = simd::accumulators / (R * C);
   constexpr int U = std::clamp(most, 1, 4);
+  constexpr int lines = (U * C * N * sizeof(value_type_of<E>) + 63) / 64;
   simd::floats<N> a[U][R][C];
   load_sums<R, N, C>(sums + first, stride, a[0]);
   unroll<U - 1>([&](int u) __attribute__((always_inline)) {
@@ -131,7 +131,7 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
     add_columns<R, N, C>(slice + u * width, token[u], w, scale_of, a[u]);
   };
   for (; end - token >= U; token += U, slice += U * width) {
-    if (prefetch) prefetch_ahead(slice, U * C * N);
+    ahead.template next<lines>();
     unroll<U>(add);
   }
   for (; token != end; ++token, slice += width) add(0);
@@ -156,27 +156,27 @@ token_range list_of(const block<E>& b, index_t s, token_range range) {
 /// N lanes, C vectors at once: W elements a slice, C * N divides W.
 template <int R, int N, int C, codec E>
 void add_group_major(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
-                     index_t width, bool prefetch, sums_view sums) {
+                     index_t width, row_prefetcher<value_type_of<E>>& ahead, sums_view sums) {
   for (index_t s = 0; s < d_v / width; ++s) {
     const token_range list = list_of(b, s, range);
     if (list.empty()) continue;
     for (index_t c = 0; c < width; c += C * N)
-      add_list_columns<R, N, C>(b, list, w, width, c, prefetch, sums.data + s * width, sums.stride);
+      add_list_columns<R, N, C>(b, list, w, width, c, ahead, sums.data + s * width, sums.stride);
   }
 }
 
 /// Token by token: the sums stay in memory, a slice at a time is added to its group's.
 template <int R, int N, int C, codec E>
 void add_token_major(const block<E>& b, token_range range, weights_view<R> w, index_t width,
-                     bool prefetch, sums_view sums) {
+                     row_prefetcher<value_type_of<E>>& ahead, sums_view sums) {
   using vec = simd::floats<N>;
   for (index_t j = range.begin; j < range.end; ++j) {
     vec p[R];
     unroll<R>([&](int r) __attribute__((always_inline)) { p[r] = simd::broadcast<N>(w.at(j, r)); });
     const value_type_of<E>* slice = b.values + b.starts[j] * width;
     [[maybe_unused]] index_t number = b.starts[j];
-    if (prefetch) prefetch_ahead(slice, (b.starts[j + 1] - b.starts[j]) * width);
     for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width, ++number) {
+      ahead.template next<1>();
       float* to = sums.data + __builtin_ctz(left) * width;
       for (index_t c = 0; c < width; c += C * N)
         unroll<C>([&](int k) __attribute__((always_inline)) {

@@ -24,27 +24,27 @@ constexpr int vectors_for(index_t width, int n) {
 
 template <int R, int N, int C, codec E>
 void add_slices(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
-                bool prefetch, sums_view sums) {
+                row_prefetcher<value_type_of<E>>& ahead, sums_view sums) {
   if (b.order == value_order::group_major)
-    add_group_major<R, N, C>(b, range, w, d_v, width, prefetch, sums);
+    add_group_major<R, N, C>(b, range, w, d_v, width, ahead, sums);
   else
-    add_token_major<R, N, C>(b, range, w, width, prefetch, sums);
+    add_token_major<R, N, C>(b, range, w, width, ahead, sums);
 }
 
 /// Adds the weighted values of the tokens in the range to R rows of sums.
 template <index_t FixedWidth, int R, codec E>
 void add_values(const block<E>& b, token_range range, weights_view<R> w, index_t d_v, index_t width,
-                bool prefetch, sums_view sums) {
-  if (b.order == value_order::whole) return add_whole<R>(b, range, w, d_v, width, prefetch, sums);
+                row_prefetcher<value_type_of<E>>& ahead, sums_view sums) {
+  if (b.order == value_order::whole) return add_whole<R>(b, range, w, d_v, width, ahead, sums);
   if constexpr (FixedWidth > 0) {
     constexpr int N = lanes_for(FixedWidth);
-    add_slices<R, N, vectors_for(FixedWidth, N)>(b, range, w, d_v, FixedWidth, prefetch, sums);
+    add_slices<R, N, vectors_for(FixedWidth, N)>(b, range, w, d_v, FixedWidth, ahead, sums);
   } else {
     // A store of unknown width is rare: two kernels serve all of them.
     if (width % lanes == 0)
-      add_slices<R, lanes, 1>(b, range, w, d_v, width, prefetch, sums);
+      add_slices<R, lanes, 1>(b, range, w, d_v, width, ahead, sums);
     else
-      add_slices<R, 4, 1>(b, range, w, d_v, width, prefetch, sums);
+      add_slices<R, 4, 1>(b, range, w, d_v, width, ahead, sums);
   }
 }
 

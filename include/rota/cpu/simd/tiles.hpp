@@ -6,7 +6,8 @@
 
 // How floats become tiles of bf16. A float has 24 significant bits, so it is the sum of three bf16
 // of 8 bits, all of its sign: products with a bf16, added in float, are as exact as multiply-adds
-// of floats. Queries are made so; weights, which are all positive, are the sum of two. R is 4, 8 or
+// of floats. Queries are made so; weights, which are all positive, are the sum of two. Queries that
+// came as bf16 are one term, and weights of outputs that are rounded to bf16 are one. R is 4, 8 or
 // 16 numbers at once.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::simd {
@@ -17,50 +18,51 @@ uints<N> nearest_bf16(floats<N> x) {
   return (bits_as<uints<N>>(x) + 0x8000u) & 0xffff0000u;
 }
 
-/// What two terms keep of weights: 2^-17 of one is left out at most. NaN stays.
-template <int N>
+/// Terms of R weights: four of them take a tile, however many terms they are.
+template <int R, int Terms>
+inline constexpr int weight_terms = R == 4 ? 2 : Terms;
+
+/// What one or two terms keep of weights: 2^-9 or 2^-17 of one is left out at most. NaN stays.
+template <int N, int Terms>
 floats<N> kept_of_weights(floats<N> w) {
-  const auto first = bits_as<floats<N>>(nearest_bf16<N>(w));
-  return first + bits_as<floats<N>>(nearest_bf16<N>(w - first)) + (w - w);
+  const auto first = bits_as<floats<N>>(nearest_bf16<N>(w)) + (w - w);
+  if constexpr (Terms == 1) return first;
+  return first + bits_as<floats<N>>(nearest_bf16<N>(w - first));
 }
 
 #if defined(ROTA_CPU_AMX)
 
-template <int R>
-inline constexpr int query_tiles = (3 * R + 15) / 16;
+template <int R, int Terms>
+inline constexpr int query_tiles = (Terms * R + 15) / 16;
 
 /// The terms of x as the upper halves of floats.
+template <int Terms>
 struct bf16_terms {
-  uints<16> term[3];
+  uints<16> term[Terms];
 
   explicit bf16_terms(floats<16> x) {
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < Terms; ++i) {
       term[i] = bits_as<uints<16>>(x) & 0xffff0000u;
       x -= bits_as<floats<16>>(term[i]);
     }
   }
 };
 
-/// Terms of two numbers a lane, the first's in the lower half: row i of query_tiles<R> right
-/// factors whose lanes are columns. Lane j of `first` and `second` belongs to number j mod R.
-template <int R>
-void pair_terms(floats<16> first, floats<16> second, uints<16> (&out)[query_tiles<R>]) {
+/// Terms of two numbers a lane, the first's in the lower half: row i of some right factors whose
+/// lanes are columns, the terms' R lanes one after the other. Lane j of `first` and `second`
+/// belongs to number j mod R.
+template <int R, int Terms>
+void pair_terms(floats<16> first, floats<16> second, uints<16> (&out)[query_tiles<R, Terms>]) {
   static_assert(R == 4 || R == 8 || R == 16);
-  const bf16_terms a(first);
-  const bf16_terms b(second);
-  uints<16> pair[3];
-  for (int i = 0; i < 3; ++i) pair[i] = (a.term[i] >> 16) | b.term[i];
-  const auto blend = [](__mmask16 of_b, uints<16> x, uints<16> y) {
-    return (uints<16>)_mm512_mask_blend_epi32(of_b, (__m512i)x, (__m512i)y);
-  };
-  if constexpr (R == 16)
-    for (int i = 0; i < 3; ++i) out[i] = pair[i];
-  if constexpr (R == 8) {
-    out[0] = blend(0xff00, pair[0], pair[1]);
-    out[1] = blend(0xff00, pair[2], uints<16>{});
+  const bf16_terms<Terms> a(first);
+  const bf16_terms<Terms> b(second);
+  for (uints<16>& row : out) row = uints<16>{};
+  for (int i = 0; i < Terms; ++i) {
+    const auto to = static_cast<__mmask16>(((1 << R) - 1) << i * R % 16);
+    uints<16>& row = out[i * R / 16];
+    row = (uints<16>)_mm512_mask_mov_epi32((__m512i)row, to,
+                                           (__m512i)((a.term[i] >> 16) | b.term[i]));
   }
-  if constexpr (R == 4)
-    out[0] = blend(0xf000, blend(0x0f00, blend(0x00f0, pair[0], pair[1]), pair[2]), uints<16>{});
 }
 
 /// w: [16][R]; rows: [R] of 16.
@@ -89,16 +91,16 @@ void load_transposed(const float* w, floats<16>* rows) {
 /// adds pairs of columns: a weight beside a zero takes the even ones, a zero beside it the odd
 /// ones. Rows of R = 4: the terms of four weights for even columns, then for odd ones. R = 8: one
 /// tile for each term, even then odd. R = 16: one for each term and parity.
-template <int R>
-using weight_factors = uints<16>[R == 16 ? 2 : 1][R == 4 ? 1 : 2][tile_rows];
+template <int R, int Terms>
+using weight_factors = uints<16>[R == 16 ? 2 : 1][R == 4 ? 1 : Terms][tile_rows];
 
 /// w: [16][R] floats that kept_of_weights() changes no more.
-template <int R>
-void stage_weights(const float* w, weight_factors<R>& out) {
+template <int R, int Terms>
+void stage_weights(const float* w, weight_factors<R, Terms>& out) {
   floats<16> row[R];
   load_transposed<R>(w, row);
   for (int r = 0; r < R; ++r)
-    for (int term = 0; term < 2; ++term) {
+    for (int term = 0; term < weight_terms<R, Terms>; ++term) {
       const uints<16> odd = nearest_bf16<16>(row[r]);
       row[r] -= bits_as<floats<16>>(odd);
       if constexpr (R == 4) {
