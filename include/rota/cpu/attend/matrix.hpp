@@ -16,10 +16,15 @@ using simd::tile_depth;
 using simd::tile_rows;
 
 /// Tokens whose keys, and columns whose values, are multiplied at once: as many as the unit has
-/// sums. Values are added over a piece's tokens before their sums leave the unit.
+/// sums, of which 16 rows take one for even columns and one for odd ones.
 inline constexpr index_t matrix_tokens = 4 * tile_rows;
-inline constexpr index_t most_value_tokens = tile_capacity;
-inline constexpr index_t matrix_columns = 4 * tile_depth;
+template <int R>
+inline constexpr int column_tiles = R == 16 ? 2 : 4;
+
+/// Tokens whose values are added before the sums leave the unit: as many as there are, but the
+/// factors of 16 rows' weights are as large as values and are to stay in the nearest cache.
+template <int R>
+inline constexpr index_t most_value_tokens = R == 16 ? 64 : tile_capacity;
 
 /// How many bf16 a query and a weight are the sum of.
 struct matrix_terms {
@@ -93,18 +98,16 @@ void stage_query_tiles(index_t d_k, Column column, float* tiles) {
   }
 }
 
-/// Columns [0, 32) of 16 rows; zeros behind the last of `left`.
-inline void load_rows(const bf16* row, index_t stride, index_t left) {
-  if (left >= tile_rows) {
-    simd::load_tile(row, stride * static_cast<index_t>(sizeof(bf16)));
-    return;
-  }
+/// Columns [0, 32) of 16 rows; zeros behind the last of `left`. load(rows, bytes between them).
+template <class Load>
+void load_rows(const bf16* row, index_t stride, index_t left, Load load) {
+  if (left >= tile_rows) return load(row, stride * static_cast<index_t>(sizeof(bf16)));
   alignas(64) bf16 part[tile_rows * tile_depth] = {};
   for (index_t t = 0; t < left; ++t)
     std::memcpy(static_cast<void*>(part + t * tile_depth), row + t * stride,
                 tile_depth * sizeof(bf16));
   simd::before_tile_loads();
-  simd::load_tile(part, 64);
+  load(part, 64);
 }
 
 /// The sums of up to matrix_tokens keys with R queries.
@@ -121,7 +124,7 @@ void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* til
     simd::each_constant<4>([&](auto g) __attribute__((always_inline)) {
       constexpr index_t first = g * tile_rows;
       if (first >= n) return;
-      load_rows(rows + first * stride + c, stride, n - first);
+      load_rows(rows + first * stride + c, stride, n - first, simd::load_tile);
       ahead.next<tile_rows>();
       simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
         simd::multiply_by_kept<g, p>();
@@ -150,7 +153,7 @@ bool matrix_logits(const block<C>& b, token_range range, const float* tiles, ind
 /// The weights of up to most_value_tokens tokens as factors; zeros behind the last.
 template <int R, int Terms>
 struct staged_weights {
-  alignas(64) simd::weight_factors<R, Terms> at[most_value_tokens / tile_rows];
+  alignas(64) simd::weight_factors<R, Terms> at[most_value_tokens<R> / tile_rows];
 
   staged_weights(token_range range, weights_view<R> w) {
     alignas(64) float part[tile_rows * R];
@@ -166,43 +169,80 @@ struct staged_weights {
   }
 };
 
-/// The sums of n columns for R rows, a factor for each parity where `parity` tells them apart.
+/// The sums of n columns for up to eight rows: the weights' tiles stay, values come once.
 template <int R, int Terms>
-void multiply_values(const bf16* row, index_t stride, index_t tokens, index_t n,
-                     const staged_weights<R, Terms>& weights, int parity,
-                     row_prefetcher<bf16>& ahead) {
+void multiply_values(const bf16* row, index_t stride, index_t left, index_t n,
+                     const simd::weight_factors<R, Terms>& weights, row_prefetcher<bf16>& ahead) {
   constexpr int kept = std::extent_v<simd::weight_factors<R, Terms>, 1>;
+  simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
+    simd::load_kept_tile<p>(weights[0][p]);
+  });
+  simd::each_constant<4>([&](auto k) __attribute__((always_inline)) {
+    if (k * tile_depth >= n) return;
+    load_rows(row + k * tile_depth, stride, left, simd::load_tile);
+    ahead.next<tile_rows>();
+    simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
+      simd::multiply_kept_by<k, p>();
+    });
+  });
+}
+
+/// The same for 16 rows: values stay, and weights come for each parity and term. So values, which
+/// are further away, come once too.
+template <int Terms>
+void multiply_values_by_16(const bf16* row, index_t stride, index_t left, index_t n,
+                           const simd::weight_factors<16, Terms>& weights,
+                           row_prefetcher<bf16>& ahead) {
+  const auto each_tile = [&](auto f) __attribute__((always_inline)) {
+    simd::each_constant<2>([&](auto k) __attribute__((always_inline)) {
+      if (k * tile_depth < n) f(k);
+    });
+  };
+  each_tile([&](auto k) __attribute__((always_inline)) {
+    load_rows(row + k * tile_depth, stride, left, simd::load_kept_tile<k>);
+    ahead.next<tile_rows>();
+  });
+  simd::each_constant<2>([&](auto parity) __attribute__((always_inline)) {
+    for (const auto& term : weights[parity]) {
+      simd::load_tile(term, 64);
+      each_tile([&](auto k) __attribute__((always_inline)) {
+        simd::multiply_by_kept<2 * parity + k, k>();
+      });
+    }
+  });
+}
+
+/// The sums of n columns over some tokens.
+template <int R, int Terms>
+void sum_values(const bf16* row, index_t stride, index_t tokens, index_t n,
+                const staged_weights<R, Terms>& weights, row_prefetcher<bf16>& ahead,
+                tile_sums& sums) {
   simd::before_tile_loads();
   simd::clear_sums();
   for (index_t s = 0; s * tile_rows < tokens; ++s, row += tile_rows * stride) {
-    simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
-      simd::load_kept_tile<p>(weights.at[s][parity][p]);
-    });
-    simd::each_constant<4>([&](auto k) __attribute__((always_inline)) {
-      if (k * tile_depth >= n) return;
-      load_rows(row + k * tile_depth, stride, tokens - s * tile_rows);
-      ahead.next<tile_rows>();
-      simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
-        simd::multiply_kept_by<k, p>();
-      });
-    });
+    const index_t left = tokens - s * tile_rows;
+    if constexpr (R == 16)
+      multiply_values_by_16<Terms>(row, stride, left, n, weights.at[s], ahead);
+    else
+      multiply_values<R, Terms>(row, stride, left, n, weights.at[s], ahead);
   }
+  store_all(sums);
 }
 
 /// Columns [32 k, 32 k + 32) of row r as they come out of the unit, even ones and odd ones.
 template <int R>
-simd::floats<16> sum_of(const tile_sums (&sums)[2], int k, int r, int parity) {
-  const auto row = [&](int i) {
-    return simd::load_raw<simd::floats<16>>(sums[R == 16 ? parity : 0][k] + i * 16);
+simd::floats<16> sum_of(const tile_sums& sums, int k, int r, int parity) {
+  const auto row = [&](int tile, int i) {
+    return simd::load_raw<simd::floats<16>>(sums[tile] + i * 16);
   };
-  if constexpr (R == 16) return row(r);
-  if constexpr (R == 8) return row(8 * parity + r);
-  if constexpr (R == 4) return row(8 * parity + r) + row(8 * parity + 4 + r);
+  if constexpr (R == 16) return row(2 * parity + k, r);
+  if constexpr (R == 8) return row(k, 8 * parity + r);
+  if constexpr (R == 4) return row(k, 8 * parity + r) + row(k, 8 * parity + 4 + r);
 }
 
 /// sums of row r += n columns; false, and nothing is done, where one is not finite.
 template <int R>
-bool add_finite(const tile_sums (&tiles)[2], index_t n, int r, float* sums) {
+bool add_finite(const tile_sums& tiles, index_t n, int r, float* sums) {
   simd::finite_check check;
   for (int k = 0; k * tile_depth < n; ++k)
     for (int parity = 0; parity < 2; ++parity) check.see(sum_of<R>(tiles, k, r, parity));
@@ -217,19 +257,16 @@ template <int R, int Terms, codec E>
 void add_whole_matrix(const block<E>& b, token_range range, weights_view<R> w, index_t d_v,
                       row_prefetcher<bf16>& ahead, sums_view sums) {
   row_prefetcher<bf16> none;
-  for (index_t j = range.begin; j < range.end; j += most_value_tokens) {
-    const token_range part{j, std::min(j + most_value_tokens, range.end)};
+  for (index_t j = range.begin; j < range.end; j += most_value_tokens<R>) {
+    const token_range part{j, std::min(j + most_value_tokens<R>, range.end)};
     const index_t tokens = part.end - j;
     const bf16* const row = b.values + j * b.value_stride;
     const staged_weights<R, Terms> weights(part, w);
-    for (index_t c = 0; c < d_v; c += matrix_columns) {
-      const index_t n = std::min(matrix_columns, d_v - c);
-      alignas(64) tile_sums tiles[2];
-      for (int parity = 0; parity < (R == 16 ? 2 : 1); ++parity) {
-        multiply_values<R, Terms>(row + c, b.value_stride, tokens, n, weights, parity,
-                                  parity == 0 ? ahead : none);
-        store_all(tiles[parity]);
-      }
+    constexpr index_t columns = column_tiles<R> * tile_depth;
+    for (index_t c = 0; c < d_v; c += columns) {
+      const index_t n = std::min(columns, d_v - c);
+      alignas(64) tile_sums tiles;
+      sum_values<R, Terms>(row + c, b.value_stride, tokens, n, weights, ahead, tiles);
       for (int r = 0; r < R; ++r) {
         float* const row_sums = sums.data + r * sums.stride;
         if (add_finite<R>(tiles, n, r, row_sums + c)) continue;

@@ -82,11 +82,11 @@ inline void load_tile(const void* rows, std::int64_t stride_bytes) {
 }
 /// One of the three factors that stay.
 template <int P>
-void load_kept_tile(const void* tile) {
+void load_kept_tile(const void* rows, std::int64_t stride_bytes = 64) {
   static_assert(P >= 0 && P < 3);
-  if constexpr (P == 0) _tile_loadd(5, tile, 64);
-  if constexpr (P == 1) _tile_loadd(6, tile, 64);
-  if constexpr (P == 2) _tile_loadd(7, tile, 64);
+  if constexpr (P == 0) _tile_loadd(5, rows, stride_bytes);
+  if constexpr (P == 1) _tile_loadd(6, rows, stride_bytes);
+  if constexpr (P == 2) _tile_loadd(7, rows, stride_bytes);
 }
 /// sums[I] += tile * kept tile P.
 template <int I, int P>
