@@ -70,7 +70,7 @@ void stage_query_tiles(index_t d_k, Column column, float* tiles);
 /// then to be formed otherwise.
 template <int R, int Terms, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
-                   bool prefetch, float* out);
+                   const prefetch_share& share, float* out);
 
 /// As add_whole() for rows of bf16 and d_v a multiple of tile_depth.
 template <int R, int Terms, codec E>
@@ -113,9 +113,9 @@ void load_rows(const bf16* row, index_t stride, index_t left, Load load) {
 /// The sums of up to matrix_tokens keys with R queries.
 template <int R, int Terms>
 void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* tiles, index_t d_k,
-                   bool prefetch) {
+                   const prefetch_share& share) {
   constexpr int kept = simd::query_tiles<R, Terms>;
-  row_prefetcher<bf16> ahead(rows, stride, n, d_k, prefetch);
+  row_prefetcher<bf16> ahead(rows, stride, n, d_k, share);
   simd::clear_sums();
   for (index_t c = 0; c < d_k; c += tile_depth, tiles += kept * tile_floats) {
     simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
@@ -135,12 +135,12 @@ void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* til
 
 template <int R, int Terms, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
-                   bool prefetch, float* out) {
+                   const prefetch_share& share, float* out) {
   simd::finite_check check;
   for (index_t j = range.begin; j < range.end; j += matrix_tokens) {
     const bf16* const rows = b.keys + j * b.key_stride;
     const index_t n = std::min(matrix_tokens, range.end - j);
-    multiply_keys<R, Terms>(rows, b.key_stride, n, tiles, d_k, prefetch);
+    multiply_keys<R, Terms>(rows, b.key_stride, n, tiles, d_k, share);
     alignas(64) tile_sums sums;
     store_all(sums);
     float* const to = out + (j - range.begin) * R;

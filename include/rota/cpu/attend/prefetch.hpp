@@ -23,6 +23,17 @@ void prefetch_ahead(const E* p, index_t n) {
   for (std::uintptr_t i = 0; i < n * sizeof(E); i += 64) simd::prefetch(first + i);
 }
 
+/// Which of some rows are asked for, as parts `first` .. `last` - 1 of `of`, and at least how many
+/// rows behind them.
+struct prefetch_share {
+  index_t first = 0;
+  index_t last = 0;
+  index_t of = 1;
+  index_t rows_behind = 0;
+
+  static prefetch_share all_if(bool on) { return {0, on ? 1 : 0, 1, 0}; }
+};
+
 /// Asks for what lies behind some rows, in the order in which it lies and a few lines at a time:
 /// hardware that looks for streams then runs ahead of it, and the loads that are needed now do not
 /// wait behind a burst. As far behind as all the rows take at least, because kernels may read their
@@ -31,16 +42,21 @@ template <class E>
 class row_prefetcher {
  public:
   row_prefetcher() = default;  // asks for nothing
-  row_prefetcher(const E* row, index_t stride, index_t rows, index_t columns, bool on)
-      : at_(reinterpret_cast<std::uintptr_t>(row) +
-            std::max(static_cast<std::uintptr_t>(prefetch_bytes),
-                     static_cast<std::uintptr_t>((rows - 1) * stride) * sizeof(E))),
-        row_bytes_(static_cast<std::uintptr_t>(columns) * sizeof(E)),
-        gap_(static_cast<std::uintptr_t>(stride - columns) * sizeof(E)),
-        rows_left_(on ? rows - 1 : 0) {
-    if (gap_ == 0) row_bytes_ *= static_cast<std::uintptr_t>(rows);
-    row_end_ = on ? at_ + row_bytes_ : at_;
-    if (gap_ == 0) rows_left_ = 0;
+  row_prefetcher(const E* row, index_t stride, index_t rows, index_t columns,
+                 const prefetch_share& share) {
+    const index_t first = rows * share.first / share.of;
+    const index_t n = rows * share.last / share.of - first;
+    if (n <= 0) return;
+    const auto bytes = [](index_t elements) {
+      return static_cast<std::uintptr_t>(elements) * sizeof(E);
+    };
+    const index_t behind = std::max(rows - 1, share.rows_behind);
+    at_ = reinterpret_cast<std::uintptr_t>(row) + bytes(first * stride) +
+          std::max(static_cast<std::uintptr_t>(prefetch_bytes), bytes(behind * stride));
+    gap_ = bytes(stride - columns);
+    row_bytes_ = bytes(gap_ == 0 ? columns * n : columns);
+    row_end_ = at_ + row_bytes_;
+    rows_left_ = gap_ == 0 ? 0 : n - 1;
   }
 
   /// The next N lines, as many as are left.

@@ -120,10 +120,10 @@ class row_set {
     const block<E>& b = piece.from;
     if (b.order == value_order::whole)
       return {b.values + piece.first * b.value_stride, b.value_stride, piece.count, p_.d_v,
-              prefetches()};
+              share_of(b)};
     const index_t slices =
         b.starts[b.order == value_order::group_major ? p_.d_v / p_.width : b.count];
-    return {b.values, slices * p_.width, 1, slices * p_.width, prefetches()};
+    return {b.values, slices * p_.width, 1, slices * p_.width, share_of(b)};
   }
 
   /// Logits become weights; rounded where the matrix unit will take them. Memory is asked for
@@ -161,6 +161,14 @@ class row_set {
   /// Only the first set fetches a tile from memory.
   bool prefetches() const { return first_ == 0; }
 
+  /// What it is to ask for meanwhile. Of whole rows every set asks for a share, which the first
+  /// will find there when it comes to the next tile; a record's values follow its keys at once.
+  template <codec E>
+  prefetch_share share_of(const block<E>& b) const {
+    if (b.order != value_order::whole || p_.rows <= R) return prefetch_share::all_if(prefetches());
+    return {first_, std::min(first_ + R, p_.rows), p_.rows, b.count};
+  }
+
   template <codec E>
   token_range seen_by_any(const piece<E>& piece) const {
     if (sights_ == nullptr) return {piece.first, piece.first + piece.count};
@@ -192,7 +200,7 @@ class row_set {
   void score_range(const block<E>& b, token_range range, float* to) {
     if constexpr (suits_matrix_unit<R, key_type_of<E>>)
       if (p_.on_matrix_unit) {
-        if (!matrix_logits<R, Terms.query>(b, range, q_tiles_, p_.d_k, prefetches(), to))
+        if (!matrix_logits<R, Terms.query>(b, range, q_tiles_, p_.d_k, share_of(b), to))
           mend_logits(b, range, to);
         return;
       }
@@ -269,7 +277,7 @@ class row_set {
     const index_t rank = p_.code_rank;
     row_prefetcher<value_type_of<E>> ahead(b.values + range.begin * rank, rank,
                                            range.end - range.begin, rank,
-                                           Rows == R && prefetches());
+                                           prefetch_share::all_if(Rows == R && prefetches()));
     add_whole<Rows>(b, range, weights, rank, rank, ahead,
                     {codes_.data + row * codes_.stride, codes_.stride});
   }
