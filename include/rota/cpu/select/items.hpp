@@ -95,6 +95,12 @@ struct item_level {
     return rest ? items & ~words_of(b)[word] : items;
   }
 
+  /// Whether it is plain that all tokens of a block are ranked.
+  bool ranks_all(const item_block& b) const {
+    const detail::select_layer& l = *b.chunk->layer;
+    return !groups && !rest && b.first >= l.first_ranked() && b.last <= l.last_ranked();
+  }
+
   /// The scores of a block, if its words are full and lie one after another; else null.
   const float* full_words(const item_block& b) const {
     const index_t width = b.layout.width;
