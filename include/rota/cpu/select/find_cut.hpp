@@ -166,7 +166,7 @@ class unit_cut {
       rank_ties();
     }
     for_blocks(b_, [&](const item_block& block, int) {
-      std::uint64_t best[block_words + 1] = {};  // of the list, without gaps
+      std::uint64_t best[block_words + 2] = {};  // of the list, without gaps
       index_t left = ties_left(at, block);
       for_listed(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there) {
         best[w] = best_of(keys, there, kth, left);
@@ -184,11 +184,9 @@ class unit_cut {
     index_t bit = 0;
     for (index_t w = 0; w < block_words; ++w) {
       const std::uint64_t before = level_.rest ? kept[w] | high[w] : high[w];
-      std::uint64_t listed = 0;
-      if (inside[w] != 0) {
-        listed = best[bit / 64] >> bit % 64;
-        if (bit % 64 != 0) listed |= best[bit / 64 + 1] << (64 - bit % 64);
-      }
+      // Without a branch: whether a word has items inside is not to be guessed.
+      const std::uint64_t listed = best[bit / 64] >> bit % 64 | best[bit / 64 + 1]
+                                                                    << 1 << (63 - bit % 64);
       kept[w] = before | simd::deposit(listed, inside[w]);
       bit += std::popcount(inside[w]);
     }
