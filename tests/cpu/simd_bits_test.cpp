@@ -7,6 +7,7 @@
 
 #include <rota/cpu/simd/bits.hpp>
 #include <rota/cpu/simd/reduce.hpp>
+#include <rota/cpu/simd/split.hpp>
 #include <rota/cpu/simd/stream.hpp>
 #include <rota/cpu/simd/transpose.hpp>
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <rota/cpu/select/memory.hpp>
+#include <rota/cpu/simd/split.hpp>
 
 namespace rota::cpu {
 
