@@ -148,6 +148,69 @@ TEST_CASE("group scores whose rows do not lie one after another") {
   CHECK(layer.selected() == other.selected());
 }
 
+TEST_CASE("a sample of lines whose items are alike gives a bracket that holds") {
+  random_source rng(6);
+  const double share = 0.375;
+  const auto cut = cpu::simd::signed_key(score_key(0.31863936f));  // of a bell
+  int held = 0;
+  for (int round = 0; round < 100; ++round) {
+    std::vector<std::int32_t> keys(4096 + cpu::simd::word_items), spare(4096);
+    for (std::size_t i = 0; i < 4096; i += order::line_items) {
+      const std::int32_t key = cpu::simd::signed_key(score_key(rng.normal()));
+      for (std::size_t k = 0; k < order::line_items; ++k)
+        keys[i + k] = key + static_cast<std::int32_t>(rng.below(3));
+    }
+    const order::bracket b = order::bracket_of_sample(keys.data(), 4096, share, spare.data(), 4096);
+    held += b.low <= cut && cut < b.high;
+    REQUIRE(b.low > cpu::simd::key_of_nan);
+    REQUIRE(b.high < cpu::simd::key_of_infinity);
+  }
+  CHECK(held >= 97);
+}
+
+TEST_CASE("lines for a sample are of ranked items, and any may be picked") {
+  random_source rng(7);
+  for (const int width : {1, 2, 3, 7, 8, 16})
+    for (const int gap : {0, 1}) {
+      select_span span;
+      auto& layer = span.layers.emplace_back(5000, 2, width + gap);
+      auto& x = layer.group_scores;
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+      layer.problem.groups = width;
+      layer.problem.protect = {4, 100};
+      layer.scores.groups.extent[2] = width;
+
+      carver count;
+      const auto carve = [&](carver& from) {
+        return cpu::detail::select_memory::carve(from, {}, {&layer.problem, 1}, 1, true);
+      };
+      carve(count);
+      std::vector<std::byte> memory(count.bytes());
+      carver from({memory.data(), memory.size()});
+      cpu::detail::select_memory m = carve(from);
+      m.map.add(0, layer.problem);
+      m.map.layers[0].scores = layer.scores;
+      for (index_t w = 0; w < m.map.chunks * cpu::detail::words_per_chunk; ++w)
+        m.survivors[w] = rng.bits() | rng.bits();
+
+      const order::item_level level = order::item_level::of_groups(m);
+      std::vector<bool> picked(x.size());
+      for (index_t i = 0; i < 200000; ++i) {
+        const auto c = m.map.chunk(i % m.map.chunks);
+        const order::item_line line = level.pick(c, rng.bits());
+        for (int k = 0; k < 64; ++k)
+          if (line.ranked >> k & 1)
+            picked[static_cast<std::size_t>(line.first - x.data()) + k] = true;
+      }
+      for (index_t i = 0; i < static_cast<index_t>(x.size()); ++i) {
+        const index_t row = i / (width + gap), head = row / 5000, token = row % 5000;
+        const auto c = m.map.chunk(head * 2 + token / cpu::detail::select_chunk_tokens);
+        REQUIRE(picked[static_cast<std::size_t>(i)] ==
+                (i % (width + gap) < width && token >= 4 && token < 4900 && m.survives(c, token)));
+      }
+    }
+}
+
 #if defined(__SSE2__)
 TEST_CASE("a thread that flushes denormal floats selects the same") {
   random_source rng(5);

@@ -7,6 +7,7 @@
 
 #include <rota/cpu/simd/bits.hpp>
 #include <rota/cpu/simd/reduce.hpp>
+#include <rota/cpu/simd/split.hpp>
 #include <rota/cpu/simd/stream.hpp>
 #include <rota/cpu/simd/transpose.hpp>
 
@@ -57,6 +58,34 @@ TEST_CASE("keys of 64 floats are score keys; comparisons follow them") {
     const auto n = static_cast<std::int64_t>(rng.below(simd::word_items + 1));
     REQUIRE(simd::count_at_least(keys.data(), n, bound) ==
             std::count_if(keys.begin(), keys.begin() + n, [&](auto k) { return k >= bound; }));
+  }
+}
+
+TEST_CASE("a bracket splits 64 floats as it splits their keys") {
+  random_source rng(6);
+  for (int round = 0; round < 600; ++round) {
+    const std::vector<float> x = sixty_four(rng);
+    const std::vector<std::int32_t> keys = plain_keys(x);
+    const std::int32_t low = rng.pick(keys), high = std::max(low, rng.pick(keys));
+    const std::uint64_t there = rng.chance(0.5) ? ~std::uint64_t{0} : random_word(rng);
+    std::vector<std::int32_t> want, got(2 * simd::word_items);
+    std::uint64_t above = 0, inside = 0;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if ((there >> i & 1) == 0 || keys[i] < low) continue;
+      (keys[i] >= high ? above : inside) |= std::uint64_t{1} << i;
+      if (keys[i] < high) want.push_back(keys[i]);
+    }
+    const auto same = [&](const simd::split_word& s) {
+      got.resize(want.size());
+      return s.high == above && s.inside == inside && got == want;
+    };
+    REQUIRE(same(simd::split(simd::key_word::of(x.data()), there, low, high, got.data())));
+    if (!simd::compares_as_number(low) || !simd::compares_as_number(high)) continue;
+    got.assign(2 * simd::word_items, 0);
+    const auto s = simd::split(simd::score_word::of(x.data()), there, simd::number_of(low),
+                               simd::number_of(high), got.data());
+    simd::make_keys(got.data(), std::popcount(s.inside));
+    REQUIRE(same(s));
   }
 }
 

@@ -13,9 +13,10 @@ namespace rota::cpu::detail {
 /// Tokens of a unit of work. A multiple of 64, so that no two chunks share a word of survivors.
 inline constexpr index_t select_chunk_tokens = 4096;
 inline constexpr index_t words_per_chunk = select_chunk_tokens / 64;
-/// Chunks that a thread takes at once, of so many: neighbours, up to a point.
-constexpr index_t chunks_at_once(index_t chunks) {
-  return std::clamp<index_t>(chunks / 64, 1, 8);
+/// Chunks that a thread takes at once, of so many: neighbours, up to a point, and no thread waits
+/// long for the last one.
+constexpr index_t chunks_at_once(index_t chunks, int threads) {
+  return std::clamp<index_t>(chunks / (16 * threads), 1, 32);
 }
 
 /// Words of a block: what is counted and listed together inside a chunk.
@@ -159,7 +160,7 @@ struct select_map {
 template <class F, class After>
 void for_chunks(const backend& b, const select_map& map, index_t first, index_t last, F&& f,
                 After&& after) {
-  const index_t at_once = chunks_at_once(last - first);
+  const index_t at_once = chunks_at_once(last - first, b.exec.threads);
   parallel_for(b, (last - first + at_once - 1) / at_once, [&](index_t i, int worker) {
     index_t number = first + i * at_once;
     const index_t end = std::min(last, number + at_once);

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include <rota/cpu/select/guess.hpp>
+#include <rota/cpu/select/mark.hpp>
 
 // Cutting the ranking of a unit after its best items. Scores are read once: a sample gives a
 // bracket, the pass marks what is above it and lists what is inside, and the list decides the rest.
@@ -81,28 +82,9 @@ class unit_cut {
     level_.for_blocks(b, unit_.first_chunk, unit_.last_chunk, f);
   }
 
-  /// Calls f(word, its keys, its ranked items) for the words of a block that have some.
   template <class F>
   [[gnu::always_inline]] void for_words(const item_block& block, F&& f) const {
-    if (const float* x = level_.full_words(block); x != nullptr) {
-      for (index_t w = 0; w < block_words; ++w, x += simd::word_items) {
-        prefetch_word(x);
-        if (const std::uint64_t there = level_.ranked(block, w); there != 0)
-          f(w, simd::key_word::of(x), there);
-      }
-      return;
-    }
-    float buffer[simd::word_items];
-    for (index_t w = 0; w < block.words(); ++w)
-      if (const std::uint64_t there = level_.ranked(block, w); there != 0)
-        f(w, simd::key_word::of(level_.scores(block, w, buffer)), there);
-  }
-
-  /// Asks for the scores that are read a block later.
-  [[gnu::always_inline]] static void prefetch_word(const float* x) {
-    constexpr std::uintptr_t ahead = block_words * simd::word_items * sizeof(float);
-    for (int i = 0; i < simd::word_items; i += 64 / static_cast<int>(sizeof(float)))
-      simd::prefetch(reinterpret_cast<std::uintptr_t>(x + i) + ahead);
+    select_detail::for_words(level_, block, f);
   }
 
   /// Where the items above a bracket are marked: where they are kept, unless others are already.
@@ -122,24 +104,14 @@ class unit_cut {
   };
 
   /// Marks a block's items above a bracket, lists those inside; returns how many are above.
-  [[gnu::noinline]] index_t split(const bracket guess, const item_block& block,
-                                  pending_list& list) const {
-    std::uint64_t high[block_words] = {}, inside[block_words] = {};
-    key_type* const keys = list.keys + list.count;
-    index_t above = 0, n = 0;
-    for_words(
-        block, [&](index_t w, const simd::key_word& word, std::uint64_t there)
-                   __attribute__((always_inline)) {
-                     high[w] = simd::at_least(word, guess.high) & there;
-                     inside[w] = simd::at_least(word, guess.low) & ~high[w] & there;
-                     above += std::popcount(high[w]);
-                     n += simd::compress(word, inside[w], keys + n);
-                   });
-    std::copy_n(high, block_words, high_words(block));
-    std::copy_n(inside, block_words, m_.inside + block.number * block_words);
+  index_t split(const bracket& guess, const item_block& block, pending_list& list) const {
+    block_marks marks;
+    mark_block(level_, block, guess, list.keys + list.count, marks);
+    std::copy_n(marks.high, block_words, high_words(block));
+    std::copy_n(marks.inside, block_words, m_.inside + block.number * block_words);
     m_.places[block.number] = list.count;
-    list.count += n;
-    return above;
+    list.count += marks.listed;
+    return marks.above;
   }
 
   /// Gives what a thread has listed, up to a block, its place among all.
@@ -194,7 +166,7 @@ class unit_cut {
       rank_ties();
     }
     for_blocks(b_, [&](const item_block& block, int) {
-      std::uint64_t best[block_words + 1] = {};  // of the list, without gaps
+      std::uint64_t best[block_words + 2] = {};  // of the list, without gaps
       index_t left = ties_left(at, block);
       for_listed(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there) {
         best[w] = best_of(keys, there, kth, left);
@@ -212,11 +184,9 @@ class unit_cut {
     index_t bit = 0;
     for (index_t w = 0; w < block_words; ++w) {
       const std::uint64_t before = level_.rest ? kept[w] | high[w] : high[w];
-      std::uint64_t listed = 0;
-      if (inside[w] != 0) {
-        listed = best[bit / 64] >> bit % 64;
-        if (bit % 64 != 0) listed |= best[bit / 64 + 1] << (64 - bit % 64);
-      }
+      // Without a branch: whether a word has items inside is not to be guessed.
+      const std::uint64_t listed = best[bit / 64] >> bit % 64 | best[bit / 64 + 1]
+                                                                    << 1 << (63 - bit % 64);
       kept[w] = before | simd::deposit(listed, inside[w]);
       bit += std::popcount(inside[w]);
     }

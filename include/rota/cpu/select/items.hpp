@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <rota/cpu/select/memory.hpp>
+#include <rota/cpu/simd/split.hpp>
 
 namespace rota::cpu {
 
@@ -29,6 +30,14 @@ struct item_block {
     return std::min<index_t>(layout.tokens_per_word, last - token(word));
   }
 };
+
+/// Items of a word that lie one after another, and which of them are ranked.
+struct item_line {
+  const float* first = nullptr;
+  std::uint64_t ranked = 0;
+};
+/// As many as a line of a cache has, where they lie so.
+inline constexpr int line_items = 16;
 
 /// The items that one level ranks: tokens that are not protected, or the available groups of those
 /// among the survivors.
@@ -95,6 +104,12 @@ struct item_level {
     return rest ? items & ~words_of(b)[word] : items;
   }
 
+  /// Whether it is plain that all tokens of a block are ranked.
+  bool ranks_all(const item_block& b) const {
+    const detail::select_layer& l = *b.chunk->layer;
+    return !groups && !rest && b.first >= l.first_ranked() && b.last <= l.last_ranked();
+  }
+
   /// The scores of a block, if its words are full and lie one after another; else null.
   const float* full_words(const item_block& b) const {
     const index_t width = b.layout.width;
@@ -116,22 +131,22 @@ struct item_level {
     return buffer;
   }
 
-  /// Whether one item is ranked.
-  bool is_ranked(const select_chunk& c, index_t token, int group) const {
-    const detail::select_layer& l = *c.layer;
-    if (token < l.first_ranked() || token >= l.last_ranked()) return false;
-    if (groups && !(memory.survives(c, token) && (l.available(c.head, token) >> group & 1) != 0))
-      return false;
-    return !rest || !is_kept(c, token, group);
-  }
-
-  /// An item of a chunk that 64 random bits choose; null if it is not ranked.
-  const float* pick(const select_chunk& c, std::uint64_t random) const {
+  /// Up to 16 items of a chunk, one after another in memory, that 64 random bits choose.
+  item_line pick(const select_chunk& c, std::uint64_t random) const {
+    const detail::item_layout& at = layout(*c.layer);
+    const bool dense = !groups || c.layer->scores.groups.stride[1] == at.width;
+    // Small numbers without a sign are quick to divide.
+    const auto width = static_cast<unsigned>(at.width);
+    const auto per_word = static_cast<unsigned>(at.tokens_per_word);
+    const unsigned per_line = dense ? std::max(1u, line_items / width) : 1;
     const auto tokens = static_cast<std::uint64_t>(c.last - c.first);
-    const auto width = static_cast<std::uint64_t>(layout(*c.layer).width);
-    const auto token = c.first + static_cast<index_t>((random >> 32) * tokens >> 32);
-    const auto group = static_cast<int>((random & 0xffffffffu) * width >> 32);
-    return is_ranked(c, token, group) ? score_row(c, token) + group : nullptr;
+    auto token = static_cast<unsigned>((random >> 32) * tokens >> 32);
+    token -= token % per_word % per_line;
+    const unsigned word = token / per_word, word_in_block = word % block_words;
+    item_block b{&c, at, first_block(c) + word / block_words, c.first, c.last};
+    b.first += (word - word_in_block) * per_word;
+    const std::uint64_t items = ranked(b, word_in_block) >> (token % per_word * width);
+    return {score_row(c, c.first + token), items & simd::low_bits(per_line * width)};
   }
 
   const float* score_row(const select_chunk& c, index_t token) const {
@@ -147,13 +162,6 @@ struct item_level {
   }
 
  private:
-  bool is_kept(const select_chunk& c, index_t token, int group) const {
-    const detail::item_layout& at = layout(*c.layer);
-    const index_t word = (token - c.first) / at.tokens_per_word;
-    const index_t bit = (token - c.first) % at.tokens_per_word * at.width + group;
-    return (kept[first_block(c) * block_words + word] >> bit & 1) != 0;
-  }
-
   /// The available groups of these tokens.
   static std::uint64_t groups_of(const select_chunk& c, index_t first, std::uint64_t tokens) {
     const select_problem& p = c.layer->problem;

@@ -45,21 +45,31 @@ inline key_type kth_largest(const key_type* keys, index_t n, index_t k) {
 struct bracket {
   key_type low = simd::key_of_nan;
   key_type high = INT32_MAX;
+};
 
-  /// Around the k-th largest of n numbers, by a sample of them: 3.5 standard deviations to each
-  /// side, which one sample in two thousand misses.
-  static bracket around(const key_type* sample, index_t samples, index_t k, index_t n) {
+/// Ranks in a sample between which it shows the k-th largest of all: 3.5 standard deviations to
+/// each side, which one sample in two thousand misses.
+struct rank_range {
+  index_t first, last;
+
+  static rank_range around(double share, index_t samples, double deviation) {
+    const double middle = share * static_cast<double>(samples), margin = 3.5 * deviation + 1;
+    return {static_cast<index_t>(middle - margin), static_cast<index_t>(middle + margin) + 1};
+  }
+  /// Its bracket. `kth(k)` is the k-th largest of the sample.
+  template <class Kth>
+  bracket find(index_t samples, Kth&& kth) const {
     bracket b;
-    const auto size = static_cast<double>(samples);
-    const double share = static_cast<double>(k) / static_cast<double>(n);
-    const double margin = 3.5 * std::sqrt(size * share * (1 - share)) + 1;
-    const auto first = static_cast<index_t>(share * size - margin);
-    const auto last = static_cast<index_t>(share * size + margin) + 1;
-    if (first >= 1) b.high = kth_largest(sample, samples, first);
-    if (last <= samples) b.low = kth_largest(sample, samples, last);
+    if (first >= 1) b.high = kth(first);
+    if (last <= samples) b.low = kth(last);
     return b;
   }
 };
+
+/// The standard deviation of how many of so many independent samples are among a share of all.
+inline double independent_deviation(double share, index_t samples) {
+  return std::sqrt(static_cast<double>(samples) * share * (1 - share));
+}
 
 /// A part of a list: what is left when the best `above` keys and some of the worst are put aside.
 struct narrowed_list {
@@ -101,7 +111,10 @@ inline ranked_key kth_of_many(const key_type* keys, index_t n, index_t k, key_ty
     key_type sample[4096];
     const index_t samples = n > 65536 ? 4096 : 256;
     for (index_t i = 0; i < samples; ++i) sample[i] = keys[i * (n / samples)];
-    const bracket guess = bracket::around(sample, samples, k, n);
+    const double share = static_cast<double>(k) / static_cast<double>(n);
+    const bracket guess =
+        rank_range::around(share, samples, independent_deviation(share, samples))
+            .find(samples, [&](index_t rank) { return kth_largest(sample, samples, rank); });
     narrowed_list part;
     if (!narrow(keys, n, guess, spare + turn % 2 * half, half - simd::word_items, part)) break;
     if (k <= part.above || k > part.above + part.count || part.count > n / 2) break;

@@ -85,12 +85,9 @@ constexpr numbers count_up() {
 inline constexpr numbers counting = count_up();
 #endif
 
-/// Bit l of the result says whether a[l] > b[l].
-inline std::uint64_t greater(ints<lanes> a, ints<lanes> b) {
-#if defined(__AVX512F__)
-  return _mm512_cmpgt_epi32_mask((__m512i)a, (__m512i)b);
-#else
-  const ints<lanes> mask = a > b;
+#if !defined(__AVX512F__)
+/// Bit l of the result is that of lane l, whose bits are all the same.
+inline std::uint64_t bits_of(ints<lanes> mask) {
 #if defined(__AVX__)
   if constexpr (lanes == 8) return static_cast<unsigned>(_mm256_movemask_ps(bits_as<__m256>(mask)));
 #endif
@@ -100,6 +97,15 @@ inline std::uint64_t greater(ints<lanes> a, ints<lanes> b) {
   std::uint64_t word = 0;
   for (int l = 0; l < lanes; ++l) word |= std::uint64_t{mask[l] & 1u} << l;
   return word;
+}
+#endif
+
+/// Bit l of the result says whether a[l] > b[l].
+inline std::uint64_t greater(ints<lanes> a, ints<lanes> b) {
+#if defined(__AVX512F__)
+  return _mm512_cmpgt_epi32_mask((__m512i)a, (__m512i)b);
+#else
+  return bits_of(a > b);
 #endif
 }
 
