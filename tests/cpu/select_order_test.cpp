@@ -65,6 +65,26 @@ void compare(select_span& span, const typename Tokens::params& tokens,
   }
 }
 
+/// What a selection of one layer works with.
+template <class Layer>
+struct level_memory {
+  std::vector<std::byte> memory;
+  cpu::detail::select_memory m;
+
+  explicit level_memory(Layer& layer) {
+    carver count;
+    const auto carve = [&](carver& from) {
+      return cpu::detail::select_memory::carve(from, {}, {&layer.problem, 1}, 1, true);
+    };
+    carve(count);
+    memory.resize(count.bytes());
+    carver from({memory.data(), memory.size()});
+    m = carve(from);
+    m.map.add(0, layer.problem);
+    m.map.layers[0].scores = layer.scores;
+  }
+};
+
 }  // namespace
 
 TEST_CASE("the k-th largest of a list equals that of sorting") {
@@ -168,6 +188,35 @@ TEST_CASE("a sample of lines whose items are alike gives a bracket that holds") 
   CHECK(held >= 97);
 }
 
+TEST_CASE("a bracket holds where heads differ and tokens are protected") {
+  random_source rng(9);
+  for (const index_t tokens : {65536, 131072 - 50, 180 * 1024}) {
+    select_span span;
+    auto& layer = span.layers.emplace_back(tokens, 8, 1);
+    auto& x = layer.token_scores;
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = rng.normal() + (i >= x.size() / 2 ? 5.0f : 0);
+    layer.problem.protect = {4, 64};
+    const level_memory carved(layer);
+    const cpu::detail::select_memory& m = carved.m;
+    const index_t items = 8 * (tokens - 68), quota = items * 3 / 8;
+
+    std::vector<std::int32_t> own(cpu::detail::cut_memory::own_keys + cpu::simd::word_items), keys;
+    const order::bracket b =
+        order::guess_bracket(order::item_level::of_tokens(m), m.map.unit(budget_scope::layer, 0),
+                             quota, items, own.data());
+    for (index_t head = 0; head < 8; ++head)
+      for (index_t t = 4; t < tokens - 64; ++t)
+        keys.push_back(
+            cpu::simd::signed_key(score_key(x[static_cast<std::size_t>(head * tokens + t)])));
+    std::nth_element(keys.begin(), keys.begin() + quota - 1, keys.end(), std::greater<>());
+    const std::int32_t cut = keys[static_cast<std::size_t>(quota - 1)];
+    CHECK((b.low <= cut && cut < b.high));
+    CHECK(std::count_if(keys.begin(), keys.end(), [&](std::int32_t key) {
+            return key >= b.low && key < b.high;
+          }) < items / 16);
+  }
+}
+
 TEST_CASE("lines for a sample are of ranked items, and any may be picked") {
   random_source rng(7);
   for (const int width : {1, 2, 3, 7, 8, 16})
@@ -180,16 +229,8 @@ TEST_CASE("lines for a sample are of ranked items, and any may be picked") {
       layer.problem.protect = {4, 100};
       layer.scores.groups.extent[2] = width;
 
-      carver count;
-      const auto carve = [&](carver& from) {
-        return cpu::detail::select_memory::carve(from, {}, {&layer.problem, 1}, 1, true);
-      };
-      carve(count);
-      std::vector<std::byte> memory(count.bytes());
-      carver from({memory.data(), memory.size()});
-      cpu::detail::select_memory m = carve(from);
-      m.map.add(0, layer.problem);
-      m.map.layers[0].scores = layer.scores;
+      const level_memory carved(layer);
+      const cpu::detail::select_memory& m = carved.m;
       for (index_t w = 0; w < m.map.chunks * cpu::detail::words_per_chunk; ++w)
         m.survivors[w] = rng.bits() | rng.bits();
 

@@ -42,12 +42,14 @@ void update_softmax(float* logits, index_t n, float scale, float* max, float* su
     max[r] = m;
   }
   simd::store<lanes>(x, simd::exp2<lanes>(repeat<R>(correction)));
-  const native shift = -repeat<R>(base);
+  const native shift = repeat<R>(base);
   native total = {};
   for (int r = 0; r < R; ++r) correction[r] = x[r];
   for (index_t i = 0; i < n * R; i += lanes) {
-    const native p =
-        round(simd::exp2<lanes>(simd::fma<lanes>(simd::load<lanes>(logits + i), factor, shift)));
+    // Rounded as the maximum was, or the difference of huge logits would be what rounding took.
+    native scaled = simd::load<lanes>(logits + i) * factor;
+    simd::pin(scaled);
+    const native p = round(simd::exp2<lanes>(scaled - shift));
     simd::store<lanes>(logits + i, p);
     total += p;
   }

@@ -8,8 +8,11 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::select_detail {
 
-inline constexpr index_t most_samples = 16384;
-static_assert(most_samples <= detail::cut_memory::few_items);
+/// Samples that are looked for, and the room there is, since lines may have more ranked items than
+/// was expected.
+inline constexpr index_t most_samples = 12288;
+inline constexpr index_t sample_room = detail::cut_memory::few_items;
+static_assert(3 * sample_room >= 4 * most_samples);
 
 /// Bits that look random (the finish of splitmix64).
 inline std::uint64_t mixed(std::uint64_t x) {
@@ -23,7 +26,7 @@ inline std::uint64_t mixed(std::uint64_t x) {
 /// cache.
 class scattered_keys {
  public:
-  /// `keys` has room for most_samples; others are forgotten.
+  /// `keys` has sample_room; others are forgotten.
   explicit scattered_keys(key_type* keys) : keys_(keys) {}
 
   void add(const item_line& line) {
@@ -42,7 +45,7 @@ class scattered_keys {
 
  private:
   void read(const item_line& line) {
-    if (count_ + line_items > most_samples) return;
+    if (count_ + line_items > sample_room) return;
     if (line.ranked == simd::low_bits(line_items)) {
       std::memcpy(keys_ + count_, line.first, line_items * sizeof(float));
       count_ += line_items;
@@ -83,27 +86,25 @@ inline bracket bracket_of_sample(const key_type* keys, index_t n, double share, 
   return rank_range::around(share, n, deviation).find(n, kth);
 }
 
-/// A bracket around the last of the best `quota` of a unit's items, by a few lines of items of each
-/// of up to 1024 chunks. `keys`: scratch, [cut_memory::own_keys].
+/// A bracket around the last of the best `quota` of a unit's items, by lines of items that are
+/// spread evenly over its chunks. `keys`: scratch, [cut_memory::own_keys].
 inline bracket guess_bracket(const item_level& level, const detail::select_unit& unit,
                              index_t quota, index_t items, key_type* keys) {
   const index_t wanted = std::min<index_t>(items / 16, most_samples);
   const index_t chunks = unit.last_chunk - unit.first_chunk;
-  const index_t strata = std::min<index_t>(chunks, 1024);
   // Items of a word that are not ranked are tried in vain.
   const index_t blocks = level.first_block(unit.last_chunk) - level.first_block(unit.first_chunk);
   const auto places = static_cast<double>(blocks * block_words * simd::word_items);
-  const double tries = std::min(4.0, places / static_cast<double>(items)) *
-                       static_cast<double>(wanted) / static_cast<double>(strata * line_items);
-  const auto tries_per_chunk = static_cast<index_t>(std::ceil(tries));
+  const double tries = std::min(4.0, places / static_cast<double>(items));
+  const auto lines =
+      static_cast<index_t>(std::ceil(tries * static_cast<double>(wanted) / line_items));
   scattered_keys sample(keys);
-  std::uint64_t counter = 0;
   select_chunk c = level.memory.map.chunk(unit.first_chunk);
-  for (index_t s = 0; s < strata; ++s) {
-    const index_t number = unit.first_chunk + s * chunks / strata;
+  for (index_t i = 0; i < lines; ++i) {
+    const index_t number = unit.first_chunk + i * chunks / lines;
     if (number > c.number)
       c = number == c.number + 1 ? level.memory.map.after(c) : level.memory.map.chunk(number);
-    for (index_t i = 0; i < tries_per_chunk; ++i) sample.add(level.pick(c, mixed(++counter)));
+    sample.add(level.pick(c, mixed(static_cast<std::uint64_t>(i) + 1)));
   }
   const index_t n = sample.read();
   if (n == 0) return {};
