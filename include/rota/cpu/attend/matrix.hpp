@@ -68,9 +68,10 @@ void stage_query_tiles(index_t d_k, Column column, float* tiles);
 
 /// As logits() for R rows whose queries are `tiles`; false where a logit is not finite: such are
 /// then to be formed otherwise.
-template <int R, int Terms, codec C>
+/// Lines: how many are asked for with a tile of keys, which is 16.
+template <int R, int Terms, int Lines, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
-                   const prefetch_share& share, float* out);
+                   row_prefetcher<bf16>& ahead, float* out);
 
 /// As add_whole() for rows of bf16 and d_v a multiple of tile_depth.
 template <int R, int Terms, codec E>
@@ -111,11 +112,10 @@ void load_rows(const bf16* row, index_t stride, index_t left, Load load) {
 }
 
 /// The sums of up to matrix_tokens keys with R queries.
-template <int R, int Terms>
+template <int R, int Terms, int Lines>
 void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* tiles, index_t d_k,
-                   const prefetch_share& share) {
+                   row_prefetcher<bf16>& ahead) {
   constexpr int kept = simd::query_tiles<R, Terms>;
-  row_prefetcher<bf16> ahead(rows, stride, n, d_k, share);
   simd::clear_sums();
   for (index_t c = 0; c < d_k; c += tile_depth, tiles += kept * tile_floats) {
     simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
@@ -125,7 +125,7 @@ void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* til
       constexpr index_t first = g * tile_rows;
       if (first >= n) return;
       load_rows(rows + first * stride + c, stride, n - first, simd::load_tile);
-      ahead.next<tile_rows>();
+      ahead.next<Lines>();
       simd::each_constant<kept>([&](auto p) __attribute__((always_inline)) {
         simd::multiply_by_kept<g, p>();
       });
@@ -133,14 +133,14 @@ void multiply_keys(const bf16* rows, index_t stride, index_t n, const float* til
   }
 }
 
-template <int R, int Terms, codec C>
+template <int R, int Terms, int Lines, codec C>
 bool matrix_logits(const block<C>& b, token_range range, const float* tiles, index_t d_k,
-                   const prefetch_share& share, float* out) {
+                   row_prefetcher<bf16>& ahead, float* out) {
   simd::finite_check check;
   for (index_t j = range.begin; j < range.end; j += matrix_tokens) {
     const bf16* const rows = b.keys + j * b.key_stride;
     const index_t n = std::min(matrix_tokens, range.end - j);
-    multiply_keys<R, Terms>(rows, b.key_stride, n, tiles, d_k, share);
+    multiply_keys<R, Terms, Lines>(rows, b.key_stride, n, tiles, d_k, ahead);
     alignas(64) tile_sums sums;
     store_all(sums);
     float* const to = out + (j - range.begin) * R;

@@ -38,6 +38,7 @@ struct prefetch_share {
 /// hardware that looks for streams then runs ahead of it, and the loads that are needed now do not
 /// wait behind a burst. As far behind as all the rows take at least, because kernels may read their
 /// first columns before the rest: nearer, the last rows would be asked for when they are read.
+/// One row of stride 0 is asked for prefetch_bytes ahead, however long it is.
 template <class E>
 class row_prefetcher {
  public:
@@ -50,7 +51,7 @@ class row_prefetcher {
     const auto bytes = [](index_t elements) {
       return static_cast<std::uintptr_t>(elements) * sizeof(E);
     };
-    const index_t behind = std::max(rows - 1, share.rows_behind);
+    const index_t behind = std::max(rows, share.rows_behind);
     at_ = reinterpret_cast<std::uintptr_t>(row) + bytes(first * stride) +
           std::max(static_cast<std::uintptr_t>(prefetch_bytes), bytes(behind * stride));
     gap_ = bytes(stride - columns);

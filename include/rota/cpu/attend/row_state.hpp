@@ -6,9 +6,24 @@
 #include <rota/cpu/attend/sets.hpp>
 #include <rota/cpu/attend/softmax.hpp>
 
-// The state of a run of query rows of one kv head.
+// What a run of query rows of one kv head asks, and the state of it.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
+
+/// What all tiles of a unit have in common.
+struct row_problem {
+  const float* q = nullptr;  ///< [padded rows][padded d_k]; wide sets: [d_k][lanes]
+  float scale = 0;           ///< of the logits, to base 2
+  bool on_matrix_unit = false;
+  const float* q_tiles = nullptr;  ///< [padded rows][query_tile_floats(d_k)], where keys suit it
+  const sight* sights = nullptr;   ///< [padded rows]; null: every row sees every token
+  index_t rows = 0;
+  index_t d_k = 0;
+  index_t d_v = 0;
+  index_t width = 0;
+  index_t groups = 0;  ///< whose kept weight is counted; 0: none is
+  index_t code_rank = 0;
+};
 
 /// Partial result of `rows` rows over some tokens.
 struct row_state {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include <rota/cpu/attend/matrix.hpp>
-#include <rota/cpu/attend/row_state.hpp>
+#include <rota/cpu/attend/requests.hpp>
 #include <rota/cpu/attend/softmax.hpp>
 #include <rota/cpu/attend/weigh.hpp>
 #include <rota/cpu/attend/wide_logits.hpp>
@@ -12,21 +12,6 @@
 // What a tile of tokens does to the state of a run of query rows of one kv head.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
-
-/// What all tiles of a unit have in common.
-struct row_problem {
-  const float* q = nullptr;  ///< [padded rows][padded d_k]; wide sets: [d_k][lanes]
-  float scale = 0;           ///< of the logits, to base 2
-  bool on_matrix_unit = false;
-  const float* q_tiles = nullptr;  ///< [padded rows][query_tile_floats(d_k)], where keys suit it
-  const sight* sights = nullptr;   ///< [padded rows]; null: every row sees every token
-  index_t rows = 0;
-  index_t d_k = 0;
-  index_t d_v = 0;
-  index_t width = 0;
-  index_t groups = 0;  ///< whose kept weight is counted; 0: none is
-  index_t code_rank = 0;
-};
 
 inline void scale_row(float* row, index_t n, float factor) {
   const native f = simd::broadcast<lanes>(factor);
@@ -65,31 +50,19 @@ class row_set {
     const index_t n = tile.tokens();
     const index_t whole_vectors = align_up(n * R, lanes) / R;
     for (const auto& piece : tile) score(piece);
-    auto ahead = values_ahead(*tile.begin());
+    auto ahead = values_ahead(p_, *tile.begin(), share_of(tile.begin()->from));
     std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
     float correction[R];
     update_weights(tile, whole_vectors, correction, ahead);
     for (int r = 0; r < R; ++r)
       if (correction[r] != 1.0f) scale(r, correction[r]);
     for (const auto& piece : tile) {
-      if (&piece != tile.begin()) ahead = values_ahead(piece);
+      if (&piece != tile.begin()) ahead = values_ahead(p_, piece, share_of(piece.from));
       weigh(piece, ahead);
     }
   }
 
  private:
-  /// What asks for the values of a piece: its rows, or all slices of its block in one.
-  template <codec E>
-  row_prefetcher<value_type_of<E>> values_ahead(const piece<E>& piece) const {
-    const block<E>& b = piece.from;
-    if (b.order == value_order::whole)
-      return {b.values + piece.first * b.value_stride, b.value_stride, piece.count, p_.d_v,
-              share_of(b)};
-    const index_t slices =
-        b.starts[b.order == value_order::group_major ? p_.d_v / p_.width : b.count];
-    return {b.values, slices * p_.width, 1, slices * p_.width, share_of(b)};
-  }
-
   /// Logits become weights; rounded where the matrix unit will take them. Memory is asked for
   /// meanwhile, lest it idle.
   template <class Walk>
@@ -122,16 +95,14 @@ class row_set {
     for (index_t s = 0; s < p_.groups; ++s) kept_[s * R + r] *= factor;
   }
 
-  /// Only the first set fetches a tile from memory.
+  /// Whether it finds the tile in memory and not in a cache.
   bool prefetches() const { return first_ == 0; }
 
-  /// What it is to ask for meanwhile. Of whole rows every set asks for a share, which the first
-  /// will find there when it comes to the next tile; a record's values follow its keys at once.
   template <codec E>
   prefetch_share share_of(const block<E>& b) const {
-    if (b.order != value_order::whole || p_.rows <= R) return prefetch_share::all_if(prefetches());
-    return {first_, std::min(first_ + R, p_.rows), p_.rows, b.count};
+    return attend_detail::share_of(p_, b, first_, R);
   }
+  static constexpr int key_lines = FixedWidth > 0 ? lines_beside_lead : tile_rows;
 
   template <codec E>
   token_range seen_by_any(const piece<E>& piece) const {
@@ -154,17 +125,19 @@ class row_set {
     }
     float* const begin = at + (range.begin - piece.first) * R;
     std::fill(at, begin, minus_infinity);
-    score_range(piece.from, range, begin);
+    score_range(piece, range, begin);
     std::fill(at + (range.end - piece.first) * R, end, minus_infinity);
     if (see_alike()) return;
     for (int r = 0; r < R; ++r) hide_unseen(piece, range, r, at);
   }
 
   template <codec E>
-  void score_range(const block<E>& b, token_range range, float* to) {
+  void score_range(const piece<E>& piece, token_range range, float* to) {
+    const block<E>& b = piece.from;
     if constexpr (suits_matrix_unit<R, key_type_of<E>>)
       if (p_.on_matrix_unit) {
-        if (!matrix_logits<R, Terms.query>(b, range, q_tiles_, p_.d_k, share_of(b), to))
+        auto ahead = keys_ahead(p_, piece, share_of(b));
+        if (!matrix_logits<R, Terms.query, key_lines>(b, range, q_tiles_, p_.d_k, ahead, to))
           mend_logits(b, range, to);
         return;
       }

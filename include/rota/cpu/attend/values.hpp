@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rota/cpu/attend/logits.hpp>
+#include <rota/cpu/simd/matrix_unit.hpp>
 
 // Weighted sums of value rows and slices.
 
@@ -114,7 +115,9 @@ void add_list_columns(const block<E>& b, token_range list, weights_view<R> w, in
   // Several slices at once, in sums of their own: one sum a row waits for itself.
   constexpr int most = simd::accumulators / (R * C);
   constexpr int U = std::clamp(most, 1, 4);
-  constexpr int lines = (U * C * N * sizeof(value_type_of<E>) + 63) / 64;
+  // One more where some of the next record's keys are asked for here.
+  constexpr int lines = static_cast<int>(U * C * N * sizeof(value_type_of<E>) + 63) / 64 +
+                        (simd::has_matrix_unit && R >= 4 ? 1 : 0);
   simd::floats<N> a[U][R][C];
   load_sums<R, N, C>(sums + first, stride, a[0]);
   unroll<U - 1>([&](int u) __attribute__((always_inline)) {
@@ -176,9 +179,9 @@ void add_token_major(const block<E>& b, token_range range, weights_view<R> w, in
     const value_type_of<E>* slice = b.values + b.starts[j] * width;
     [[maybe_unused]] index_t number = b.starts[j];
     for (unsigned left = b.masks[j]; left != 0; left &= left - 1, slice += width, ++number) {
-      ahead.template next<1>();
       float* to = sums.data + __builtin_ctz(left) * width;
-      for (index_t c = 0; c < width; c += C * N)
+      for (index_t c = 0; c < width; c += C * N) {
+        ahead.template next<static_cast<int>(C * N * sizeof(value_type_of<E>) + 63) / 64>();
         unroll<C>([&](int k) __attribute__((always_inline)) {
           vec v = simd::load<N>(slice + c + k * N);
           if constexpr (codec_traits<E>::sizes.value_scale > 0)
@@ -188,6 +191,7 @@ void add_token_major(const block<E>& b, token_range range, weights_view<R> w, in
             simd::store<N>(at, simd::fma<N>(v, p[r], simd::load<N>(at)));
           });
         });
+      }
     }
   }
 }
