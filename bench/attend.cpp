@@ -128,7 +128,8 @@ constexpr kv_shape small{2, 700, 128};
 
 template <rota::codec C, rota::element Io = usual_io<C>>
 void dense_line(benchmark::State& state, const question& ask) {
-  if (!is_right<Io>(small, dense_kv<C>(small, layer_rows(small)).store, ask))
+  const dense_kv<C> small_kv(small, layer_rows(small));
+  if (!is_right<Io>(small, small_kv.store, ask) || !is_right<float>(small, small_kv.store, ask))
     return state.SkipWithError("differs from the oracle");
   time_line<Io>(state, ask, dense_kv<C>({}, full_rows()), 1, 1, std::is_same_v<C, bf16>);
 }
@@ -138,7 +139,9 @@ template <rota::codec C>
 void packed_line(benchmark::State& state, const question& ask, double kept) {
   using kv = packed_kv<rota::packed<C, 16>>;
   const double r = kept / 0.75;
-  if (!is_right<usual_io<C>>(small, kv(small, layer_rows(small), r, 0.5).store, ask))
+  const kv small_kv(small, layer_rows(small), r, 0.5);
+  if (!is_right<usual_io<C>>(small, small_kv.store, ask) ||
+      !is_right<float>(small, small_kv.store, ask))
     return state.SkipWithError("differs from the oracle");
   time_line<usual_io<C>>(state, ask, kv({}, full_rows(), r, 0.5), r, r / 2, false);
 }

@@ -10,7 +10,8 @@
 #include "support/plain_stores.hpp"
 
 // Queries and outputs of bf16 and f16: over every kind of store, the results are those of the same
-// queries as floats, rounded once.
+// queries as floats, rounded once. (Where rows go through a matrix unit, attend_limits_test.cpp
+// says what becomes of bf16.)
 
 namespace {
 

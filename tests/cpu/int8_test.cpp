@@ -255,7 +255,7 @@ TEST_CASE("pages of a store of bytes are indexed, chosen and attended over") {
       for (index_t c = 0; c < 64; ++c) {
         const double key = dense.store.keys(h, i, c).bits *
                            double{static_cast<float>(dense.store.key_scales(h, i))};
-        // Page 8 begins where the store's first block of 128 tokens ends.
+        // Page 16 begins where the store's first block of 256 tokens ends.
         const index_t page = i / 16;
         CHECK(double{static_cast<float>(index.low(h, page, c))} <= key + 0.01 * std::fabs(key));
         CHECK(double{static_cast<float>(index.high(h, page, c))} >= key - 0.01 * std::fabs(key));

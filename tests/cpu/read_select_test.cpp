@@ -146,7 +146,7 @@ TEST_CASE("read-select chooses what the double form does, and attends over it") 
     s.kv_heads = rng.between(1, 3);
     s.d_k = rng.pick<index_t>({1, 7, 64, 80});
     s.d_v = rng.pick<index_t>({5, 64});
-    s.length = rng.pick<index_t>({0, 1, 16, 17, 127, 129, 400});
+    s.length = rng.pick<index_t>({0, 1, 16, 17, 127, 129, 255, 257, 400});
     s.page_tokens = rng.pick<index_t>({1, 16, 100});
     s.token_first = rng.chance(0.5);
     s.spare = 3;

@@ -23,6 +23,8 @@ using rota_test::random_source;
 using rota_test::read_result;
 using rota_test::read_shape;
 
+constexpr index_t block_tokens = rota::dense_store<bf16>::block_tokens;
+
 /// Largest relative error that rounding to 16 bits may cause; nearly none with floats.
 template <class E>
 constexpr double tolerance = sizeof(E) == 2 ? 4e-3 : 2e-6;
@@ -68,7 +70,7 @@ TEST_CASE("read-select over dense stores of other elements, strides and lengths"
   read_shape r;
   check<f16>(read_dense<f16>(dense_shape(200), r, 1, 2, true));
   check<float>(read_dense<float>(dense_shape(70), r, 2, 3));
-  plain_shape s = dense_shape(129);  // blocks of 128, so the last page has one token
+  plain_shape s = dense_shape(block_tokens + 1);  // so the last page has one token
   s.token_first = true;
   s.kv_heads = 1;
   check<bf16>(read_dense<bf16>(s, r, 3, 4));
@@ -86,7 +88,7 @@ TEST_CASE("read-select with pages of other lengths, and other numbers of them") 
     for (const index_t wanted : {1, 3, 1000}) {
       r.page_tokens = page_tokens;
       r.wanted = wanted;
-      check<bf16>(read_dense<bf16>(dense_shape(140), r, 0, 7));
+      check<bf16>(read_dense<bf16>(dense_shape(block_tokens + 12), r, 0, 7));
     }
 }
 
@@ -125,7 +127,7 @@ TEST_CASE("read-select over paged stores") {
 
 TEST_CASE("pages that were not chosen are not read") {
   random_source rng(13);
-  random_dense<bf16> host(rng, dense_shape(200));
+  random_dense<bf16> host(rng, dense_shape(block_tokens + 72));
   const gpu g;
   device_dense<bf16> device(host, false);
   const read_shape r;
@@ -136,7 +138,7 @@ TEST_CASE("pages that were not chosen are not read") {
         bool read = false;
         for (index_t p = 0; p < chosen.counts(h); ++p) {
           const rota::page_ref page = chosen.pages(h, p);
-          const index_t first = page.block * 128 + page.first;
+          const index_t first = page.block * block_tokens + page.first;
           read = read || (i >= first && i < first + page.count);
         }
         for (index_t c = 0; !read && c < 64; ++c)

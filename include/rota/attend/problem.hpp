@@ -6,7 +6,7 @@ namespace rota {
 
 /// How queries see keys.
 struct attend_params {
-  float scale = 0;             ///< of the logits; 0 means 1 / sqrt(d_k)
+  float scale = 0;             ///< of q . k, which must fit a float; 0 means 1 / sqrt(d_k)
   bool causal = true;          ///< query i of n sees all but the last n - 1 - i positions
   index_t sliding_window = 0;  ///< if positive, only keys less than this many positions back
 };

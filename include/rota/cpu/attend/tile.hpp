@@ -11,8 +11,8 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
-/// A tile is closed at tile_target tokens: their logits and the rows they came from stay in the
-/// nearest caches. A single record may be larger.
+/// A tile is closed at tile_target tokens: their logits and the rows they came from stay in near
+/// caches. A single record, or block of a dense store, may be larger.
 inline constexpr index_t tile_target = 64;
 inline constexpr index_t tile_capacity = max_record_tokens;
 inline constexpr int max_pieces = 64;

@@ -166,7 +166,7 @@ class unit_cut {
       rank_ties();
     }
     for_blocks(b_, [&](const item_block& block, int) {
-      std::uint64_t best[block_words + 2] = {};  // of the list, without gaps
+      std::uint64_t best[block_words + 1] = {};  // of the list, without gaps
       index_t left = ties_left(at, block);
       for_listed(block, [&](index_t w, const simd::key_word& keys, std::uint64_t there) {
         best[w] = best_of(keys, there, kth, left);
