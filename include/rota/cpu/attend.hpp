@@ -22,6 +22,33 @@ struct call_memory {
         work(c, b, batch) {}
 };
 
+/// What the rows of a tile ask. `q`: where their queries are staged, or already are.
+template <class Store, class Io>
+row_problem problem_of(const attend_item<Store, Io>& item, const attend_params& params,
+                       const row_tiling& t, index_t head, index_t tile, float* q, bool is_staged) {
+  using codec_type = typename Store::element_type;
+  row_problem p;
+  p.scale = scale_of(params, item.store->d_k());
+  p.q = q;
+  p.rows = t.rows_of(tile);
+  p.d_k = item.store->d_k();
+  p.d_v = item.store->d_v();
+  p.width = item.store->group_width();
+  p.groups = t.groups;
+  p.code_rank = t.code_rank;
+  constexpr bool may_use_unit = uses_matrix_unit<codec_type>;
+  p.on_matrix_unit = may_use_unit && query_tile_floats(p.d_k) > 0 &&
+                     set_size(p.rows, 0) >= least_matrix_set && simd::matrix_unit_ready();
+  const bool has_tiles =
+      p.on_matrix_unit && suits_matrix_unit<least_matrix_set, key_type_of<codec_type>>;
+  float* const tiles = has_tiles ? q + align_up(padded_rows(p.rows) * padded(p.d_k), 16) : nullptr;
+  p.q_tiles = tiles;
+  if (is_staged) return p;
+  stage_queries(item, t, head, tile, q);
+  if (has_tiles) stage_tiles<terms_of<Io, codec_type>().query>(q, p.rows, p.d_k, tiles);
+  return p;
+}
+
 template <class Store, class Io>
 void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params& params,
               const plan<Store, Io>& work, index_t unit, int worker) {
@@ -33,27 +60,11 @@ void run_unit(std::span<const attend_item<Store, Io>> batch, const attend_params
   const index_t stride = state_floats(item, t);
 
   float* const own_state = work.scratch + worker * work.scratch_floats;
-  float* const q = own_state + state_floats(item, t);
-  stage_queries(item, t, s.head, tile, q);
-  row_problem p;
-  p.scale = scale_of(params, item.store->d_k());
-  p.q = q;
+  const staged_rows asked{s.item, s.head, tile};
+  row_problem p =
+      problem_of(item, params, t, s.head, tile, own_state + stride, work.staged[worker] == asked);
+  work.staged[worker] = asked;
   p.sights = stage_sights(item, params, t, tile, work.sights + worker * work.scratch_rows);
-  p.rows = t.rows_of(tile);
-  p.d_k = item.store->d_k();
-  p.d_v = item.store->d_v();
-  p.width = item.store->group_width();
-  p.groups = t.groups;
-  p.code_rank = t.code_rank;
-  using codec_type = typename Store::element_type;
-  constexpr bool may_use_unit = uses_matrix_unit<codec_type>;
-  p.on_matrix_unit = may_use_unit && query_tile_floats(p.d_k) > 0 &&
-                     set_size(p.rows, 0) >= least_matrix_set && simd::matrix_unit_ready();
-  if (p.on_matrix_unit && suits_matrix_unit<least_matrix_set, key_type_of<codec_type>>) {
-    float* const tiles = q + align_up(padded_rows(p.rows) * padded(p.d_k), 16);
-    stage_tiles<terms_of<Io, codec_type>().query>(q, p.rows, p.d_k, tiles);
-    p.q_tiles = tiles;
-  }
   const simd::matrix_scope scope(p.on_matrix_unit);
 
   float* const state = s.chunks == 1 ? own_state : s.states + (tile * s.chunks + chunk) * stride;

@@ -35,6 +35,15 @@ struct segment {
   float* states = nullptr;  ///< [tiles][chunks][state floats] where chunks > 1
 };
 
+/// Whose queries a worker has staged, on a cache line of its own. Units that follow each other
+/// mostly ask the same.
+struct alignas(64) staged_rows {
+  index_t item = -1;
+  index_t head = -1;
+  index_t tile = -1;
+  bool operator==(const staged_rows&) const = default;
+};
+
 /// How the query rows of an item are cut: tiles of whole query tokens, G rows each.
 struct row_tiling {
   index_t tokens = 0;  ///< n
@@ -97,7 +106,8 @@ class plan {
   index_t scratch_floats = 0;  ///< a worker's: queries and one state
   float* scratch = nullptr;
   sight* sights = nullptr;
-  unit_share* shares = nullptr;  ///< [threads]
+  unit_share* shares = nullptr;   ///< [threads]
+  staged_rows* staged = nullptr;  ///< [threads]
 
   plan(carver& c, const backend& b, batch_type batch) {
     index_t rows_most = 0;
@@ -117,7 +127,10 @@ class plan {
     scratch = c.take<float>(b.exec.threads * scratch_floats);
     sights = c.take<sight>(b.exec.threads * scratch_rows);
     place(c, batch);
-    shares = c.take<unit_share>(units > 0 ? b.exec.threads : 0);
+    const int workers = units > 0 ? b.exec.threads : 0;
+    shares = c.take<unit_share>(workers);
+    staged = c.take<staged_rows>(workers);
+    for (int w = 0; staged != nullptr && w < workers; ++w) staged[w] = {};
   }
 
   const segment& segment_of_unit(index_t unit) const {
