@@ -14,8 +14,8 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 /// Rows that share a pass over K and V.
 inline constexpr index_t target_rows = 64;
-/// Units that an item is cut into, and the bytes that are worth one: each stages its queries and is
-/// merged, and a thread that has none left waits for the last. Each item is cut by itself, so that
+/// Units that an item is cut into, and the bytes that are worth one: each is merged, and a thread
+/// that has none left waits for the last. Each item is cut by itself, so that
 /// its result does not depend on what else is in the batch.
 inline constexpr index_t target_units = 256;
 inline constexpr index_t least_unit_bytes = index_t{1} << 19;
