@@ -26,17 +26,6 @@ inline constexpr int column_tiles = R == 16 ? 2 : 4;
 template <int R>
 inline constexpr index_t most_value_tokens = R == 16 ? 64 : tile_capacity;
 
-/// How many bf16 a query and a weight are the sum of.
-struct matrix_terms {
-  int query = 3;
-  int weight = 2;
-};
-
-/// Terms that queries and outputs of Io demand: what comes as bf16 is one, and so is what is
-/// rounded to bf16 in the end. The same for all Io where nothing goes through the unit.
-template <class Io, codec C>
-constexpr matrix_terms terms_of();
-
 /// Fewer query rows than this are faster without the unit.
 inline constexpr int least_matrix_set = 4;
 
@@ -50,6 +39,14 @@ template <codec C>
 inline constexpr bool uses_matrix_unit = suits_matrix_unit<least_matrix_set, key_type_of<C>> ||
                                          suits_matrix_unit<least_matrix_set, value_type_of<C>>;
 
+/// How many bf16 a query and a weight are the sum of.
+struct matrix_terms {
+  int query = 3;
+  int weight = 2;
+};
+
+/// Terms that queries and outputs of Io demand: what comes as bf16 is one, and so is what is
+/// rounded to bf16 in the end. The same for all Io where nothing goes through the unit.
 template <class Io, codec C>
 constexpr matrix_terms terms_of() {
   return uses_matrix_unit<C> && std::is_same_v<Io, bf16> ? matrix_terms{1, 1} : matrix_terms{};
