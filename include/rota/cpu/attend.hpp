@@ -43,6 +43,9 @@ row_problem problem_of(const attend_item<Store, Io>& item, const attend_params& 
       p.on_matrix_unit && suits_matrix_unit<least_matrix_set, key_type_of<codec_type>>;
   float* const tiles = has_tiles ? q + align_up(padded_rows(p.rows) * padded(p.d_k), 16) : nullptr;
   p.q_tiles = tiles;
+  if (p.on_matrix_unit && takes_value_tiles<codec_type>(p.rows, p.d_v))
+    p.weight_tiles =
+        q + align_up(padded_rows(p.rows) * (padded(p.d_k) + query_tile_floats(p.d_k)), 16);
   if (is_staged) return p;
   stage_queries(item, t, head, tile, q);
   if (has_tiles) stage_tiles<terms_of<Io, codec_type>().query>(q, p.rows, p.d_k, tiles);

@@ -22,6 +22,10 @@ inline constexpr index_t least_unit_bytes = index_t{1} << 19;
 /// Many queries make few tokens a lot of work, and a context of few bytes is still to be shared.
 inline constexpr index_t least_unit_tokens = 512;
 inline constexpr index_t most_least_unit_tokens = 4096;
+/// A state of many rows is as large as many tokens: a unit is to read more than it leaves to be
+/// merged, as long as there are enough units.
+inline constexpr index_t least_bytes_over_state = 16;
+inline constexpr index_t enough_units = 128;
 
 /// One kv head of one item.
 struct segment {
@@ -90,7 +94,10 @@ index_t unit_tokens(const attend_item<Store, Io>& item, const row_tiling& t) {
   const index_t queries = std::max<index_t>(t.tokens_a_tile, 1);
   const index_t least =
       std::clamp(least_unit_bytes / (bytes * queries), least_unit_tokens, most_least_unit_tokens);
-  return std::max((tokens * t.tiles + target_units - 1) / target_units, least);
+  const index_t state_bytes = state_floats(item, t) * static_cast<index_t>(sizeof(float));
+  const index_t worth_a_state =
+      std::min(least_bytes_over_state * state_bytes / bytes, tokens * t.tiles / enough_units);
+  return std::max({(tokens * t.tiles + target_units - 1) / target_units, least, worth_a_state});
 }
 
 template <class Store, class Io>
@@ -103,7 +110,7 @@ class plan {
   index_t units = 0;
   index_t merges = 0;
   index_t scratch_rows = 0;    ///< padded rows of the largest tile
-  index_t scratch_floats = 0;  ///< a worker's: queries and one state
+  index_t scratch_floats = 0;  ///< a worker's: queries, weights and one state
   float* scratch = nullptr;
   sight* sights = nullptr;
   unit_share* shares = nullptr;   ///< [threads]
@@ -118,7 +125,11 @@ class plan {
       segment_count += item.store->kv_heads();
       rows_most = std::max(rows_most, padded_rows(t.rows()));
       const index_t d_k = item.store->d_k();
-      q_floats = std::max(q_floats, padded_rows(t.rows()) * (padded(d_k) + query_tile_floats(d_k)));
+      const index_t queries = padded_rows(t.rows()) * (padded(d_k) + query_tile_floats(d_k));
+      const bool tiled =
+          takes_value_tiles<typename Store::element_type>(t.rows(), item.store->d_v());
+      const index_t weights = tiled ? sets_of_16(t.rows()) * weight_tile_floats : 0;
+      q_floats = std::max(q_floats, align_up(queries, 16) + weights);
       state_most = std::max(state_most, state_floats(item, t));
     }
     segments = c.take<segment>(segment_count);

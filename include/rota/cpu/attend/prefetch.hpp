@@ -73,6 +73,13 @@ class row_prefetcher {
     }
   }
 
+  /// The same where N is not known before.
+  void next(int n) {
+    if (at_ + 64 * static_cast<std::uintptr_t>(n) > row_end_) return next_of_rows(n);
+    for (int i = 0; i < n; ++i) simd::prefetch(at_ + static_cast<std::uintptr_t>(i) * 64);
+    at_ += 64 * static_cast<std::uintptr_t>(n);
+  }
+
  private:
   void next_of_rows(int n) {
     for (; n > 0; --n) {

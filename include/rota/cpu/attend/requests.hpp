@@ -16,6 +16,24 @@ prefetch_share share_of(const row_problem& p, const block<E>& b, index_t first, 
   return {first, std::min(first + R, p.rows), p.rows, b.count};
 }
 
+/// Of whole rows of values that are left to value_pass, it asks for the last 3 of 8 parts and the
+/// sets for shares of the others, beside their weights.
+template <codec E>
+prefetch_share value_share_of_set(const row_problem& p, const block<E>& b, index_t first) {
+  const index_t set = first / 16, sets = sets_of_16(p.rows);
+  return {5 * set, 5 * (set + 1), 8 * sets, b.count};
+}
+template <codec E>
+prefetch_share value_share_of_pass(const block<E>& b) {
+  return {5, 8, 8, b.count};
+}
+/// Lines that are asked for with a token's weights.
+inline int lines_beside_weights(const row_problem& p) {
+  const index_t lines = p.d_v * static_cast<index_t>(sizeof(bf16)) / 64;
+  const index_t parts = 8 * sets_of_16(p.rows);
+  return static_cast<int>((5 * lines + parts - 1) / parts);
+}
+
 /// Numbers at the start of a record's keys that are asked for beside the values of the record
 /// before. The matrix unit takes keys as fast as they come, and slices of values keep the vectors
 /// busy: memory would wait there.

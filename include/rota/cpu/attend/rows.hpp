@@ -6,6 +6,7 @@
 #include <rota/cpu/attend/matrix.hpp>
 #include <rota/cpu/attend/requests.hpp>
 #include <rota/cpu/attend/softmax.hpp>
+#include <rota/cpu/attend/value_tiles.hpp>
 #include <rota/cpu/attend/weigh.hpp>
 #include <rota/cpu/attend/wide_logits.hpp>
 
@@ -50,16 +51,20 @@ class row_set {
     const index_t n = tile.tokens();
     const index_t whole_vectors = align_up(n * R, lanes) / R;
     for (const auto& piece : tile) score(piece);
-    auto ahead = values_ahead(p_, *tile.begin(), share_of(tile.begin()->from));
+    auto ahead = values_ahead(p_, *tile.begin(), value_share_of(tile.begin()->from));
     std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
     float correction[R];
     update_weights(tile, whole_vectors, correction, ahead);
     for (int r = 0; r < R; ++r)
       if (correction[r] != 1.0f) scale(r, correction[r]);
     for (const auto& piece : tile) {
-      if (&piece != tile.begin()) ahead = values_ahead(p_, piece, share_of(piece.from));
+      if (&piece != tile.begin()) ahead = values_ahead(p_, piece, value_share_of(piece.from));
       weigh(piece, ahead);
     }
+    if constexpr (leaves_values<typename Walk::element_type>)
+      if (p_.weight_tiles != nullptr)
+        stage_weight_tiles<Terms.weight>(weights_, n,
+                                         weight_tiles_of<Terms.weight>(p_, first_ / 16));
   }
 
  private:
@@ -69,18 +74,33 @@ class row_set {
   void update_weights(const Walk& tile, index_t n, float* correction,
                       row_prefetcher<value_type_of<typename Walk::element_type>>& ahead) {
     using E = typename Walk::element_type;
-    constexpr int lines = R > 4 ? 1 : 2;  // a vector of weights
+    const int lines = lines_of_weights<E>();
     if constexpr (suits_matrix_unit<R, value_type_of<E>>)
       if (std::any_of(tile.begin(), tile.end(),
                       [&](const auto& piece) { return has_matrix_values(piece.from); }))
-        return update_softmax<R>(weights_, n, p_.scale, max_, sum_, correction, [&](native w) {
-          ahead.template next<lines>();
-          return simd::kept_of_weights<lanes, simd::weight_terms<R, Terms.weight>>(w);
+        return update_softmax<R>(weights_, n, p_.scale, max_, sum_, correction, [&](native x) {
+          ahead.next(lines);
+          return matrix_weight<simd::weight_terms<R, Terms.weight>>(x);
         });
-    update_softmax<R>(weights_, n, p_.scale, max_, sum_, correction, [&](native w) {
-      ahead.template next<lines>();
-      return w;
+    update_softmax<R>(weights_, n, p_.scale, max_, sum_, correction, [&](native x) {
+      ahead.next(lines);
+      return simd::exp2<lanes>(x);
     });
+  }
+
+  /// 2^x as the matrix unit will take it.
+  template <int Kept>
+  static native matrix_weight(native x) {
+    if constexpr (Kept == 1) return simd::kept_of_weights<lanes, 1>(simd::exp2_of_weight<lanes>(x));
+    return simd::kept_of_weights<lanes, Kept>(simd::exp2<lanes>(x));
+  }
+
+  /// Lines of values that are asked for with a vector of weights.
+  template <codec E>
+  int lines_of_weights() const {
+    if constexpr (leaves_values<E>)
+      if (p_.weight_tiles != nullptr) return lines_beside_weights(p_);
+    return R > 4 ? 1 : 2;
   }
 
   /// Whether the values of a block go through the matrix unit.
@@ -88,6 +108,10 @@ class row_set {
   bool has_matrix_values(const block<E>& b) const {
     return p_.on_matrix_unit && b.order == value_order::whole && p_.d_v % tile_depth == 0;
   }
+
+  /// Whether such values are left to value_pass.
+  template <codec E>
+  static constexpr bool leaves_values = R == 16 && suits_matrix_unit<R, value_type_of<E>>;
 
   void scale(int r, float factor) {
     scale_row(sums_.data + r * sums_.stride, p_.d_v, factor);
@@ -101,6 +125,12 @@ class row_set {
   template <codec E>
   prefetch_share share_of(const block<E>& b) const {
     return attend_detail::share_of(p_, b, first_, R);
+  }
+  template <codec E>
+  prefetch_share value_share_of(const block<E>& b) const {
+    if constexpr (leaves_values<E>)
+      if (has_matrix_values(b)) return value_share_of_set(p_, b, first_);
+    return share_of(b);
   }
   static constexpr int key_lines = FixedWidth > 0 ? lines_beside_lead : tile_rows;
 
@@ -137,7 +167,12 @@ class row_set {
     if constexpr (suits_matrix_unit<R, key_type_of<E>>)
       if (p_.on_matrix_unit) {
         auto ahead = keys_ahead(p_, piece, share_of(b));
-        if (!matrix_logits<R, Terms.query, key_lines>(b, range, q_tiles_, p_.d_k, ahead, to))
+        const auto form = [&]<int Lines>(std::integral_constant<int, Lines>) {
+          return matrix_logits<R, Terms.query, Lines>(b, range, q_tiles_, p_.d_k, ahead, to);
+        };
+        const bool shared = R == 16 && b.order == value_order::whole && p_.rows > 2 * R;
+        if (!(shared ? form(std::integral_constant<int, tile_rows / 4>{})
+                     : form(std::integral_constant<int, key_lines>{})))
           mend_logits(b, range, to);
         return;
       }
@@ -201,10 +236,13 @@ class row_set {
     if (range.empty()) return;
     if (p_.code_rank > 0 && piece.from.codes != nullptr)
       add_codes(codes_of(piece.from, p_.code_rank), range, weights, row);
-    if constexpr (suits_matrix_unit<Rows, value_type_of<E>>)
+    if constexpr (leaves_values<E>) {
+      if (has_matrix_values(piece.from)) return;
+    } else if constexpr (suits_matrix_unit<Rows, value_type_of<E>>) {
       if (has_matrix_values(piece.from))
         return add_whole_matrix<Rows, Terms.weight>(piece.from, range, weights, p_.d_v, ahead,
                                                     sums_);
+    }
     add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, ahead,
                                  {sums_.data + row * sums_.stride, sums_.stride});
   }
@@ -240,7 +278,7 @@ class row_set {
   alignas(64) float weights_[(tile_capacity + simd::accumulators) * R];
 };
 
-/// Adds one tile to all rows.
+/// Adds one tile to all rows, set by set.
 template <index_t FixedWidth, matrix_terms Terms, class Walk>
 void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
   for (index_t first = 0; first < p.rows; first += set_size(p.rows, first)) {
@@ -256,6 +294,11 @@ void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
     if constexpr (wide_set >= 16)
       if (size == 16) add(std::integral_constant<int, 16>{});
   }
+  if constexpr (suits_matrix_unit<16, value_type_of<typename Walk::element_type>>)
+    if (p.weight_tiles != nullptr && std::any_of(tile.begin(), tile.end(), [](const auto& piece) {
+          return piece.from.order == value_order::whole;
+        }))
+      value_pass<Terms.weight, Walk>(p, state, tile).run();
 }
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

@@ -28,6 +28,12 @@ constexpr index_t set_of(index_t rows, index_t row) {
   while (first + set_size(rows, first) <= row) first += set_size(rows, first);
   return first;
 }
+/// Sets of 16 rows; others may follow them.
+constexpr index_t sets_of_16(index_t rows) {
+  index_t n = 0;
+  while (16 * n < rows && set_size(rows, 16 * n) == 16) ++n;
+  return n;
+}
 /// Rows of all sets, idle ones included, up to a multiple of 4: what is staged for a row takes a
 /// quarter of a tile at least.
 constexpr index_t padded_rows(index_t rows) {

@@ -49,6 +49,22 @@ floats<N> exp2(floats<N> x) {
   return exp_detail::scale_by_power<N>(p, t);
 }
 
+/// 2^x of x <= 0, relative error below 2^-18: for what will be rounded to bf16. 2^0 is 1;
+/// exp2(-inf) = 0, NaN stays NaN. Polynomial: our own fit on [-0.5, 0.5], least largest relative
+/// error where p(0) = 1.
+template <int N>
+floats<N> exp2_of_weight(floats<N> x) {
+  x = max<N>(broadcast<N>(-151.0f), x);
+  const floats<N> t = x + exp_detail::to_integer;
+  const floats<N> f = x - (t - exp_detail::to_integer);
+  floats<N> p = broadcast<N>(0.009582852944731712f);
+  p = fma<N>(p, f, broadcast<N>(0.055906426161527634f));
+  p = fma<N>(p, f, broadcast<N>(0.24024099111557007f));
+  p = fma<N>(p, f, broadcast<N>(0.6931241750717163f));
+  p = fma<N>(p, f, broadcast<N>(1.0f));
+  return exp_detail::scale_by_power<N>(p, t);
+}
+
 /// e^x, relative error below 2e-7; the same special values. Polynomial: Cephes expf.
 template <int N>
 floats<N> exp(floats<N> x) {

@@ -122,14 +122,22 @@ void multiply_kept_by() {
   if constexpr (I == 3 && P == 1) _tile_dpbf16ps(3, 6, 4);
   if constexpr (I == 3 && P == 2) _tile_dpbf16ps(3, 7, 4);
 }
-/// to: [16][16].
+/// sums[I] as 16 rows of 16, stride_bytes apart.
 template <int I>
-void store_sums(float* to) {
+void load_sums(const float* from, std::int64_t stride_bytes) {
   static_assert(I >= 0 && I < 4);
-  if constexpr (I == 0) _tile_stored(0, to, 64);
-  if constexpr (I == 1) _tile_stored(1, to, 64);
-  if constexpr (I == 2) _tile_stored(2, to, 64);
-  if constexpr (I == 3) _tile_stored(3, to, 64);
+  if constexpr (I == 0) _tile_loadd(0, from, stride_bytes);
+  if constexpr (I == 1) _tile_loadd(1, from, stride_bytes);
+  if constexpr (I == 2) _tile_loadd(2, from, stride_bytes);
+  if constexpr (I == 3) _tile_loadd(3, from, stride_bytes);
+}
+template <int I>
+void store_sums(float* to, std::int64_t stride_bytes = 64) {
+  static_assert(I >= 0 && I < 4);
+  if constexpr (I == 0) _tile_stored(0, to, stride_bytes);
+  if constexpr (I == 1) _tile_stored(1, to, stride_bytes);
+  if constexpr (I == 2) _tile_stored(2, to, stride_bytes);
+  if constexpr (I == 3) _tile_stored(3, to, stride_bytes);
 }
 
 #else

@@ -25,7 +25,9 @@ inline constexpr int weight_terms = R == 4 ? 2 : Terms;
 /// What one or two terms keep of weights: 2^-9 or 2^-17 of one is left out at most. NaN stays.
 template <int N, int Terms>
 floats<N> kept_of_weights(floats<N> w) {
-  const auto first = bits_as<floats<N>>(nearest_bf16<N>(w)) + (w - w);
+  // The largest NaN would be rounded to zero.
+  const uints<N> bits = min<N>(bits_as<uints<N>>(w), uints<N>{} + 0x7fff0000u);
+  const auto first = bits_as<floats<N>>(nearest_bf16<N>(bits_as<floats<N>>(bits)));
   if constexpr (Terms == 1) return first;
   return first + bits_as<floats<N>>(nearest_bf16<N>(w - first));
 }
@@ -65,11 +67,10 @@ void pair_terms(floats<16> first, floats<16> second, uints<16> (&out)[query_tile
   }
 }
 
-/// w: [16][R]; rows: [R] of 16.
+/// w: [16][R]; rows: [R] of 16; R is 4 or 8.
 template <int R>
 void load_transposed(const float* w, floats<16>* rows) {
   const auto part = [&](int i) { return load_raw<floats<R>>(w + i * R); };
-  if constexpr (R == 16) unroll<R>([&](int i) { rows[i] = part(i); });
   if constexpr (R == 8)
     unroll<R>([&](int i) {
       rows[i] = __builtin_shufflevector(part(i), part(i + 8), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
@@ -90,9 +91,9 @@ void load_transposed(const float* w, floats<16>* rows) {
 /// Weights as left factors of rows of values as they lie, a row for each of 16 tokens. A product
 /// adds pairs of columns: a weight beside a zero takes the even ones, a zero beside it the odd
 /// ones. Rows of R = 4: the terms of four weights for even columns, then for odd ones. R = 8: one
-/// tile for each term, even then odd. R = 16: one for each term and parity.
+/// tile for each term, even then odd.
 template <int R, int Terms>
-using weight_factors = uints<16>[R == 16 ? 2 : 1][R == 4 ? 1 : Terms][tile_rows];
+using weight_factors = uints<16>[R == 4 ? 1 : Terms][tile_rows];
 
 /// w: [16][R] floats that kept_of_weights() changes no more.
 template <int R, int Terms>
@@ -103,20 +104,57 @@ void stage_weights(const float* w, weight_factors<R, Terms>& out) {
     for (int term = 0; term < weight_terms<R, Terms>; ++term) {
       const uints<16> odd = nearest_bf16<16>(row[r]);
       row[r] -= bits_as<floats<16>>(odd);
-      if constexpr (R == 4) {
-        out[0][0][4 * term + r] = odd >> 16;
-        out[0][0][8 + 4 * term + r] = odd;
-      }
-      if constexpr (R == 8) {
-        out[0][term][r] = odd >> 16;
-        out[0][term][8 + r] = odd;
-      }
-      if constexpr (R == 16) {
-        out[0][term][r] = odd >> 16;
-        out[1][term][r] = odd;
-      }
+      const int tile = R == 4 ? 0 : term;
+      const int even_at = R == 4 ? 4 * term + r : r;
+      out[tile][even_at] = odd >> 16;
+      out[tile][8 + even_at] = odd;
     }
 }
+
+/// The same for 16 rows where tokens come in pairs: a tile for each term, a row for each row of
+/// weights, its 32 columns the tokens. w: [32][16].
+template <int Terms>
+void stage_weight_pairs(const float* w, uints<16> (&out)[Terms][tile_rows]) {
+  floats<16> pairs[Terms][tile_rows];
+  unroll<tile_rows>([&](int i) __attribute__((always_inline)) {
+    floats<16> first = load_raw<floats<16>>(w + 32 * i);
+    floats<16> second = load_raw<floats<16>>(w + 32 * i + 16);
+    for (int term = 0; term < Terms; ++term) {
+      const bool is_last = term == Terms - 1;  // and is a bf16
+      const uints<16> a = is_last ? bits_as<uints<16>>(first) : nearest_bf16<16>(first);
+      const uints<16> b = is_last ? bits_as<uints<16>>(second) : nearest_bf16<16>(second);
+      pairs[term][i] = bits_as<floats<16>>((a >> 16) | b);
+      first -= bits_as<floats<16>>(a);
+      second -= bits_as<floats<16>>(b);
+    }
+  });
+  for (int term = 0; term < Terms; ++term) {
+    transpose<tile_rows>(pairs[term]);
+    unroll<tile_rows>([&](int r) { out[term][r] = bits_as<uints<16>>(pairs[term][r]); });
+  }
+}
+
+/// 32 columns of two rows as pairs, as a right factor has them: those of the first 16 columns, and
+/// those of the others. A row that is null is zeros. Remembers the largest magnitudes.
+class pair_columns {
+ public:
+  void operator()(const void* first, const void* second, index_t offset, void* low, void* high) {
+    const __m512i a = load(first, offset), b = load(second, offset);
+    _mm512_storeu_si512(low, _mm512_unpacklo_epi16(a, b));
+    _mm512_storeu_si512(high, _mm512_unpackhi_epi16(a, b));
+  }
+  bool all_finite() const { return _mm512_cmpge_epu16_mask(top_, _mm512_set1_epi16(0x7f80)) == 0; }
+
+ private:
+  __m512i load(const void* row, index_t offset) {
+    const __mmask32 there = row == nullptr ? 0 : ~__mmask32{0};
+    const __m512i x = _mm512_maskz_loadu_epi16(there, static_cast<const char*>(row) + offset);
+    top_ = _mm512_max_epu16(top_, _mm512_and_si512(x, _mm512_set1_epi16(0x7fff)));
+    // Unpacking takes the lower halves of quarters, so that is where the first columns are to be.
+    return _mm512_permutexvar_epi64(_mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0), x);
+  }
+  __m512i top_ = _mm512_setzero_si512();
+};
 
 /// Sums of even and odd columns as 32 columns in order.
 inline void store_columns(floats<16> even, floats<16> odd, float* to) {

@@ -161,6 +161,14 @@ ints<N> max(ints<N> a, ints<N> b) {
   return a > b ? a : b;
 }
 
+template <int N>
+uints<N> min(uints<N> a, uints<N> b) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (uints<N>)_mm512_maskz_min_epu32(0xffff, (__m512i)a, (__m512i)b);
+#endif
+  return a < b ? a : b;
+}
+
 /// Keeps a value in its register: GCC would rather read it from memory again at each use, and loads
 /// are what the kernels run out of.
 template <class V>
