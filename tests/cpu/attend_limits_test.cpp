@@ -239,21 +239,44 @@ TEST_CASE_TEMPLATE("weights that are used add up to 1", Io, float, bf16) {
   for (const Io x : c.out) CHECK(std::fabs(static_cast<float>(x) - 1) <= 2e-6);
 }
 
-TEST_CASE("infinities of bf16 rows are what they are to floats") {
-  // A row of -inf keys has no weight, one value of +inf makes its column +inf and no other.
+TEST_CASE_TEMPLATE("infinities of bf16 rows are what they are to floats", Io, float, bf16) {
+  // A row of -inf keys has no weight; one value of +inf makes its column +inf and no other, one of
+  // NaN NaN; and only for those who see it.
   random_source rng(6);
-  plain_shape s;
-  s.length = 100;
-  s.d_k = s.d_v = 64;
-  random_dense<bf16> dense(rng, s);
-  attend_case<dense_store<bf16>> c(rng, dense.store, 1, 4);
-  for (float& x : c.q) x = std::fabs(x) + 1;
-  c.q[3] = 1.0f;  // one term and no more: what is left of it is 0
-  const auto inf = bf16(std::numeric_limits<float>::infinity());
-  for (index_t k = 0; k < 64; ++k) dense.store.keys(0, 5, k) = bf16(-INFINITY);
-  for (index_t k = 0; k < 64; ++k) dense.store.values(0, 5, k) = bf16(7.0f);
-  dense.store.values(0, 70, 9) = inf;
-  REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
-  for (index_t h = 0; h < 4; ++h)
-    for (index_t k = 0; k < 64; ++k) CHECK(std::isinf(c.item.out(0, h, k)) == (k == 9));
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const index_t queries : {1, 4, 5, 17}) {
+    CAPTURE(queries);
+    plain_shape s;
+    s.length = 100;
+    s.d_k = s.d_v = 64;
+    random_dense<bf16> dense(rng, s);
+    attend_case<dense_store<bf16>, Io> c(rng, dense.store, queries, 4);
+    for (Io& x : c.q) x = Io(std::fabs(static_cast<float>(x)) + 1);
+    c.q[3] = Io(1.0f);  // one term and no more: what is left of it is 0
+    for (index_t h = 0; h < s.kv_heads; ++h) {
+      for (index_t k = 0; k < 64; ++k) dense.store.keys(h, 5, k) = bf16(-inf);
+      for (index_t k = 0; k < 64; ++k) dense.store.values(h, 5, k) = bf16(7.0f);
+      dense.store.values(h, 70, 9) = bf16(inf);
+      dense.store.values(h, 70, 40) = bf16(-inf);
+      dense.store.values(h, 71, 33) = bf16(std::numeric_limits<float>::quiet_NaN());
+      dense.store.values(h, 99, 11) = bf16(inf);  // seen by the last query alone
+    }
+    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {0, true, 0}).ok());
+    for (index_t t = 0; t < queries; ++t)
+      for (index_t h = 0; h < 4 * s.kv_heads; ++h)
+        for (index_t k = 0; k < 64; ++k) {
+          CAPTURE(t);
+          CAPTURE(h);
+          CAPTURE(k);
+          const auto x = static_cast<float>(c.item.out(t, h, k));
+          if (k == 9 || (k == 11 && t == queries - 1))
+            CHECK(x == inf);
+          else if (k == 40)
+            CHECK(x == -inf);
+          else if (k == 33)
+            CHECK(std::isnan(x));
+          else
+            CHECK(std::isfinite(x));
+        }
+  }
 }

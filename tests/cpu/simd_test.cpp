@@ -1,3 +1,4 @@
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -7,6 +8,7 @@
 #include <rota/cpu/simd/convert.hpp>
 #include <rota/cpu/simd/exp.hpp>
 #include <rota/cpu/simd/reduce.hpp>
+#include <rota/cpu/simd/tiles.hpp>
 
 #include "support/random.hpp"
 
@@ -166,6 +168,32 @@ TEST_CASE("exponentials: error, ends and special values") {
     CHECK(at<n>(exp2, -140.0f) == 0x1p-140f);
     CHECK(std::isnan(at<n>(exp, nan)));
     CHECK(std::isnan(at<n>(exp2, nan)));
+  });
+}
+
+TEST_CASE("exponentials that will be rounded to bf16, and the rounding") {
+  const float inf = std::numeric_limits<float>::infinity();
+  for_each_length([&](auto n) {
+    constexpr int N = n;
+    const auto exp2 = [](simd::floats<N> x) { return simd::exp2_of_weight<N>(x); };
+    CHECK(worst_relative_error<n>(
+              exp2, [](double x) { return std::exp2(x); }, -126, 0) < 0x1p-18);
+    for (const float huge : {inf, 1e30f, 200.0f}) CHECK(at<n>(exp2, -huge) == 0.0f);
+    CHECK(at<n>(exp2, 0.0f) == 1.0f);
+    const auto kept = [](simd::floats<N> w) { return simd::kept_of_weights<N, 1>(w); };
+    const auto kept_2 = [](simd::floats<N> w) { return simd::kept_of_weights<N, 2>(w); };
+    for (float w = 1; w > 1e-30f; w *= 0.37f) {
+      CHECK(at<n>(kept, w) == static_cast<float>(bf16(w)));  // no ties among these
+      CHECK(at<n>(kept, at<n>(kept, w)) == at<n>(kept, w));
+      CHECK(std::fabs(at<n>(kept_2, w) - w) <= 0x1p-17f * w);
+    }
+    CHECK(std::isnan(at<n>(exp2, std::bit_cast<float>(0x7f800001u))));
+    for (const std::uint32_t bits : {0x7fc00000u, 0x7fffffffu, 0xffffffffu}) {
+      const auto nan = std::bit_cast<float>(bits);
+      CHECK(std::isnan(at<n>(exp2, nan)));
+      CHECK(std::isnan(at<n>(kept, nan)));
+      CHECK(std::isnan(at<n>(kept_2, nan)));
+    }
   });
 }
 

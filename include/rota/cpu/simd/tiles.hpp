@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 #include <rota/cpu/simd/matrix_unit.hpp>
 #include <rota/cpu/simd/reduce.hpp>
 #include <rota/cpu/simd/transpose.hpp>
@@ -22,7 +24,8 @@ uints<N> nearest_bf16(floats<N> x) {
 template <int R, int Terms>
 inline constexpr int weight_terms = R == 4 ? 2 : Terms;
 
-/// What one or two terms keep of weights: 2^-9 or 2^-17 of one is left out at most. NaN stays.
+/// What one or two terms keep of weights: 2^-9 or 2^-17 of one is left out at most. NaN as
+/// arithmetic makes it, which is quiet, stays.
 template <int N, int Terms>
 floats<N> kept_of_weights(floats<N> w) {
   // The largest NaN would be rounded to zero.
@@ -138,7 +141,8 @@ void stage_weight_pairs(const float* w, uints<16> (&out)[Terms][tile_rows]) {
 /// those of the others. A row that is null is zeros. Remembers the largest magnitudes.
 class pair_columns {
  public:
-  void operator()(const void* first, const void* second, index_t offset, void* low, void* high) {
+  void operator()(const void* first, const void* second, std::ptrdiff_t offset, void* low,
+                  void* high) {
     const __m512i a = load(first, offset), b = load(second, offset);
     _mm512_storeu_si512(low, _mm512_unpacklo_epi16(a, b));
     _mm512_storeu_si512(high, _mm512_unpackhi_epi16(a, b));
@@ -146,7 +150,7 @@ class pair_columns {
   bool all_finite() const { return _mm512_cmpge_epu16_mask(top_, _mm512_set1_epi16(0x7f80)) == 0; }
 
  private:
-  __m512i load(const void* row, index_t offset) {
+  __m512i load(const void* row, std::ptrdiff_t offset) {
     const __mmask32 there = row == nullptr ? 0 : ~__mmask32{0};
     const __m512i x = _mm512_maskz_loadu_epi16(there, static_cast<const char*>(row) + offset);
     top_ = _mm512_max_epu16(top_, _mm512_and_si512(x, _mm512_set1_epi16(0x7fff)));
