@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include <rota/cpu/attend/matrix.hpp>
+#include <rota/cpu/attend/matrix_logits.hpp>
+#include <rota/cpu/attend/matrix_values.hpp>
 #include <rota/cpu/attend/requests.hpp>
 #include <rota/cpu/attend/softmax.hpp>
 #include <rota/cpu/attend/value_tiles.hpp>
 #include <rota/cpu/attend/weigh.hpp>
 #include <rota/cpu/attend/wide_logits.hpp>
 
-// What a tile of tokens does to the state of a run of query rows of one kv head.
+// What a tile of tokens does to the state of a set of query rows of one kv head.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
@@ -46,11 +47,52 @@ class row_set {
         codes_{state.codes + first * padded(p.code_rank), padded(p.code_rank)},
         first_(first) {}
 
+  /// Forms the logits of a piece.
+  template <codec E>
+  void score(const piece<E>& piece) {
+    const token_range range = seen_by_any(piece);
+    float* at = weights_ + piece.at * R;
+    float* const end = at + piece.count * R;
+    if (range.empty()) {
+      std::fill(at, end, minus_infinity);
+      return;
+    }
+    float* const begin = at + (range.begin - piece.first) * R;
+    std::fill(at, begin, minus_infinity);
+    score_range(piece, range, begin);
+    std::fill(at + (range.end - piece.first) * R, end, minus_infinity);
+    if (see_alike()) return;
+    for (int r = 0; r < R; ++r) hide_unseen(piece, range, r, at);
+  }
+
+  /// Whether two sets of 16 rows can be scored at once over such keys.
+  template <codec E>
+  static constexpr bool scores_two =
+      R == 16 && Terms.query == 1 && suits_matrix_unit<R, key_type_of<E>>;
+
+  /// As score() for this set and the next.
+  template <codec E>
+  void score_two(row_set& next, const piece<E>& piece) {
+    const block<E>& b = piece.from;
+    const token_range all{piece.first, piece.first + piece.count};
+    if (!p_.on_matrix_unit || !sees(piece, all) || !next.sees(piece, all)) {
+      score(piece);
+      next.score(piece);
+      return;
+    }
+    auto ahead = keys_ahead(p_, piece, attend_detail::share_of(p_, b, first_, 2 * R));
+    const int lines = b.order != value_order::whole ? key_lines : p_.rows > 2 * R ? 8 : 16;
+    float* const to[] = {weights_ + piece.at * R, next.weights_ + piece.at * R};
+    if (matrix_logits_of_two(b, all, {q_tiles_, next.q_tiles_}, p_.d_k, ahead, lines, to)) return;
+    mend_logits(b, all, to[0]);
+    next.mend_logits(b, all, to[1]);
+  }
+
+  /// Takes a tile whose pieces have been scored into the state.
   template <class Walk>
-  void add_tile(const Walk& tile) {
+  void add_scored(const Walk& tile) {
     const index_t n = tile.tokens();
     const index_t whole_vectors = align_up(n * R, lanes) / R;
-    for (const auto& piece : tile) score(piece);
     auto ahead = values_ahead(p_, *tile.begin(), value_share_of(tile.begin()->from));
     std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
     float correction[R];
@@ -61,7 +103,7 @@ class row_set {
       if (&piece != tile.begin()) ahead = values_ahead(p_, piece, value_share_of(piece.from));
       weigh(piece, ahead);
     }
-    if constexpr (leaves_values<typename Walk::element_type>)
+    if constexpr (may_leave_values<typename Walk::element_type>)
       if (p_.weight_tiles != nullptr)
         stage_weight_tiles<Terms.weight>(weights_, n,
                                          weight_tiles_of<Terms.weight>(p_, first_ / 16));
@@ -98,8 +140,7 @@ class row_set {
   /// Lines of values that are asked for with a vector of weights.
   template <codec E>
   int lines_of_weights() const {
-    if constexpr (leaves_values<E>)
-      if (p_.weight_tiles != nullptr) return lines_beside_weights(p_);
+    if (may_leave_values<E> && p_.weight_tiles != nullptr) return lines_beside_weights(p_);
     return R > 4 ? 1 : 2;
   }
 
@@ -111,7 +152,11 @@ class row_set {
 
   /// Whether such values are left to value_pass.
   template <codec E>
-  static constexpr bool leaves_values = R == 16 && suits_matrix_unit<R, value_type_of<E>>;
+  static constexpr bool may_leave_values = R == 16 && suits_matrix_unit<R, value_type_of<E>>;
+  template <codec E>
+  bool leaves_values(const block<E>& b) const {
+    return may_leave_values<E> && p_.weight_tiles != nullptr && has_matrix_values(b);
+  }
 
   void scale(int r, float factor) {
     scale_row(sums_.data + r * sums_.stride, p_.d_v, factor);
@@ -128,9 +173,7 @@ class row_set {
   }
   template <codec E>
   prefetch_share value_share_of(const block<E>& b) const {
-    if constexpr (leaves_values<E>)
-      if (has_matrix_values(b)) return value_share_of_set(p_, b, first_);
-    return share_of(b);
+    return leaves_values(b) ? value_share_of_set(p_, b, first_) : share_of(b);
   }
   static constexpr int key_lines = FixedWidth > 0 ? lines_beside_lead : tile_rows;
 
@@ -142,23 +185,6 @@ class row_set {
   bool see_alike() const {
     return sights_ == nullptr ||
            (sights_[0].low == sights_[R - 1].low && sights_[0].high == sights_[R - 1].high);
-  }
-
-  template <codec E>
-  void score(const piece<E>& piece) {
-    const token_range range = seen_by_any(piece);
-    float* at = weights_ + piece.at * R;
-    float* const end = at + piece.count * R;
-    if (range.empty()) {
-      std::fill(at, end, minus_infinity);
-      return;
-    }
-    float* const begin = at + (range.begin - piece.first) * R;
-    std::fill(at, begin, minus_infinity);
-    score_range(piece, range, begin);
-    std::fill(at + (range.end - piece.first) * R, end, minus_infinity);
-    if (see_alike()) return;
-    for (int r = 0; r < R; ++r) hide_unseen(piece, range, r, at);
   }
 
   template <codec E>
@@ -236,13 +262,11 @@ class row_set {
     if (range.empty()) return;
     if (p_.code_rank > 0 && piece.from.codes != nullptr)
       add_codes(codes_of(piece.from, p_.code_rank), range, weights, row);
-    if constexpr (leaves_values<E>) {
-      if (has_matrix_values(piece.from)) return;
-    } else if constexpr (suits_matrix_unit<Rows, value_type_of<E>>) {
+    if (leaves_values(piece.from)) return;
+    if constexpr (suits_matrix_unit<Rows, value_type_of<E>>)
       if (has_matrix_values(piece.from))
         return add_whole_matrix<Rows, Terms.weight>(piece.from, range, weights, p_.d_v, ahead,
                                                     sums_);
-    }
     add_values<FixedWidth, Rows>(piece.from, range, weights, p_.d_v, p_.width, ahead,
                                  {sums_.data + row * sums_.stride, sums_.stride});
   }
@@ -255,6 +279,14 @@ class row_set {
                                            prefetch_share::all_if(Rows == R && prefetches()));
     add_whole<Rows>(b, range, weights, rank, rank, ahead,
                     {codes_.data + row * codes_.stride, codes_.stride});
+  }
+
+  /// Whether all rows see the tokens of a piece.
+  template <codec E>
+  bool sees(const piece<E>& piece, token_range range) const {
+    if (sights_ == nullptr) return true;
+    const token_range all = seen_by_all(piece, range);
+    return all.begin == range.begin && all.end == range.end;
   }
 
   /// The part of the range, of what any row sees, that all rows see; empty at its start if none.
@@ -277,28 +309,5 @@ class row_set {
   index_t first_;
   alignas(64) float weights_[(tile_capacity + simd::accumulators) * R];
 };
-
-/// Adds one tile to all rows, set by set.
-template <index_t FixedWidth, matrix_terms Terms, class Walk>
-void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
-  for (index_t first = 0; first < p.rows; first += set_size(p.rows, first)) {
-    const auto add = [&]<int R>(std::integral_constant<int, R>) {
-      row_set<FixedWidth, Terms, R>(p, state, first).add_tile(tile);
-    };
-    const int size = set_size(p.rows, first);
-    if (size == 1) add(std::integral_constant<int, 1>{});
-    if (size == 2) add(std::integral_constant<int, 2>{});
-    if (size == 4) add(std::integral_constant<int, 4>{});
-    if constexpr (wide_set >= 8)
-      if (size == 8) add(std::integral_constant<int, 8>{});
-    if constexpr (wide_set >= 16)
-      if (size == 16) add(std::integral_constant<int, 16>{});
-  }
-  if constexpr (suits_matrix_unit<16, value_type_of<typename Walk::element_type>>)
-    if (p.weight_tiles != nullptr && std::any_of(tile.begin(), tile.end(), [](const auto& piece) {
-          return piece.from.order == value_order::whole;
-        }))
-      value_pass<Terms.weight, Walk>(p, state, tile).run();
-}
 
 }  // namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail

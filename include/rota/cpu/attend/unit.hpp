@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <rota/cpu/attend/add_tile.hpp>
 #include <rota/cpu/attend/plan.hpp>
 #include <rota/cpu/simd/transpose.hpp>
 

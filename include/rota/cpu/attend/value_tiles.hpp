@@ -1,5 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
 #include <rota/cpu/attend/requests.hpp>
 
 // Values on the matrix unit for sets of 16 query rows. A product adds pairs of tokens and wants the
@@ -12,11 +16,11 @@ namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 /// Floats that the weights of a set of 16 rows for a tile's tokens take as factors.
 inline constexpr index_t weight_tile_floats = tile_capacity * 16;  // two terms of half the size
 
-/// Whether the sets of 16 rows of a tile of query rows take values so: `rows` and d_v suit it.
+/// Whether the sets of 16 rows of a tile of query rows take values so: `rows` and d_v suit it, and
+/// there are several sets. One alone takes them as they lie: to pair them costs it more.
 template <codec C>
 bool takes_value_tiles(index_t rows, index_t d_v) {
-  return suits_matrix_unit<16, value_type_of<C>> && set_size(rows, 0) == 16 &&
-         d_v % tile_depth == 0;
+  return suits_matrix_unit<16, value_type_of<C>> && sets_of_16(rows) > 1 && d_v % tile_depth == 0;
 }
 #if defined(ROTA_CPU_AMX)
 

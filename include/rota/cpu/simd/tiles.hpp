@@ -70,10 +70,11 @@ void pair_terms(floats<16> first, floats<16> second, uints<16> (&out)[query_tile
   }
 }
 
-/// w: [16][R]; rows: [R] of 16; R is 4 or 8.
+/// w: [16][R]; rows: [R] of 16.
 template <int R>
 void load_transposed(const float* w, floats<16>* rows) {
   const auto part = [&](int i) { return load_raw<floats<R>>(w + i * R); };
+  if constexpr (R == 16) unroll<R>([&](int i) { rows[i] = part(i); });
   if constexpr (R == 8)
     unroll<R>([&](int i) {
       rows[i] = __builtin_shufflevector(part(i), part(i + 8), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
@@ -94,9 +95,9 @@ void load_transposed(const float* w, floats<16>* rows) {
 /// Weights as left factors of rows of values as they lie, a row for each of 16 tokens. A product
 /// adds pairs of columns: a weight beside a zero takes the even ones, a zero beside it the odd
 /// ones. Rows of R = 4: the terms of four weights for even columns, then for odd ones. R = 8: one
-/// tile for each term, even then odd.
+/// tile for each term, even then odd. R = 16: one for each term and parity.
 template <int R, int Terms>
-using weight_factors = uints<16>[R == 4 ? 1 : Terms][tile_rows];
+using weight_factors = uints<16>[R == 16 ? 2 : 1][R == 4 ? 1 : Terms][tile_rows];
 
 /// w: [16][R] floats that kept_of_weights() changes no more.
 template <int R, int Terms>
@@ -107,10 +108,18 @@ void stage_weights(const float* w, weight_factors<R, Terms>& out) {
     for (int term = 0; term < weight_terms<R, Terms>; ++term) {
       const uints<16> odd = nearest_bf16<16>(row[r]);
       row[r] -= bits_as<floats<16>>(odd);
-      const int tile = R == 4 ? 0 : term;
-      const int even_at = R == 4 ? 4 * term + r : r;
-      out[tile][even_at] = odd >> 16;
-      out[tile][8 + even_at] = odd;
+      if constexpr (R == 4) {
+        out[0][0][4 * term + r] = odd >> 16;
+        out[0][0][8 + 4 * term + r] = odd;
+      }
+      if constexpr (R == 8) {
+        out[0][term][r] = odd >> 16;
+        out[0][term][8 + r] = odd;
+      }
+      if constexpr (R == 16) {
+        out[0][term][r] = odd >> 16;
+        out[1][term][r] = odd;
+      }
     }
 }
 
