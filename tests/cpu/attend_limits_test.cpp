@@ -247,7 +247,7 @@ TEST_CASE_TEMPLATE("infinities of bf16 rows are what they are to floats", Io, fl
   for (const index_t queries : {1, 4, 5, 17}) {
     CAPTURE(queries);
     plain_shape s;
-    s.length = 100;
+    s.length = 300;  // the first block is seen by all
     s.d_k = s.d_v = 64;
     random_dense<bf16> dense(rng, s);
     attend_case<dense_store<bf16>, Io> c(rng, dense.store, queries, 4);
@@ -261,7 +261,7 @@ TEST_CASE_TEMPLATE("infinities of bf16 rows are what they are to floats", Io, fl
       dense.store.values(h, 70, 9) = bf16(inf);
       dense.store.values(h, 70, 40) = bf16(-inf);
       dense.store.values(h, 71, 33) = bf16(std::numeric_limits<float>::quiet_NaN());
-      dense.store.values(h, 99, 11) = bf16(inf);  // seen by the last query alone
+      dense.store.values(h, 299, 11) = bf16(inf);  // seen by the last query alone
     }
     REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {0, true, 0}).ok());
     for (index_t t = 0; t < queries; ++t)
