@@ -1,4 +1,6 @@
+#include <cstring>
 #include <memory>
+#include <type_traits>
 
 #include <doctest/doctest.h>
 
@@ -41,7 +43,7 @@ void add_random_blocks(random_source& rng, fake_store<E>& store) {
   if (rng.chance(0.2)) store.set_next_position(store.next_position() + 5);
 }
 
-template <element E>
+template <element E, element Io = float>
 void check_random_blocks(std::uint64_t seed, int rounds) {
   random_source rng(seed);
   for (int round = 0; round < rounds; ++round) {
@@ -52,7 +54,7 @@ void check_random_blocks(std::uint64_t seed, int rounds) {
     params.causal = rng.chance(0.8);
     if (rng.chance(0.4)) params.sliding_window = rng.pick<index_t>({1, 3, 60, 200, 400});
     const index_t n = rng.pick<index_t>({0, 1, 1, 2, 5, 16});
-    attend_case<fake_store<E>> c(rng, store, n, rng.pick<index_t>({1, 2, 3, 4, 6, 8}));
+    attend_case<fake_store<E>, Io> c(rng, store, n, rng.pick<index_t>({1, 2, 3, 4, 6, 8}));
     CAPTURE(round);
     CAPTURE(shape.d_k);
     CAPTURE(shape.d_v);
@@ -61,7 +63,10 @@ void check_random_blocks(std::uint64_t seed, int rounds) {
     CAPTURE(n);
     const status done = run_attend(cpu::backend{}, std::vector{c.item}, params);
     REQUIRE_MESSAGE(done.ok(), done.what(), " ", done.argument);
-    CHECK(error_against_reference(c.item, params, 0.5) <= attend_tolerance<E>);
+    // Outputs of bf16 are rounded once, and weights for them.
+    const double tolerance =
+        std::is_same_v<Io, bf16> ? 2 * attend_tolerance<E> : attend_tolerance<E>;
+    CHECK(error_against_reference(c.item, params, 0.5) <= tolerance);
   }
 }
 
@@ -70,6 +75,7 @@ void check_random_blocks(std::uint64_t seed, int rounds) {
 TEST_CASE("attention over blocks of every order equals the oracle") {
   check_random_blocks<f32>(1, 250);
   check_random_blocks<bf16>(2, 150);
+  check_random_blocks<bf16, bf16>(12, 150);
   check_random_blocks<f16>(3, 100);
 }
 
@@ -99,32 +105,35 @@ TEST_CASE("with every group dropped the output is the mean") {
   }
 }
 
-TEST_CASE("blocks of one token each") {
+TEST_CASE_TEMPLATE("blocks of one token each", Io, float, bf16) {
   random_source rng(6);
   fake_store<bf16> store(rng, {2, 64, 64, 16, true, true});
   for (int i = 0; i < 300; ++i) store.add_block(1, static_cast<value_order>(rng.below(3)), 0.5);
   for (const index_t window : {0, 17}) {
-    attend_case<fake_store<bf16>> c(rng, store, 7, 4);
+    attend_case<fake_store<bf16>, Io> c(rng, store, 7, 4);
     const attend_params params{0, true, window};
     REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, params).ok());
-    CHECK(error_against_reference(c.item, params) <= 4e-3);
+    CHECK(error_against_reference(c.item, params) <= 8e-3);
   }
 }
 
-TEST_CASE("packed blocks give the same bits for any number of threads") {
+TEST_CASE_TEMPLATE("packed blocks give the same bits for any number of threads", Io, float, bf16) {
   random_source rng(7);
   fake_store<bf16> store(rng, {2, 64, 64, 16, true, false});
   for (int i = 0; i < 60; ++i) store.add_block(128, static_cast<value_order>(rng.below(3)), 0.5);
-  attend_case<fake_store<bf16>> c(rng, store, 1, 4);
-  REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
-  CHECK(error_against_reference(c.item, {}) <= 4e-3);
-  const std::vector<float> out = c.out, lse = c.lse;
-  for (int threads : {2, 3, 5}) {
-    cpu::thread_pool pool(threads);
-    std::fill(c.out.begin(), c.out.end(), 0.0f);
-    REQUIRE(run_attend(pool.get_backend(), std::vector{c.item}, {}).ok());
-    CHECK(c.out == out);
-    CHECK(c.lse == lse);
+  for (const index_t queries : {1, 16}) {
+    attend_case<fake_store<bf16>, Io> c(rng, store, queries, 4);
+    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {}).ok());
+    CHECK(error_against_reference(c.item, {}) <= 8e-3);
+    const std::vector<Io> out = c.out;
+    const std::vector<float> lse = c.lse;
+    for (int threads : {2, 3, 5}) {
+      cpu::thread_pool pool(threads);
+      std::fill(c.out.begin(), c.out.end(), Io(0.0f));
+      REQUIRE(run_attend(pool.get_backend(), std::vector{c.item}, {}).ok());
+      CHECK(std::memcmp(c.out.data(), out.data(), out.size() * sizeof(Io)) == 0);
+      CHECK(c.lse == lse);
+    }
   }
 }
 

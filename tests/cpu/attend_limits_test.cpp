@@ -65,7 +65,7 @@ template <class Check>
 void each_bf16_shape(random_source& rng, Check check) {
   for (const index_t tokens : {1, 15, 16, 17, 31, 33, 63, 64, 65, 130, 700})
     for (const index_t queries : {1, 2, 4, 6, 7, 16})
-      for (const index_t d : {64, 128, 96, 160}) {
+      for (const index_t d : {32, 64, 128, 96, 160}) {
         plain_shape s;
         s.kv_heads = 1;
         s.length = tokens;
@@ -188,7 +188,8 @@ TEST_CASE("nor to f16 where outputs are; for outputs of bf16 weights may be roun
 TEST_CASE_TEMPLATE("what a row does not see, and other rows, change no bit of it", Io, float,
                    bf16) {
   random_source rng(7);
-  for (const index_t group : {1, 3, 4, 8, 12}) {
+  for (const index_t group : {1, 3, 4, 8, 12, 14, 16, 24, 32}) {  // one set of 16 rows, or several
+    CAPTURE(group);
     plain_shape s;
     s.kv_heads = 1;
     s.length = 64;
@@ -196,28 +197,64 @@ TEST_CASE_TEMPLATE("what a row does not see, and other rows, change no bit of it
     random_dense<bf16> dense(rng, s);
     attend_case<dense_store<bf16>, Io> c(rng, dense.store, 2, group);
     const attend_params causal{0, true, 0};
-    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
-    const std::vector<Io> want = c.out;
-    const auto row = static_cast<std::size_t>(group * 128);
-    const auto is_same = [&](std::size_t first, std::size_t end) {
-      return std::memcmp(c.out.data() + first, want.data() + first, (end - first) * sizeof(Io)) ==
-             0;
+    const attend_params window{0, true, 60};
+    const auto result = [&](const attend_params& params) {
+      REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, params).ok());
+      return c.out;
     };
-    for (const float x : {std::numeric_limits<float>::quiet_NaN(), INFINITY}) {
-      const bf16 key = dense.store.keys(0, 63, 5), value = dense.store.values(0, 63, 5);
-      dense.store.keys(0, 63, 5) = bf16(x);
-      dense.store.values(0, 63, 5) = bf16(x);
-      REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
-      CHECK(is_same(0, row));  // the first query token does not see the last token
-      dense.store.keys(0, 63, 5) = key;
-      dense.store.values(0, 63, 5) = value;
+    const std::vector<Io> want = result(causal), want_all = result({0, false, 0}),
+                          want_window = result(window);
+    const auto row = static_cast<std::size_t>(group * 128);
+    const auto is_same = [&](std::size_t first, std::size_t end, const std::vector<Io>& to) {
+      return std::memcmp(c.out.data() + first, to.data() + first, (end - first) * sizeof(Io)) == 0;
+    };
+    for (const float x : {std::numeric_limits<float>::quiet_NaN(), INFINITY, 1e37f}) {
+      // Runs with column 5 of a token and of a query replaced by x.
+      const auto with = [&](index_t token, const attend_params& params, auto&& check) {
+        const bf16 key = dense.store.keys(0, token, 5), value = dense.store.values(0, token, 5);
+        dense.store.keys(0, token, 5) = dense.store.values(0, token, 5) = bf16(x);
+        result(params);
+        check();
+        dense.store.keys(0, token, 5) = key;
+        dense.store.values(0, token, 5) = value;
+      };
+      // The first query token does not see the last token, the second not the third.
+      with(63, causal, [&] { CHECK(is_same(0, row, want)); });
+      with(3, window, [&] { CHECK(is_same(row, 2 * row, want_window)); });
 
-      const Io before = c.q[3];
-      c.q[3] = Io(x);  // of the first head
-      REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, causal).ok());
-      CHECK(is_same(128, row));
-      c.q[3] = before;
+      for (const index_t head : {index_t{0}, group - 1}) {
+        const auto query = static_cast<std::size_t>(head * 128);
+        const Io before = c.q[query + 3];
+        c.q[query + 3] = Io(x);
+        for (const bool is_causal : {true, false}) {
+          const std::vector<Io>& others = is_causal ? want : want_all;
+          result({0, is_causal, 0});
+          CHECK(is_same(0, query, others));
+          CHECK(is_same(query + 128, 2 * row, others));
+        }
+        c.q[query + 3] = before;
+      }
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("huge values of both signs cancel as they do in floats", Io, float, bf16) {
+  random_source rng(12);
+  plain_shape s;
+  s.kv_heads = 1;
+  s.length = 300;
+  s.d_k = s.d_v = 64;
+  random_dense<bf16> dense(rng, s);
+  for (index_t t = 0; t < s.length; ++t)
+    for (index_t k = 0; k < 64; ++k) {
+      dense.store.keys(0, t, k) = bf16(0.0f);
+      dense.store.values(0, t, k) = bf16(t % 2 == 0 ? 0x1p125f : -0x1p125f);
+    }
+  for (const index_t queries : {1, 2, 4, 7, 8, 16}) {
+    CAPTURE(queries);
+    attend_case<dense_store<bf16>, Io> c(rng, dense.store, queries, 4);
+    REQUIRE(run_attend(cpu::backend{}, std::vector{c.item}, {0, false, 0}).ok());
+    for (const Io x : c.out) CHECK(static_cast<float>(x) == 0.0f);
   }
 }
 
@@ -244,7 +281,7 @@ TEST_CASE_TEMPLATE("infinities of bf16 rows are what they are to floats", Io, fl
   // NaN NaN; and only for those who see it.
   random_source rng(6);
   const float inf = std::numeric_limits<float>::infinity();
-  for (const index_t queries : {1, 4, 5, 17}) {
+  for (const index_t queries : {1, 4, 5, 7, 16, 17}) {
     CAPTURE(queries);
     plain_shape s;
     s.length = 300;  // the first block is seen by all

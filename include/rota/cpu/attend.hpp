@@ -41,11 +41,11 @@ row_problem problem_of(const attend_item<Store, Io>& item, const attend_params& 
                      set_size(p.rows, 0) >= least_matrix_set && simd::matrix_unit_ready();
   const bool has_tiles =
       p.on_matrix_unit && suits_matrix_unit<least_matrix_set, key_type_of<codec_type>>;
-  float* const tiles = has_tiles ? q + align_up(padded_rows(p.rows) * padded(p.d_k), 16) : nullptr;
+  const row_scratch at(std::type_identity<codec_type>{}, p.rows, p.d_k, p.d_v);
+  float* const tiles = has_tiles ? q + at.query_tiles : nullptr;
   p.q_tiles = tiles;
   if (p.on_matrix_unit && takes_value_tiles<codec_type>(p.rows, p.d_v))
-    p.weight_tiles =
-        q + align_up(padded_rows(p.rows) * (padded(p.d_k) + query_tile_floats(p.d_k)), 16);
+    p.weight_tiles = q + at.weight_tiles;
   if (is_staged) return p;
   stage_queries(item, t, head, tile, q);
   if (has_tiles) stage_tiles<terms_of<Io, codec_type>().query>(q, p.rows, p.d_k, tiles);

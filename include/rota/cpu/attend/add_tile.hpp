@@ -53,9 +53,7 @@ void add_tile(const row_problem& p, const row_state& state, const Walk& tile) {
   for (index_t first = 0; first < p.rows;)
     first += add_to_next<FixedWidth, Terms>(p, state, first, tile);
   if constexpr (suits_matrix_unit<16, value_type_of<typename Walk::element_type>>)
-    if (p.weight_tiles != nullptr && std::any_of(tile.begin(), tile.end(), [](const auto& piece) {
-          return piece.from.order == value_order::whole;
-        }))
+    if (p.weight_tiles != nullptr && has_whole_rows(tile))
       value_pass<Terms.weight, Walk>(p, state, tile).run();
 }
 

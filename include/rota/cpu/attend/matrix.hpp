@@ -7,10 +7,10 @@
 #include <rota/cpu/simd/tiles.hpp>
 
 // What scores and weighted sums on the matrix unit have in common: keys and values are bf16,
-// queries and weights sums of bf16 (simd/tiles.hpp). What is not finite is left to the vector
-// kernels, because a term that is zero times infinity is not what a float would give; and nothing
-// else is, so that a row is the same to the bit whatever other rows are or a token holds that it
-// does not see.
+// queries and weights sums of bf16 (simd/tiles.hpp). What is not finite is not left to the unit,
+// because a term that is zero times infinity is not what a float would give; and nothing else but
+// huge values in value_tiles.hpp, so that a row is the same to the bit whatever other rows are or a
+// token holds that it does not see.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <type_traits>
 
 #include <rota/core/workspace.hpp>
 #include <rota/cpu/attend/rows.hpp>
@@ -72,6 +73,23 @@ struct row_tiling {
   }
 };
 
+/// Where a worker's scratch has what it needs of a tile of query rows, in floats from its start:
+/// queries, their tiles, and the weights of a tile of tokens.
+struct row_scratch {
+  index_t query_tiles = 0;
+  index_t weight_tiles = 0;
+  index_t floats = 0;
+
+  template <codec C>
+  row_scratch(std::type_identity<C>, index_t rows, index_t d_k, index_t d_v) {
+    query_tiles = align_up(padded_rows(rows) * padded(d_k), 16);
+    weight_tiles = query_tiles + align_up(padded_rows(rows) * query_tile_floats(d_k), 16);
+    floats = weight_tiles;
+    if (query_tile_floats(d_k) > 0 && takes_value_tiles<C>(rows, d_v))
+      floats += sets_of_16(rows) * weight_tile_floats;
+  }
+};
+
 template <class Store, class Io>
 index_t state_floats(const attend_item<Store, Io>& item, const row_tiling& t) {
   return align_up(row_state::floats(t.rows(), t.groups, item.store->d_v(), t.code_rank), 16);
@@ -96,7 +114,7 @@ index_t unit_tokens(const attend_item<Store, Io>& item, const row_tiling& t) {
       std::clamp(least_unit_bytes / (bytes * queries), least_unit_tokens, most_least_unit_tokens);
   const index_t state_bytes = state_floats(item, t) * static_cast<index_t>(sizeof(float));
   const index_t worth_a_state =
-      std::min(least_bytes_over_state * state_bytes / bytes, tokens * t.tiles / enough_units);
+      std::min(least_bytes_over_state * state_bytes / bytes, tokens / enough_units);
   return std::max({(tokens * t.tiles + target_units - 1) / target_units, least, worth_a_state});
 }
 
@@ -125,11 +143,9 @@ class plan {
       segment_count += item.store->kv_heads();
       rows_most = std::max(rows_most, padded_rows(t.rows()));
       const index_t d_k = item.store->d_k();
-      const index_t queries = padded_rows(t.rows()) * (padded(d_k) + query_tile_floats(d_k));
-      const bool tiled =
-          takes_value_tiles<typename Store::element_type>(t.rows(), item.store->d_v());
-      const index_t weights = tiled ? sets_of_16(t.rows()) * weight_tile_floats : 0;
-      q_floats = std::max(q_floats, align_up(queries, 16) + weights);
+      const row_scratch own(std::type_identity<typename Store::element_type>{}, t.rows(), d_k,
+                            item.store->d_v());
+      q_floats = std::max(q_floats, own.floats);
       state_most = std::max(state_most, state_floats(item, t));
     }
     segments = c.take<segment>(segment_count);

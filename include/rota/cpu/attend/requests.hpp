@@ -16,8 +16,15 @@ prefetch_share share_of(const row_problem& p, const block<E>& b, index_t first, 
   return {first, std::min(first + R, p.rows), p.rows, b.count};
 }
 
+/// Lines that sets of `rows` rows ask for with a tile of keys, so that the share of theirs is asked
+/// for evenly.
+inline int lines_of_share(const row_problem& p, index_t rows) {
+  return static_cast<int>((tile_rows * rows + p.rows - 1) / p.rows);
+}
+
 /// Of whole rows of values that are left to value_pass, it asks for the last 3 of 8 parts and the
-/// sets for shares of the others, beside their weights.
+/// sets for shares of the others, beside their weights: those behind the first piece of a tile. Of
+/// smaller pieces that follow it nothing is asked for.
 template <codec E>
 prefetch_share value_share_of_set(const row_problem& p, const block<E>& b, index_t first) {
   const index_t set = first / 16, sets = sets_of_16(p.rows);

@@ -16,7 +16,8 @@ struct row_problem {
   float scale = 0;           ///< of the logits, to base 2
   bool on_matrix_unit = false;
   const float* q_tiles = nullptr;  ///< [padded rows][query_tile_floats(d_k)], where keys suit it
-  float* weight_tiles = nullptr;   ///< [sets of 16 rows][weight_tile_floats], where used
+  float* weight_tiles = nullptr;   ///< room for those of a tile of tokens: [sets of 16 rows]
+                                   ///< [weight_tile_floats], where sets leave values to value_pass
   const sight* sights = nullptr;   ///< [padded rows]; null: every row sees every token
   index_t rows = 0;
   index_t d_k = 0;

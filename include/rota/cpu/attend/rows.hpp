@@ -81,7 +81,7 @@ class row_set {
       return;
     }
     auto ahead = keys_ahead(p_, piece, attend_detail::share_of(p_, b, first_, 2 * R));
-    const int lines = b.order != value_order::whole ? key_lines : p_.rows > 2 * R ? 8 : 16;
+    const int lines = b.order == value_order::whole ? lines_of_share(p_, 2 * R) : key_lines;
     float* const to[] = {weights_ + piece.at * R, next.weights_ + piece.at * R};
     if (matrix_logits_of_two(b, all, {q_tiles_, next.q_tiles_}, p_.d_k, ahead, lines, to)) return;
     mend_logits(b, all, to[0]);
@@ -96,7 +96,9 @@ class row_set {
     auto ahead = values_ahead(p_, *tile.begin(), value_share_of(tile.begin()->from));
     std::fill(weights_ + n * R, weights_ + whole_vectors * R, minus_infinity);
     float correction[R];
-    update_weights(tile, whole_vectors, correction, ahead);
+    const bool leaves = may_leave_values<typename Walk::element_type> &&
+                        p_.weight_tiles != nullptr && has_whole_rows(tile);
+    update_weights(tile, whole_vectors, leaves, correction, ahead);
     for (int r = 0; r < R; ++r)
       if (correction[r] != 1.0f) scale(r, correction[r]);
     for (const auto& piece : tile) {
@@ -104,7 +106,7 @@ class row_set {
       weigh(piece, ahead);
     }
     if constexpr (may_leave_values<typename Walk::element_type>)
-      if (p_.weight_tiles != nullptr)
+      if (leaves)
         stage_weight_tiles<Terms.weight>(weights_, n,
                                          weight_tiles_of<Terms.weight>(p_, first_ / 16));
   }
@@ -113,13 +115,12 @@ class row_set {
   /// Logits become weights; rounded where the matrix unit will take them. Memory is asked for
   /// meanwhile, lest it idle.
   template <class Walk>
-  void update_weights(const Walk& tile, index_t n, float* correction,
+  void update_weights(const Walk& tile, index_t n, bool leaves, float* correction,
                       row_prefetcher<value_type_of<typename Walk::element_type>>& ahead) {
     using E = typename Walk::element_type;
-    const int lines = lines_of_weights<E>();
+    const int lines = leaves ? lines_beside_weights(p_) : R > 4 ? 1 : 2;
     if constexpr (suits_matrix_unit<R, value_type_of<E>>)
-      if (std::any_of(tile.begin(), tile.end(),
-                      [&](const auto& piece) { return has_matrix_values(piece.from); }))
+      if (p_.on_matrix_unit && p_.d_v % tile_depth == 0 && has_whole_rows(tile))
         return update_softmax<R>(weights_, n, p_.scale, max_, sum_, correction, [&](native x) {
           ahead.next(lines);
           return matrix_weight<simd::weight_terms<R, Terms.weight>>(x);
@@ -135,13 +136,6 @@ class row_set {
   static native matrix_weight(native x) {
     if constexpr (Kept == 1) return simd::kept_of_weights<lanes, 1>(simd::exp2_of_weight<lanes>(x));
     return simd::kept_of_weights<lanes, Kept>(simd::exp2<lanes>(x));
-  }
-
-  /// Lines of values that are asked for with a vector of weights.
-  template <codec E>
-  int lines_of_weights() const {
-    if (may_leave_values<E> && p_.weight_tiles != nullptr) return lines_beside_weights(p_);
-    return R > 4 ? 1 : 2;
   }
 
   /// Whether the values of a block go through the matrix unit.
@@ -196,13 +190,23 @@ class row_set {
         const auto form = [&]<int Lines>(std::integral_constant<int, Lines>) {
           return matrix_logits<R, Terms.query, Lines>(b, range, q_tiles_, p_.d_k, ahead, to);
         };
-        const bool shared = R == 16 && b.order == value_order::whole && p_.rows > 2 * R;
-        if (!(shared ? form(std::integral_constant<int, tile_rows / 4>{})
-                     : form(std::integral_constant<int, key_lines>{})))
-          mend_logits(b, range, to);
+        if (!form_paced(b, form)) mend_logits(b, range, to);
         return;
       }
     vector_logits(b, range, to, prefetches());
+  }
+
+  /// form() with the lines that the set asks for with a tile of keys. Only 16 rows are one of many
+  /// sets, whose shares are small.
+  template <codec E, class Form>
+  bool form_paced(const block<E>& b, Form form) const {
+    if constexpr (R == 16)
+      if (b.order == value_order::whole) {
+        const int lines = lines_of_share(p_, R);
+        if (lines <= 4) return form(std::integral_constant<int, 4>{});
+        if (lines <= 8) return form(std::integral_constant<int, 8>{});
+      }
+    return form(std::integral_constant<int, key_lines>{});
   }
 
   /// Replaces the logits that are not finite.

@@ -94,6 +94,13 @@ token_range blocks_in_sight(const Store& store, index_t head, token_range blocks
   return r;
 }
 
+/// Whether any piece of a tile has whole rows of values.
+template <class Walk>
+bool has_whole_rows(const Walk& tile) {
+  return std::any_of(tile.begin(), tile.end(),
+                     [](const auto& piece) { return piece.from.order == value_order::whole; });
+}
+
 /// Walks the tokens of some blocks tile by tile.
 template <class Store>
 class tile_walk {

@@ -6,18 +6,18 @@
 
 #include <rota/cpu/attend/requests.hpp>
 
-// Values on the matrix unit for sets of 16 query rows. A product adds pairs of tokens and wants the
-// columns of a pair side by side, so values are brought into that order, a piece that the nearest
-// cache holds at a time, and multiplied with the weights of all sets there: no half of a product
-// idles, and sums are columns as they lie.
+// Values on the matrix unit for several sets of 16 query rows (of one see matrix_values.hpp). A
+// product adds pairs of tokens and wants the columns of a pair side by side, so values are brought
+// into that order, a piece that the nearest cache holds at a time, and multiplied with the weights
+// of all sets there: no half of a product idles, and sums are columns as they lie.
 
 namespace rota::cpu::inline ROTA_CPU_ISA::attend_detail {
 
 /// Floats that the weights of a set of 16 rows for a tile's tokens take as factors.
 inline constexpr index_t weight_tile_floats = tile_capacity * 16;  // two terms of half the size
 
-/// Whether the sets of 16 rows of a tile of query rows take values so: `rows` and d_v suit it, and
-/// there are several sets. One alone takes them as they lie: to pair them costs it more.
+/// Whether sets of 16 rows take values so, where the unit is used: d_v suits it, and there are
+/// several sets. One alone takes them as they lie: to pair them costs it more.
 template <codec C>
 bool takes_value_tiles(index_t rows, index_t d_v) {
   return suits_matrix_unit<16, value_type_of<C>> && sets_of_16(rows) > 1 && d_v % tile_depth == 0;
@@ -48,9 +48,10 @@ void stage_weight_tiles(const float* weights, index_t tokens, weight_tiles<Terms
   }
 }
 
-/// The values of a tile's tokens, added to all sets of 16 rows. What is not finite is zero in the
-/// factors, because zero, the weight of what a row does not see, times infinity is not a number;
-/// such values are added one by one to the rows that see them.
+/// The values of a tile's tokens, added to all sets of 16 rows. Values that are huge or not finite
+/// are zero in the factors: zero, the weight of what a row does not see, times infinity is not a
+/// number, and sums inside the unit must not overflow. They are added one by one to the rows that
+/// see them.
 template <int Terms, class Walk>
 class value_pass {
  public:
@@ -71,10 +72,10 @@ class value_pass {
       const index_t columns = std::min(most_columns, p_.d_v - c);
       for (index_t j = 0; j < tile_.tokens(); j += most_tokens) {
         const token_range range{j, std::min(j + most_tokens, tile_.tokens())};
-        const bool finite = gather(range, c, columns);
+        const bool moderate = gather(range, c, columns);
         simd::before_tile_loads();
         for (index_t set = 0; set < sets_; ++set) add(set, range, c, columns / 16);
-        if (!finite) add_odd(range, c, columns);
+        if (!moderate) add_immoderate(range, c, columns);
       }
     }
   }
@@ -91,7 +92,7 @@ class value_pass {
     return values_[i / depth][c / 16] + i % depth * 16 + c % 16 * 2;
   }
 
-  /// false where something was not finite, and is zero now.
+  /// false where something is immoderate, and zero in the factors.
   bool gather(token_range range, index_t first_column, index_t columns) {
     const index_t n = range.end - range.begin;
     const bf16* const* const rows = rows_ + range.begin;
@@ -103,13 +104,13 @@ class value_pass {
     }
     for (index_t i = align_up(n, 2); i < align_up(n, depth); i += 2)
       for (index_t c = 0; c < columns; c += 16) std::memset(static_cast<void*>(at(i, c)), 0, 64);
-    if (pair.all_finite()) return true;
+    if (pair.all_moderate()) return true;
     for (index_t i = 0; i < n; ++i)
       for (index_t c = 0; c < columns && rows[i] != nullptr; ++c)
-        if (!is_finite(rows[i][first_column + c])) at(i - i % 2, c)[i % 2] = bf16(0.0f);
+        if (!is_moderate(rows[i][first_column + c])) at(i - i % 2, c)[i % 2] = bf16(0.0f);
     return false;
   }
-  static bool is_finite(bf16 v) { return std::isfinite(static_cast<float>(v)); }
+  static bool is_moderate(bf16 v) { return (v.bits & 0x7fff) < simd::least_immoderate; }
 
   /// n times 16 columns of the set's rows, from c on.
   void add(index_t set, token_range range, index_t c, index_t n) const {
@@ -140,7 +141,7 @@ class value_pass {
     });
   }
 
-  void add_odd(token_range range, index_t first_column, index_t columns) const {
+  void add_immoderate(token_range range, index_t first_column, index_t columns) const {
     for (const auto& piece : tile_)
       for (index_t r = 0; r < 16 * sets_; ++r) {
         token_range own{piece.first, piece.first + piece.count};
@@ -150,7 +151,7 @@ class value_pass {
         for (index_t j = std::max(own.begin + shift, range.begin); j < end; ++j) {
           if (rows_[j] == nullptr) break;
           for (index_t c = first_column; c < first_column + columns; ++c)
-            if (!is_finite(rows_[j][c]))
+            if (!is_moderate(rows_[j][c]))
               sums_of(r)[c] += weight(r, j) * static_cast<float>(rows_[j][c]);
         }
       }
@@ -158,8 +159,12 @@ class value_pass {
 
   float weight(index_t row, index_t token) const {
     float sum = 0;
-    for (const auto& term : weight_tiles_of<Terms>(p_, row / 16)[token / depth])
-      sum += static_cast<float>(reinterpret_cast<const bf16*>(&term[row % 16])[token % depth]);
+    for (const auto& term : weight_tiles_of<Terms>(p_, row / 16)[token / depth]) {
+      const auto* bytes = reinterpret_cast<const char*>(&term[row % 16]);
+      bf16 part;
+      std::memcpy(static_cast<void*>(&part), bytes + token % depth * 2, sizeof(bf16));
+      sum += static_cast<float>(part);
+    }
     return sum;
   }
 

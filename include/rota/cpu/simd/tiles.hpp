@@ -146,6 +146,10 @@ void stage_weight_pairs(const float* w, uints<16> (&out)[Terms][tile_rows]) {
   }
 }
 
+/// 2^118, as the bits of a bf16: the unit adds the products of even and of odd tokens apart, and of
+/// smaller values no sum overflows there that would not otherwise.
+inline constexpr std::uint16_t least_immoderate = (118 + 127) << 7;
+
 /// 32 columns of two rows as pairs, as a right factor has them: those of the first 16 columns, and
 /// those of the others. A row that is null is zeros. Remembers the largest magnitudes.
 class pair_columns {
@@ -156,12 +160,15 @@ class pair_columns {
     _mm512_storeu_si512(low, _mm512_unpacklo_epi16(a, b));
     _mm512_storeu_si512(high, _mm512_unpackhi_epi16(a, b));
   }
-  bool all_finite() const { return _mm512_cmpge_epu16_mask(top_, _mm512_set1_epi16(0x7f80)) == 0; }
+  bool all_moderate() const {
+    return _mm512_cmpge_epu16_mask(top_, _mm512_set1_epi16(least_immoderate)) == 0;
+  }
 
  private:
   __m512i load(const void* row, std::ptrdiff_t offset) {
-    const __mmask32 there = row == nullptr ? 0 : ~__mmask32{0};
-    const __m512i x = _mm512_maskz_loadu_epi16(there, static_cast<const char*>(row) + offset);
+    const __m512i x = row == nullptr
+                          ? _mm512_setzero_si512()
+                          : _mm512_loadu_si512(static_cast<const char*>(row) + offset);
     top_ = _mm512_max_epu16(top_, _mm512_and_si512(x, _mm512_set1_epi16(0x7fff)));
     // Unpacking takes the lower halves of quarters, so that is where the first columns are to be.
     return _mm512_permutexvar_epi64(_mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0), x);
