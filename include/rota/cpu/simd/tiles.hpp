@@ -166,9 +166,8 @@ class pair_columns {
 
  private:
   __m512i load(const void* row, std::ptrdiff_t offset) {
-    const __m512i x = row == nullptr
-                          ? _mm512_setzero_si512()
-                          : _mm512_loadu_si512(static_cast<const char*>(row) + offset);
+    const __m512i x = row == nullptr ? _mm512_setzero_si512()
+                                     : _mm512_loadu_si512(static_cast<const char*>(row) + offset);
     top_ = _mm512_max_epu16(top_, _mm512_and_si512(x, _mm512_set1_epi16(0x7fff)));
     // Unpacking takes the lower halves of quarters, so that is where the first columns are to be.
     return _mm512_permutexvar_epi64(_mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0), x);
