@@ -11,8 +11,8 @@
 #include "engine/generate.hpp"
 #include "engine/sampler.hpp"
 #include "evaluate/program.hpp"
-#include "lm/micro_folder.hpp"
-#include "lm/temp_folder.hpp"
+#include "micro_folder.hpp"
+#include "temp_folder.hpp"
 
 namespace {
 

@@ -11,8 +11,8 @@
 #include "engine/adapted_model.hpp"
 #include "engine/plain_cache.hpp"
 #include "evaluate/options.hpp"
-#include "lm/micro_folder.hpp"
-#include "lm/temp_folder.hpp"
+#include "micro_folder.hpp"
+#include "temp_folder.hpp"
 
 using namespace rota_lm;
 using rota_lm_test::error_of;
