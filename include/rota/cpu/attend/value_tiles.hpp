@@ -22,6 +22,7 @@ template <codec C>
 bool takes_value_tiles(index_t rows, index_t d_v) {
   return suits_matrix_unit<16, value_type_of<C>> && sets_of_16(rows) > 1 && d_v % tile_depth == 0;
 }
+
 #if defined(ROTA_CPU_AMX)
 
 /// The factors of one set's weights: [tokens / 32].
