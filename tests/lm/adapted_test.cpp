@@ -123,6 +123,21 @@ TEST_CASE("a run that was stopped between training and measuring gives the same 
     CHECK(again.points[i].perplexity == first.points[i].perplexity);
 }
 
+TEST_CASE("a run that was measured at fewer shares is measured again, not trained again") {
+  const temp_folder folder;
+  adaptation_spec spec{"value_norm", plain_lora, "zero", "identity", "none", "every", 1, true};
+  const adaptation_setting s = tiny(folder.path());
+  const finished_adaptation brief = run(spec, s);
+  REQUIRE(brief.points.size() == 2);
+  spec.brief = false;
+  const finished_adaptation whole = run(spec, s);
+  REQUIRE(whole.points.size() == independent_rhos.size());
+  CHECK(whole.seconds == brief.seconds);
+  for (const adapted_point& p : whole.points)
+    for (const adapted_point& b : brief.points)
+      if (p.rho == b.rho) CHECK(p.perplexity == b.perplexity);
+}
+
 TEST_CASE("the grid has every rule with every fill and basis, and no run twice") {
   const std::vector<adaptation_spec> grid = independent_grid();
   std::vector<std::string> keys;
@@ -135,8 +150,12 @@ TEST_CASE("the grid has every rule with every fill and basis, and no run twice")
   };
   for (const char* basis : {"identity", "pca"})
     for (const char* fill : {"zero", "mean", "low_rank"}) {
-      for (const char* method : {"static", "value_norm"})
-        CHECK(has({method, plain_lora, fill, basis, "none"}));
+      for (const char* method : {"static", "value_norm"}) {
+        const adaptation_spec unlearned{method, plain_lora, fill, basis, "none"};
+        REQUIRE(has(unlearned));
+        const auto found = std::find(keys.begin(), keys.end(), unlearned.key());
+        CHECK_FALSE(grid[static_cast<std::size_t>(found - keys.begin())].brief);
+      }
       for (const char* method : {"fixed_k", "adaptive_span"})
         CHECK(has({method, plain_lora, fill, basis, "per_head"}));
     }

@@ -1,6 +1,8 @@
 // One adaptation, trained and measured through the packed store; written down when it is finished.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
@@ -147,8 +149,37 @@ inline finished_adaptation read_finished(const adaptation_spec& spec, const std:
   return out;
 }
 
+namespace detail {
+
+inline bool is_whole(const finished_adaptation& f) {
+  return std::all_of(independent_rhos.begin(), independent_rhos.end(), [&](double rho) {
+    return !is_measured(f.spec, rho) ||
+           std::any_of(f.points.begin(), f.points.end(),
+                       [&](const adapted_point& p) { return p.rho == rho; });
+  });
+}
+
+/// The points of what `folder` holds after training.
+inline std::vector<adapted_point> measure(const adaptation& a, const adaptation_setting& s,
+                                          const eval::options& how, const std::string& folder) {
+  std::vector<adapted_point> out;
+  const adapted_model adapted = load_adapted(s.model, folder);
+  const tokenizer text = tokenizer::load(s.model);
+  const eval::evaluation e = eval::evaluate(how, adapted.lm, text, &adapted.routing);
+  for (const eval::row_result& row : e.rows) {
+    if (!row.spec.how.adapted) continue;
+    out.push_back({*row.spec.how.rho, row.bytes.ratio(), row.bytes.rho(),
+                   eval::score_of(row, e.tasks[0], 1).value,
+                   distance_to_masked(a, e.tasks[0], row, s)});
+  }
+  return out;
+}
+
+}  // namespace detail
+
 /// Trains and measures, or reads what an earlier call has written. Stopped in between, a later
-/// call goes on from the last state.
+/// call goes on from the last state; where the grid has come to ask for more shares than a file
+/// has, what was trained is measured again.
 inline finished_adaptation run_adaptation(const adaptation_spec& spec, const adaptation_setting& s,
                                           std::ostream& log) {
   const std::string folder = s.journal + "/" + spec.key(), path = folder + "/outcome.json";
@@ -157,20 +188,17 @@ inline finished_adaptation run_adaptation(const adaptation_spec& spec, const ada
   adaptation a(how);
   const std::string run = a.name() + " measured on " + std::to_string(s.samples) + " of seed " +
                           std::to_string(s.seed) + " context " + std::to_string(measured.context);
-  if (std::filesystem::exists(path)) return read_finished(spec, path, run);
+  const bool known = std::filesystem::exists(path);
+  finished_adaptation out{spec, a.layout().size(), 0, {}};
+  if (known) {
+    out = read_finished(spec, path, run);
+    if (detail::is_whole(out)) return out;
+  }
   const auto start = std::chrono::steady_clock::now();
   a.run(log);
-  finished_adaptation out{spec, a.layout().size(), 0, {}};
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const adapted_model adapted = load_adapted(s.model, folder);
-  const tokenizer text = tokenizer::load(s.model);
-  const eval::evaluation e = eval::evaluate(measured, adapted.lm, text, &adapted.routing);
-  for (const eval::row_result& row : e.rows) {
-    if (!row.spec.how.adapted) continue;
-    out.points.push_back({*row.spec.how.rho, row.bytes.ratio(), row.bytes.rho(),
-                          eval::score_of(row, e.tasks[0], 1).value,
-                          detail::distance_to_masked(a, e.tasks[0], row, s)});
-  }
+  if (!known)
+    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  out.points = detail::measure(a, s, measured, folder);
   write_file(path, outcome_json(out, run).dump(1) + "\n");
   return out;
 }

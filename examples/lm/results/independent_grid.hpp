@@ -82,27 +82,28 @@ inline std::vector<adaptation_spec> independent_grid() {
     out.push_back({"value_norm", plain_lora, "low_rank", "identity", "none", "every", seed});
   }
   dense(large_lora, 1);
-  const auto brief = [&](const char* method, const char* fill, const char* basis,
-                         const char* router) {
-    const adaptation_spec s{method, plain_lora, fill, basis, router, "every", 1, true};
+  const auto once = [&](const char* method, const char* fill, const char* basis, const char* router,
+                        bool brief) {
+    const adaptation_spec s{method, plain_lora, fill, basis, router, "every", 1, brief};
     for (const adaptation_spec& o : out)
       if (o.key() == s.key()) return;
     out.push_back(s);
   };
   for (const char* basis : {"identity", "pca"})
     for (const char* fill : {"zero", "mean", "low_rank"}) {
-      for (const char* method : {"static", "value_norm"}) brief(method, fill, basis, "none");
+      // What is not learned is what a goal compares with, at every share.
+      for (const char* method : {"static", "value_norm"}) once(method, fill, basis, "none", false);
       for (const char* method : {"fixed_k", "adaptive_span"})
-        brief(method, fill, basis, "per_head");
+        once(method, fill, basis, "per_head", true);
     }
-  brief("entropy_span", "low_rank", "identity", "per_head");
+  once("entropy_span", "low_rank", "identity", "per_head", true);
   for (const char* router : {"shared", "hierarchical"})
-    brief("adaptive_span", "low_rank", "identity", router);
+    once("adaptive_span", "low_rank", "identity", router, true);
   out.push_back({"value_norm", plain_lora, "low_rank", "identity", "none", "0.25"});
   for (const char* method : {"fixed_k", "adaptive_span"})
     out.push_back({method, plain_lora, "low_rank", "identity", "per_head", "0.25"});
   for (const char* basis : {"hadamard", "random"})
-    brief("adaptive_span", "low_rank", basis, "per_head");
+    once("adaptive_span", "low_rank", basis, "per_head", true);
   return out;
 }
 
