@@ -1,5 +1,7 @@
 // Adapted models end to end: trained, saved, loaded, run through the packed store; and the results
 // that are made of them.
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <sstream>
@@ -123,19 +125,43 @@ TEST_CASE("a run that was stopped between training and measuring gives the same 
     CHECK(again.points[i].perplexity == first.points[i].perplexity);
 }
 
-TEST_CASE("a run that was measured at fewer shares is measured again, not trained again") {
+TEST_CASE("a run that was measured at other shares is measured again, not trained again") {
   const temp_folder folder;
   adaptation_spec spec{"value_norm", plain_lora, "zero", "identity", "none", "every", 1, true};
   const adaptation_setting s = tiny(folder.path());
+  const std::filesystem::path state = s.journal + "/" + spec.key() + "/state";
   const finished_adaptation brief = run(spec, s);
   REQUIRE(brief.points.size() == 2);
+
+  const auto long_ago = std::filesystem::last_write_time(state) - std::chrono::hours(1);
+  std::filesystem::last_write_time(state, long_ago);  // training would write it
   spec.brief = false;
   const finished_adaptation whole = run(spec, s);
-  REQUIRE(whole.points.size() == independent_rhos.size());
+  CHECK(std::filesystem::last_write_time(state) == long_ago);
   CHECK(whole.seconds == brief.seconds);
-  for (const adapted_point& p : whole.points)
-    for (const adapted_point& b : brief.points)
-      if (p.rho == b.rho) CHECK(p.perplexity == b.perplexity);
+  REQUIRE(whole.points.size() == independent_rhos.size());
+  for (const adapted_point& b : brief.points) {
+    const auto p = std::find_if(whole.points.begin(), whole.points.end(),
+                                [&](const adapted_point& w) { return w.rho == b.rho; });
+    REQUIRE(p != whole.points.end());
+    CHECK(p->perplexity == b.perplexity);
+  }
+
+  // The file has all shares now: without its state it is read still, at the shares asked for.
+  std::filesystem::remove(state);
+  CHECK(run(spec, s).points.size() == independent_rhos.size());
+  spec.brief = true;
+  CHECK(run(spec, s).points.size() == 2);
+}
+
+TEST_CASE("a run of fewer shares whose state is gone is refused, not trained again") {
+  const temp_folder folder;
+  adaptation_spec spec{"value_norm", plain_lora, "zero", "identity", "none", "every", 1, true};
+  const adaptation_setting s = tiny(folder.path());
+  run(spec, s);
+  std::filesystem::remove(s.journal + "/" + spec.key() + "/state");
+  spec.brief = false;
+  CHECK(one_line_with(error_of([&] { run(spec, s); }), "its state is gone"));
 }
 
 TEST_CASE("the grid has every rule with every fill and basis, and no run twice") {
@@ -171,14 +197,15 @@ TEST_CASE("goals are judged on means over seeds") {
         made_up("dense_lora", plain_lora, 1, {{1, 3.9}}),
         made_up("dense_lora", plain_lora, 2, {{1, 4.1}}),
         made_up("dense_lora", routed_lora, 1, {{1, 4.0}}),
-        made_up("adaptive_span", routed_lora, 1, {{1, 4.0}, {0.25, routed_at_quarter}}),
+        made_up("adaptive_span", routed_lora, 1, {{1, 4.0}, {0.25, routed_at_quarter - 0.2}}),
+        made_up("adaptive_span", routed_lora, 2, {{1, 4.0}, {0.25, routed_at_quarter + 0.2}}),
         made_up("value_norm", plain_lora, 1, {{1, 4.0}, {0.25, 4.15}})};
     const auto groups = group_runs(runs);
     CHECK(groups.size() == 4);
     CHECK(spread_of(groups[0].values(1))->mean == doctest::Approx(4.0));
     CHECK(spread_of(groups[0].values(1))->deviation == doctest::Approx(std::sqrt(0.02)));
     CHECK_FALSE(spread_of(groups[0].values(0.5)).has_value());
-    CHECK(independent_rows(runs).size() == 7);
+    CHECK(independent_rows(runs).size() == 9);
     CHECK(headline_table(groups).find("4.000 ± 0.141") != std::string::npos);
     CHECK(independent_chart(groups).document().find("dense_lora") != std::string::npos);
     return independent_goals(groups);
@@ -188,6 +215,7 @@ TEST_CASE("goals are judged on means over seeds") {
   CHECK(good[0].reached);
   CHECK(good[1].reached);
   CHECK(good[2].reached);
+  CHECK(good[2].figures.find("our worst seed +2.65%") != std::string::npos);
   CHECK_FALSE(poor[0].reached);
   CHECK_FALSE(poor[2].reached);
   CHECK(goals_table(poor).find("**missed**") != std::string::npos);

@@ -178,8 +178,8 @@ inline std::vector<adapted_point> measure(const adaptation& a, const adaptation_
 }  // namespace detail
 
 /// Trains and measures, or reads what an earlier call has written. Stopped in between, a later
-/// call goes on from the last state; where the grid has come to ask for more shares than a file
-/// has, what was trained is measured again.
+/// call goes on from the last state. Where the grid has come to ask for more shares than a file
+/// has, what was trained is measured again; shares that it no longer asks for are left out.
 inline finished_adaptation run_adaptation(const adaptation_spec& spec, const adaptation_setting& s,
                                           std::ostream& log) {
   const std::string folder = s.journal + "/" + spec.key(), path = folder + "/outcome.json";
@@ -192,7 +192,11 @@ inline finished_adaptation run_adaptation(const adaptation_spec& spec, const ada
   finished_adaptation out{spec, a.layout().size(), 0, {}};
   if (known) {
     out = read_finished(spec, path, run);
+    std::erase_if(out.points,
+                  [&](const adapted_point& p) { return !detail::is_measured(spec, p.rho); });
     if (detail::is_whole(out)) return out;
+    if (!std::filesystem::exists(folder + "/state"))
+      fail(path, "has fewer shares than are asked for, and its state is gone: delete it to train");
   }
   const auto start = std::chrono::steady_clock::now();
   a.run(log);
