@@ -160,8 +160,9 @@ inline bool is_whole(const finished_adaptation& f) {
 }
 
 /// The points of what `folder` holds after training.
-inline std::vector<adapted_point> measure(const adaptation& a, const adaptation_setting& s,
-                                          const eval::options& how, const std::string& folder) {
+inline std::vector<adapted_point> measured_points(const adaptation& a, const adaptation_setting& s,
+                                                  const eval::options& how,
+                                                  const std::string& folder) {
   std::vector<adapted_point> out;
   const adapted_model adapted = load_adapted(s.model, folder);
   const tokenizer text = tokenizer::load(s.model);
@@ -202,7 +203,7 @@ inline finished_adaptation run_adaptation(const adaptation_spec& spec, const ada
   a.run(log);
   if (!known)
     out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  out.points = detail::measure(a, s, measured, folder);
+  out.points = detail::measured_points(a, s, measured, folder);
   write_file(path, outcome_json(out, run).dump(1) + "\n");
   return out;
 }

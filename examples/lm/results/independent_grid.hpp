@@ -82,8 +82,10 @@ inline std::vector<adaptation_spec> independent_grid() {
     out.push_back({"value_norm", plain_lora, "low_rank", "identity", "none", "every", seed});
   }
   dense(large_lora, 1);
-  const auto once = [&](const char* method, const char* fill, const char* basis, const char* router,
-                        bool brief) {
+  // What is not learned is what the goals compare with, so it is measured at every share.
+  const auto once = [&](const char* method, const char* fill, const char* basis,
+                        const std::string& router) {
+    const bool brief = router != "none";
     const adaptation_spec s{method, plain_lora, fill, basis, router, "every", 1, brief};
     for (const adaptation_spec& o : out)
       if (o.key() == s.key()) return;
@@ -91,19 +93,17 @@ inline std::vector<adaptation_spec> independent_grid() {
   };
   for (const char* basis : {"identity", "pca"})
     for (const char* fill : {"zero", "mean", "low_rank"}) {
-      // What is not learned is what a goal compares with, at every share.
-      for (const char* method : {"static", "value_norm"}) once(method, fill, basis, "none", false);
-      for (const char* method : {"fixed_k", "adaptive_span"})
-        once(method, fill, basis, "per_head", true);
+      for (const char* method : {"static", "value_norm"}) once(method, fill, basis, "none");
+      for (const char* method : {"fixed_k", "adaptive_span"}) once(method, fill, basis, "per_head");
     }
-  once("entropy_span", "low_rank", "identity", "per_head", true);
+  once("entropy_span", "low_rank", "identity", "per_head");
   for (const char* router : {"shared", "hierarchical"})
-    once("adaptive_span", "low_rank", "identity", router, true);
+    once("adaptive_span", "low_rank", "identity", router);
   out.push_back({"value_norm", plain_lora, "low_rank", "identity", "none", "0.25"});
   for (const char* method : {"fixed_k", "adaptive_span"})
     out.push_back({method, plain_lora, "low_rank", "identity", "per_head", "0.25"});
   for (const char* basis : {"hadamard", "random"})
-    once("adaptive_span", "low_rank", basis, "per_head", true);
+    once("adaptive_span", "low_rank", basis, "per_head");
   return out;
 }
 

@@ -220,9 +220,10 @@ inline std::vector<independent_goal> independent_goals(const std::vector<adaptat
                    detail::percent_over(*routed_dense, *dense), *routed_dense <= *dense});
   const auto* ours = find_group(all, {"adaptive_span", routed_lora});
   for (const double rho : independent_rhos) {
-    const auto mine = mean("adaptive_span", routed_lora, "per_head", rho);
-    if (rho >= 1 || !mine) continue;
+    if (rho >= 1 || ours == nullptr) continue;
     const std::vector<double> seeds = ours->values(rho);
+    const auto mine = spread_of(seeds);
+    if (!mine) continue;
     const double worst = *std::max_element(seeds.begin(), seeds.end());
     double best = 0;
     std::string whose;
@@ -236,9 +237,9 @@ inline std::vector<independent_goal> independent_goals(const std::vector<adaptat
     if (whose.empty()) continue;
     out.push_back(
         {"better than every method that is not learned at rho " + detail::short_number(rho),
-         detail::percent_over(*mine, best) + " against the best (" + whose + "), our worst seed " +
-             detail::percent_over(worst, best),
-         *mine < best});
+         detail::percent_over(mine->mean, best) + " against the best (" + whose +
+             "), our worst seed " + detail::percent_over(worst, best),
+         mine->mean < best});
   }
   return out;
 }
