@@ -50,7 +50,7 @@ using dense_cache = rota_lm::dense_cache<rota::bf16>;
 using op = rota::attention<rota::tokens<rota::expected_attention, rota::keep_ratio>,
                            rota::groups<rota::attention_mass, rota::keep_ratio>,
                            rota::packed<rota::bf16, 16>, rota::mean_fill>;
-using packed_cache = rota_lm::packed_cache<op>;
+using rota_lm::packed_cache;
 
 double ratio(const rota_lm::arguments& given, const std::string& name, double otherwise) {
   const double value = given.number(name, otherwise);
@@ -128,9 +128,8 @@ void check_length(const model& lm, std::size_t prompt, std::size_t count) {
 }
 
 /// Prints the prompt and what follows.
-template <class Cache>
-void continue_in(Cache& cache, const model& lm, const rota_lm::tokenizer& text, matrix logits,
-                 std::string_view prompt, request& asked) {
+void continue_in(rota_lm::attention_cache& cache, const model& lm, const rota_lm::tokenizer& text,
+                 matrix logits, std::string_view prompt, request& asked) {
   rota_lm::text_stream stream(text);
   std::cout << prompt << std::flush;
   rota_lm::generate(lm, cache, std::move(logits), asked.draw, asked.count, text.size(),
@@ -146,7 +145,7 @@ void run_prompt(const model& lm, const rota_lm::tokenizer& text, rota::cpu::back
   check_length(lm, ids.size(), asked.count);
   auto dense = std::make_unique<dense_cache>(lm.config(), ids.size() + asked.count, backend);
   rota_lm::prefill_record record(lm);
-  matrix logits = lm.forward(ids, *dense, 1, record);
+  matrix logits = lm.forward(ids, *dense, 1, &record);
   if (!asked.compresses) {
     continue_in(*dense, lm, text, std::move(logits), asked.prompt, asked);
     return;

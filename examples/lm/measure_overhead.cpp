@@ -83,7 +83,7 @@ round_times measure(const model& lm, const eval::prepared& sample, const eval::o
   if (!compress.fit(how, 0.5, bytes)) fail("measure_overhead", "nothing fits");
   t.fit = seconds_since(start);
   start = clock_type::now();
-  eval::row_cache cache(lm.config(), {}, &memory.packed);
+  packed_cache cache(lm.config(), {}, &memory.packed);
   compress.pack(sample.room(), cache);
   t.pack = seconds_since(start);
   t.compress_peak = peak_kilobytes();

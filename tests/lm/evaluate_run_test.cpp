@@ -79,7 +79,7 @@ TEST_CASE("a budget in bytes is met from below, by every scorer and budget") {
       CAPTURE(m.name);
       CAPTURE(budget);
       REQUIRE(compress.fit(m, 0.5, static_cast<std::size_t>(budget * dense)));
-      row_cache cache(s.lm.config(), {}, &memory.packed);
+      packed_cache cache(s.lm.config(), {}, &memory.packed);
       compress.pack(sample.room(), cache);
       const double ratio = static_cast<double>(measured_bytes(cache)) / dense;
       CHECK(ratio <= budget);
@@ -144,7 +144,7 @@ TEST_CASE("reading everything answers as dense does") {
   prefilled prefill(s.lm, sample, s.o, memory);
   const outcome dense = answer(s.lm, s.text, sample, sample.prompt, prefill.dense());
   prefill.dense().truncate(sample.compressed());
-  reading_cache<element> reader(prefill.dense(), 1000);
+  reading_cache reader(prefill.dense(), 1000);
   const outcome read = answer(s.lm, s.text, sample, sample.prompt, reader);
   CHECK(read.score == doctest::Approx(dense.score).epsilon(1e-5));
   CHECK(reader.read_bytes() > reader.dense_bytes());
@@ -161,7 +161,7 @@ TEST_CASE("everything kept answers as dense does") {
   prefilled prefill(s.lm, sample, s.o, memory);
   compressor compress = prefill.make_compressor(s.o);
   REQUIRE(compress.try_select(s.o.methods[0], {1, 1}));
-  row_cache cache(s.lm.config());
+  packed_cache cache(s.lm.config());
   compress.pack(sample.room(), cache);
   const outcome dense = answer(s.lm, s.text, sample, sample.prompt, prefill.dense());
   const outcome packed = answer(s.lm, s.text, sample, sample.prompt, cache);

@@ -178,9 +178,9 @@ TEST_CASE("observers see what transformers' layers compute, whatever the passes"
   const std::vector<std::size_t> layers = {1};
   const auto watch = [&](std::size_t pass, auto&... collectors) {
     plain_cache cache(c);
-    rota_lm::observers all(collectors...);
+    rota_lm::observers all({&collectors...});
     for (std::size_t at = 0; at < ids.size(); at += pass) {
-      lm.forward(std::span(ids).subspan(at, std::min(pass, ids.size() - at)), cache, 0, all);
+      lm.forward(std::span(ids).subspan(at, std::min(pass, ids.size() - at)), cache, 0, &all);
     }
     return cache;
   };

@@ -10,10 +10,11 @@
 
 #include "engine/attention_seam.hpp"
 #include "engine/config.hpp"
+#include "engine/error.hpp"
 
 namespace rota_lm_test {
 
-class masked_cache {
+class masked_cache final : public rota_lm::attention_cache {
  public:
   /// One token of one kv head; dropped value groups already zero.
   struct entry {
@@ -28,10 +29,11 @@ class masked_cache {
     kept_[layer * config_.kv_heads + kv_head].push_back(std::move(token));
   }
 
-  std::size_t next_position() const { return length_; }
-  void advance(std::size_t tokens) { length_ += tokens; }
+  std::size_t next_position() const override { return length_; }
+  void advance(std::size_t tokens) override { length_ += tokens; }
+  void truncate(std::size_t) override { rota_lm::fail("masked cache", "cannot be truncated"); }
 
-  void attend(const rota_lm::attention_call& call) {
+  void attend(const rota_lm::attention_call& call) override {
     const std::size_t d = config_.head_dim;
     for (std::size_t i = 0; i < call.tokens; ++i) {
       for (std::size_t h = 0; h < config_.kv_heads; ++h) {

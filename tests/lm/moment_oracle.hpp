@@ -14,7 +14,7 @@ namespace rota_lm_test {
 
 /// Mean and covariance of the queries before RoPE, per layer and query head, over all tokens seen
 /// from position `skip` on. Streaming: prefills of any split give the same, to rounding.
-class moment_oracle {
+class moment_oracle final : public rota_lm::layer_observer {
  public:
   using vector = Eigen::VectorXd;
   using square = Eigen::MatrixXd;
@@ -28,7 +28,7 @@ class moment_oracle {
     }
   }
 
-  void on_layer(const rota_lm::layer_trace& t) {
+  void on_layer(const rota_lm::layer_trace& t) override {
     const std::size_t leave =
         t.first_position >= skip_ ? 0 : std::min(skip_ - t.first_position, t.tokens);
     if (leave == t.tokens) return;

@@ -182,7 +182,7 @@ TEST_CASE("a target behind the output projection differs by what the projection 
 
   dense_cache<rota::bf16> cache(lm.config(), t.ids.size());
   prefill_record record(lm);
-  lm.forward(t.ids, cache, 0, record);
+  lm.forward(t.ids, cache, 0, &record);
   const model_outputs outputs(lm, 8);
   scratch_memory scratch;
   std::size_t at = 0;
@@ -302,9 +302,9 @@ TEST_CASE("scores made at the split are those of states that were kept") {
     eval::split_scores at_split(&p, {.tokens = true, .groups = true}, rows, {});
     const std::size_t layers[] = {p.split};
     hidden_states kept(lm.config(), layers);
-    observers both(at_split, kept);
+    observers both({&at_split, &kept});
     dense_cache<rota::bf16> cache(lm.config(), ids.size());
-    lm.forward(ids, cache, 0, both);
+    lm.forward(ids, cache, 0, &both);
     const auto hidden = kept.of(p.split);
     const auto width = static_cast<rota::index_t>(kept.width());
     REQUIRE(at_split.tokens().size() == lm.config().layers);
@@ -354,7 +354,8 @@ TEST_CASE("scores at the split need the whole prefill at once") {
   eval::split_scores at_split(&p, {.tokens = true}, 20, {});
   dense_cache<rota::bf16> cache(lm.config(), 20);
   const std::vector<token_id> half(10, 5);
-  CHECK(one_line_with(error_of([&] { lm.forward(half, cache, 0, at_split); }), "one forward pass"));
+  CHECK(
+      one_line_with(error_of([&] { lm.forward(half, cache, 0, &at_split); }), "one forward pass"));
 }
 
 TEST_CASE("evaluate selects by a predictor and by the oracle") {

@@ -99,11 +99,11 @@ TEST_CASE("a packed cache decodes as dense attention with what was dropped maske
       CAPTURE(kept.second);
       dense_cache<float> dense(s.lm.config(), prefix);
       prefill_record record(s.lm);
-      s.lm.forward(s.context(), dense, 0, record);
+      s.lm.forward(s.context(), dense, 0, &record);
       const auto p = ratios<both::params>(kept.first, kept.second);
       rota_lm::span_compressor<both, float> compressor(dense, record, p);
       compressor.select(p);
-      packed_cache<both> packed(s.lm.config());
+      packed_cache packed(s.lm.config());
       compressor.pack(p, packed);
       CHECK(packed.sealed_bytes() == compressor.sealed_bytes(p));
       masked_cache oracle = masked(compressor, dense);
@@ -119,9 +119,9 @@ TEST_CASE("the moments that scorers read are those of the queries before RoPE") 
   dense_cache<float> dense(c, prefix);
   prefill_record record(s.lm, 5);
   rota_lm_test::moment_oracle oracle(c);
-  rota_lm::observers both_see(record, oracle);
-  s.lm.forward(s.context().first(17), dense, 0, both_see);
-  s.lm.forward(s.context().subspan(17), dense, 0, both_see);
+  rota_lm::observers both_see({&record, &oracle});
+  s.lm.forward(s.context().first(17), dense, 0, &both_see);
+  s.lm.forward(s.context().subspan(17), dense, 0, &both_see);
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
     const rota_lm::scoring_context<float> context(dense, record, layer);
     const auto& seen = context.get();
@@ -150,11 +150,11 @@ TEST_CASE("scorers that need the queries run on the model's own") {
     const setting s(name);
     dense_cache<float> dense(s.lm.config(), prefix);
     prefill_record record(s.lm, 8);
-    s.lm.forward(s.context(), dense, 0, record);
+    s.lm.forward(s.context(), dense, 0, &record);
     const auto p = ratios<expecting::params>(0.6, 0.6);
     rota_lm::span_compressor<expecting, float> compressor(dense, record, p);
     compressor.select(p);
-    packed_cache<expecting> packed(s.lm.config());
+    packed_cache packed(s.lm.config());
     compressor.pack(p, packed);
     masked_cache oracle = masked(compressor, dense);
     const matrix expected = run(s.lm, s.rest(), oracle);
@@ -166,7 +166,7 @@ TEST_CASE("budgets that span the layers") {
   const setting s("llama");
   dense_cache<float> dense(s.lm.config(), prefix);
   prefill_record record(s.lm);
-  s.lm.forward(s.context(), dense, 0, record);
+  s.lm.forward(s.context(), dense, 0, &record);
   spanning::params p;
   p.protect = {2, 4};
   p.tokens.budget.m = 100;
@@ -183,7 +183,7 @@ TEST_CASE("budgets that span the layers") {
   }
   CHECK(tokens == 100);
   CHECK(groups == 200);
-  packed_cache<spanning> packed(s.lm.config());
+  packed_cache packed(s.lm.config());
   compressor.pack(p, packed);
   masked_cache oracle = masked(compressor, dense);
   const matrix expected = run(s.lm, s.rest(), oracle);
@@ -196,9 +196,9 @@ TEST_CASE("the dense cache's memory is gone before the packed cache decodes") {
   auto dense = std::make_unique<dense_cache<rota::bf16>>(s.lm.config(), prefix,
                                                          rota::cpu::backend{}, &account);
   prefill_record record(s.lm);
-  s.lm.forward(s.context(), *dense, 0, record);
+  s.lm.forward(s.context(), *dense, 0, &record);
   CHECK(account.live_bytes() == dense->used_bytes());
-  packed_cache<short_both> packed(s.lm.config(), {}, &account);
+  packed_cache packed(s.lm.config(), {}, &account);
   rota_lm::compress<short_both>(*dense, record, ratios<short_both::params>(0.5, 0.5), packed);
   const std::size_t dense_bytes = dense->used_bytes();
   dense.reset();
@@ -214,8 +214,8 @@ TEST_CASE("a packed cache takes appended tokens back") {
   const setting s("mistral");
   dense_cache<float> dense(s.lm.config(), prefix);
   prefill_record record(s.lm);
-  s.lm.forward(s.context(), dense, 0, record);
-  packed_cache<both> packed(s.lm.config());
+  s.lm.forward(s.context(), dense, 0, &record);
+  packed_cache packed(s.lm.config());
   rota_lm::compress<both>(dense, record, ratios<both::params>(0.5, 0.5), packed);
   CHECK(packed.next_position() == prefix);
   const matrix first = run(s.lm, s.rest(), packed);
@@ -231,24 +231,26 @@ TEST_CASE("a packed cache takes appended tokens back") {
 
 TEST_CASE("each layer may have its own operator") {
   const setting s("llama");
-  using cache = packed_cache<both, short_both, everything>;
+  using any_op = rota::any_op<both, short_both, everything>;
   const auto half = ratios<both::params>(0.5, 0.5);
   everything::params all;
   all.store.tail_capacity = room;
-  std::vector<cache::any_op> ops = {
-      cache::any_op::of<everything>(all),
-      cache::any_op::of<short_both>(ratios<short_both::params>(0.5, 0.5)),
-      cache::any_op::of<both>(half)};
+  std::vector<any_op> ops = {any_op::of<everything>(all),
+                             any_op::of<short_both>(ratios<short_both::params>(0.5, 0.5)),
+                             any_op::of<both>(half)};
   dense_cache<float> dense(s.lm.config(), prefix);
   prefill_record record(s.lm);
-  s.lm.forward(s.context(), dense, 0, record);
-  cache packed(s.lm.config());
-  rota_lm::compress_each(dense, record, ops, packed);
+  s.lm.forward(s.context(), dense, 0, &record);
+  packed_cache packed(s.lm.config());
+  rota_lm::compress_each<float>(dense, record, std::span<const any_op>(ops), packed);
   CHECK(packed.layers() == 3);
   CHECK(run(s.lm, s.rest(), packed).allFinite());
-  cache empty(s.lm.config());
+  packed_cache empty(s.lm.config());
   ops.pop_back();
-  CHECK(one_line_with(error_of([&] { rota_lm::compress_each(dense, record, ops, empty); }),
+  CHECK(one_line_with(error_of([&] {
+                        rota_lm::compress_each<float>(dense, record, std::span<const any_op>(ops),
+                                                      empty);
+                      }),
                       "one operator for each layer"));
   CHECK(one_line_with(error_of([&] { run(s.lm, s.rest(), empty); }), "was not compressed"));
 }
@@ -257,7 +259,7 @@ TEST_CASE("a ratio is found that fits a number of bytes") {
   const setting s("llama");
   dense_cache<float> dense(s.lm.config(), s.ids.size());
   prefill_record record(s.lm);
-  s.lm.forward(s.ids, dense, 0, record);
+  s.lm.forward(s.ids, dense, 0, &record);
   rota_lm::span_compressor<both, float> compressor(dense, record, both::params{});
   const auto set_tokens = [](both::params& p, double ratio) { p.tokens.budget.ratio = ratio; };
   for (const double budget : {0.9, 0.75, 0.6}) {

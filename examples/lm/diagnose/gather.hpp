@@ -83,7 +83,7 @@ class gatherer {
     d.heads = c.kv_heads;
     d.groups = static_cast<std::size_t>(compress.groups());
     d.sums.resize(d.layers * d.heads);
-    eval::row_cache cache(c);
+    packed_cache cache(c);
     compress.pack(sample.room(), cache);
     const std::vector<head_view> kept = views(compress, sample);
     if (!compress.try_select(with_oracle(d.row.how), fitted)) return;

@@ -16,7 +16,7 @@ namespace rota_lm::diagnose {
 /// layer is judged alone.
 inline std::vector<double> output_errors(const eval::prefilled& prefill,
                                          const dense_cache<eval::element>& dense,
-                                         const eval::row_cache& packed, const model_config& c,
+                                         const packed_cache& packed, const model_config& c,
                                          std::size_t layer, std::size_t taken_back) {
   const eval::layer_context context = prefill.contexts()[layer];
   rota::view<const float, 3> q = context.queries;

@@ -13,6 +13,7 @@
 
 #include "engine/projection_seam.hpp"
 #include "engine/rota_call.hpp"
+#include "engine/scratch_memory.hpp"
 
 namespace rota_lm {
 

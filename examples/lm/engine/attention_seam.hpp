@@ -2,10 +2,10 @@
 // watches it.
 #pragma once
 
-#include <concepts>
 #include <cstddef>
+#include <initializer_list>
 #include <span>
-#include <tuple>
+#include <vector>
 
 #include "engine/config.hpp"
 #include "engine/matrix.hpp"
@@ -25,13 +25,27 @@ struct attention_call {
 };
 
 /// Anything that keeps keys and values and attends over them. For each forward pass the model
-/// calls attend() once a layer, in order, then advance() once. attend() appends the n tokens, then
-/// lets query i see all that is kept up to its own position, within the layer's sliding window.
-template <class Cache>
-concept attention_cache = requires(Cache& cache, const Cache& view, const attention_call& call) {
-  { view.next_position() } -> std::convertible_to<std::size_t>;
-  cache.attend(call);
-  cache.advance(std::size_t{});
+/// calls attend() once a layer, in order, then advance() once.
+class attention_cache {
+ public:
+  virtual ~attention_cache() = default;
+
+  /// Appends the n tokens, then lets query i see all that is kept up to its own position, within
+  /// the layer's sliding window.
+  virtual void attend(const attention_call& call) = 0;
+  /// Counts n tokens as seen: all layers have them.
+  virtual void advance(std::size_t tokens) = 0;
+  /// The position that the next token will have.
+  virtual std::size_t next_position() const = 0;
+  /// Forgets all tokens from position `length` on. Throws where the cache cannot.
+  virtual void truncate(std::size_t length) = 0;
+
+ protected:
+  attention_cache() = default;
+  attention_cache(const attention_cache&) = default;
+  attention_cache(attention_cache&&) = default;
+  attention_cache& operator=(const attention_cache&) = default;
+  attention_cache& operator=(attention_cache&&) = default;
 };
 
 /// What an observer is shown of one layer's forward pass, before its attention runs. The views
@@ -49,27 +63,29 @@ struct layer_trace {
   const matrix& v;                ///< [n, kv_heads * head_dim]
 };
 
-template <class Observer>
-concept layer_observer = requires(Observer& observer, const layer_trace& trace) {
-  observer.on_layer(trace);
-};
+class layer_observer {
+ public:
+  virtual ~layer_observer() = default;
+  virtual void on_layer(const layer_trace& trace) = 0;
 
-/// Watches nothing.
-struct no_observer {
-  void on_layer(const layer_trace&) const {}
+ protected:
+  layer_observer() = default;
+  layer_observer(const layer_observer&) = default;
+  layer_observer(layer_observer&&) = default;
+  layer_observer& operator=(const layer_observer&) = default;
+  layer_observer& operator=(layer_observer&&) = default;
 };
 
 /// Shows every trace to each of several observers, in order.
-template <layer_observer... Observers>
-class observers {
+class observers final : public layer_observer {
  public:
-  explicit observers(Observers&... each) : each_(each...) {}
-  void on_layer(const layer_trace& trace) {
-    std::apply([&](Observers&... each) { (each.on_layer(trace), ...); }, each_);
+  observers(std::initializer_list<layer_observer*> each) : each_(each) {}
+  void on_layer(const layer_trace& trace) override {
+    for (layer_observer* one : each_) one->on_layer(trace);
   }
 
  private:
-  std::tuple<Observers&...> each_;
+  std::vector<layer_observer*> each_;
 };
 
 }  // namespace rota_lm

@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include <rota/cpu/cpu.hpp>
+#include <rota/rota.hpp>
+
 #include "engine/config.hpp"
 #include "engine/dense_cache.hpp"
 #include "engine/error.hpp"
@@ -69,8 +72,7 @@ class span_compressor {
   }
 
   /// Packs the last selection of each layer as the next layers of `out`.
-  template <class... Ops>
-  void pack(const params& p, packed_cache<Ops...>& out) {
+  void pack(const params& p, packed_cache& out) {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const auto& context = contexts_[i].get();
       cache_buffer memory =
@@ -150,9 +152,9 @@ class span_compressor {
 };
 
 /// Compresses all layers of `dense` by one operator into `out`, which must be empty.
-template <class Op, rota::element E, class... Ops>
+template <class Op, rota::element E>
 void compress(const dense_cache<E>& dense, const prefill_record& record,
-              const typename Op::params& p, packed_cache<Ops...>& out) {
+              const typename Op::params& p, packed_cache& out) {
   span_compressor<Op, E> compressor(dense, record, p);
   compressor.select(p);
   compressor.pack(p, out);
@@ -162,8 +164,7 @@ void compress(const dense_cache<E>& dense, const prefill_record& record,
 /// for each layer. `out` must be empty.
 template <rota::element E, class... Ops>
 void compress_each(const dense_cache<E>& dense, const prefill_record& record,
-                   std::span<const typename packed_cache<Ops...>::any_op> per_layer,
-                   packed_cache<Ops...>& out) {
+                   std::span<const rota::any_op<Ops...>> per_layer, packed_cache& out) {
   if (per_layer.size() != dense.layers()) fail("compression", "needs one operator for each layer");
   scratch_memory scratch;
   for (std::size_t i = 0; i < dense.layers(); ++i) {
@@ -178,14 +179,14 @@ void compress_each(const dense_cache<E>& dense, const prefill_record& record,
             "layer " + std::to_string(i));
     // What the store does not need is not kept.
     cache_buffer exact = out.allocate(static_cast<std::size_t>(store.bytes()));
-    store.visit([&]<class Store>(Store& s) {
+    const packed_layer kept = store.visit([&]<class Store>(const Store& s) -> packed_layer {
       Store trimmed;
       trimmed.data = exact.data();
       trimmed.capacity_bytes = static_cast<rota::index_t>(exact.size());
       require(rota::copy(s, trimmed), "layer " + std::to_string(i));
-      s = trimmed;
+      return trimmed;
     });
-    out.add_layer(std::move(exact), store);
+    out.add_layer(std::move(exact), kept);
   }
 }
 

@@ -2,68 +2,37 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
-#include <utility>
 #include <vector>
+
+#include <rota/cpu/backend.hpp>
+#include <rota/store/dense.hpp>
 
 #include "engine/attention_seam.hpp"
 #include "engine/cache_memory.hpp"
 #include "engine/config.hpp"
-#include "engine/error.hpp"
-#include "engine/rota_call.hpp"
+#include "engine/scratch_memory.hpp"
 
 namespace rota_lm {
 
-/// Keys and values of every token, as E, one dense store a layer; satisfies attention_cache.
+/// Keys and values of every token, as E, one dense store a layer. Compiled for float, f16 and bf16.
 template <rota::element E>
-class dense_cache {
+class dense_cache final : public attention_cache {
  public:
   using element_type = E;
   using store_type = rota::dense_store<E>;
 
   /// Room for `capacity` tokens is allocated at once, and counted in `account`.
   dense_cache(const model_config& config, std::size_t capacity, rota::cpu::backend backend = {},
-              memory_account* account = nullptr)
-      : config_(config), backend_(backend) {
-    const auto heads = static_cast<rota::index_t>(config.kv_heads);
-    const auto tokens = static_cast<rota::index_t>(capacity);
-    const auto d = static_cast<rota::index_t>(config.head_dim);
-    const std::size_t bytes = config.kv_heads * capacity * config.head_dim * sizeof(E);
-    for (std::size_t i = 0; i < config.layers; ++i) {
-      store_type store;
-      store.keys = rota::view<E, 3>(add_buffer(bytes, account), heads, tokens, d);
-      store.values = rota::view<E, 3>(add_buffer(bytes, account), heads, tokens, d);
-      stores_.push_back(store);
-    }
-  }
+              memory_account* account = nullptr);
 
-  std::size_t next_position() const { return length_; }
-  void advance(std::size_t tokens) { length_ += tokens; }
+  std::size_t next_position() const override { return length_; }
+  void advance(std::size_t tokens) override { length_ += tokens; }
+  void attend(const attention_call& call) override;
+  void truncate(std::size_t length) override;
 
   /// Appends tokens to one layer; advance() once for all layers, as with attend().
   [[nodiscard]] rota::status append(std::size_t layer, rota::view<const float, 3> k,
-                                    rota::view<const float, 3> v) {
-    return op::append(backend_, stores_.at(layer), k, v);
-  }
-
-  void attend(const attention_call& call) {
-    const std::string where = "dense cache, layer " + std::to_string(call.layer);
-    store_type& store = stores_.at(call.layer);
-    const rota_views views(call, config_);
-    require(append(call.layer, views.k, views.v), where);
-    const rota::attend_item<store_type> item{views.q, &store, views.out, {}};
-    const rota::attend_params p = attend_params_of(config_, call.layer);
-    const rota::workspace ws =
-        scratch_.at_least(op::attend_workspace_bytes(backend_, {&item, 1}, p));
-    require(op::attend(backend_, item, p, ws), where);
-  }
-
-  /// Forgets all tokens from position `length` on.
-  void truncate(std::size_t length) {
-    if (length > length_) fail("dense cache", "cannot be truncated to more than it holds");
-    for (store_type& store : stores_) store.length = static_cast<rota::index_t>(length);
-    length_ = length;
-  }
+                                    rota::view<const float, 3> v);
 
   const model_config& config() const { return config_; }
   const rota::cpu::backend& backend() const { return backend_; }
@@ -76,12 +45,7 @@ class dense_cache {
   }
 
  private:
-  using op = rota::attention<rota::dense<E>>;
-
-  E* add_buffer(std::size_t bytes, memory_account* account) {
-    memory_.emplace_back(bytes, account);
-    return reinterpret_cast<E*>(memory_.back().data());
-  }
+  E* add_buffer(std::size_t bytes, memory_account* account);
 
   model_config config_;
   rota::cpu::backend backend_;
@@ -90,5 +54,9 @@ class dense_cache {
   scratch_memory scratch_;
   std::size_t length_ = 0;
 };
+
+extern template class dense_cache<float>;
+extern template class dense_cache<rota::f16>;
+extern template class dense_cache<rota::bf16>;
 
 }  // namespace rota_lm

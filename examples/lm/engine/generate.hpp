@@ -1,16 +1,14 @@
 // The generation loop, and text that streams out of it.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/attention_seam.hpp"
 #include "engine/config.hpp"
-#include "engine/error.hpp"
 #include "engine/matrix.hpp"
 #include "engine/model.hpp"
 #include "engine/sampler.hpp"
@@ -22,19 +20,9 @@ namespace rota_lm {
 /// has seen), feeding each back. Ends early at one of the model's end tokens, which is not handed
 /// on. Calls on_token(id) for each token; returns how many. Only ids below `vocabulary` are drawn:
 /// checkpoints often pad their logits beyond the tokenizer's tokens.
-template <attention_cache Cache, class OnToken>
-std::size_t generate(const model& lm, Cache& cache, matrix logits, sampler& draw, std::size_t count,
-                     std::size_t vocabulary, OnToken&& on_token) {
-  const std::vector<token_id>& ends = lm.config().eos;
-  for (std::size_t made = 0; made < count; ++made) {
-    const std::span<const float> row = values(std::as_const(logits));
-    const token_id id = draw(row.first(std::min(vocabulary, row.size())));
-    if (std::ranges::find(ends, id) != ends.end()) return made;
-    on_token(id);
-    if (made + 1 < count) logits = lm.forward(std::span(&id, 1), cache);
-  }
-  return count;
-}
+std::size_t generate(const model& lm, attention_cache& cache, matrix logits, sampler& draw,
+                     std::size_t count, std::size_t vocabulary,
+                     const std::function<void(token_id)>& on_token);
 
 /// Turns tokens into text as they come. A token may hold half a character, so that text is handed
 /// out only once it can no longer change.

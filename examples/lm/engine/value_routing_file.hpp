@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <rota/core/record.hpp>
+
 #include "engine/safetensors.hpp"
 #include "engine/safetensors_writer.hpp"
 #include "engine/value_basis.hpp"

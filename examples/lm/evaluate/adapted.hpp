@@ -17,10 +17,10 @@
 namespace rota_lm::eval {
 
 /// Keeps what each layer's projections read of a prefill.
-class input_record {
+class input_record final : public layer_observer {
  public:
   explicit input_record(bool wanted) : wanted_(wanted) {}
-  void on_layer(const layer_trace& t) {
+  void on_layer(const layer_trace& t) override {
     if (wanted_) inputs_.push_back(t.attention_input);
   }
   const std::vector<matrix>& inputs() const { return inputs_; }
@@ -70,7 +70,7 @@ class adapted_compressor {
   }
 
   /// Packs the last selection as all the layers of `out`, with room for `tail` tokens each.
-  void pack(std::size_t tail, row_cache& out) {
+  void pack(std::size_t tail, packed_cache& out) {
     with_fill(
         [&]<class Op>() { pack_layers<Op>(backend_, contexts_, views_, tail, scratch_, out); });
   }

@@ -192,7 +192,7 @@ void time_attention(const options& o, const attend_shape& shape, const rota::cpu
     if (!row.spec.packed() || row.spec.how.adapted) continue;
     const auto bytes = static_cast<std::size_t>(row.spec.kv_budget * dense_bytes);
     if (compress.fit(on_random_data(row.spec.how), o.rho, bytes)) {
-      row_cache cache(one_layer, backend);
+      packed_cache cache(one_layer, backend);
       compress.pack(0, cache);
       row.attend_time_ratio = cache.store(0).visit(
           [&](const auto& store) { return detail::time_ratio(backend, layer, store); });

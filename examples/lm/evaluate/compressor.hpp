@@ -25,7 +25,6 @@ namespace rota_lm::eval {
 /// How rows lie in memory: packing is by group width and fill alone, whatever selected.
 template <int Width, class Fill>
 using packing = rota::attention<rota::packed<element, Width>, Fill>;
-using row_cache = packed_cache<packing<8, rota::zero_fill>, packing<16, rota::zero_fill>>;
 
 struct store_choice {
   int group_width = 16;
@@ -55,7 +54,7 @@ struct fractions {
 template <class Op, class Context>
 void pack_layers(const rota::cpu::backend& b, const std::vector<Context>& contexts,
                  const std::vector<rota::selection>& kept, std::size_t tail,
-                 scratch_memory& scratch, row_cache& out) {
+                 scratch_memory& scratch, packed_cache& out) {
   typename Op::params p;
   p.store.tail_capacity = static_cast<rota::index_t>(tail);
   for (std::size_t i = 0; i < contexts.size(); ++i) {
@@ -145,7 +144,7 @@ class compressor {
   }
 
   /// Packs the last selection as all the layers of `out`, with room for `tail` tokens each.
-  void pack(std::size_t tail, row_cache& out) {
+  void pack(std::size_t tail, packed_cache& out) {
     with_packing(store_, [&]<class Op>() {
       pack_layers<Op>(backend_, contexts_, views_, tail, scratch_, out);
     });

@@ -63,7 +63,7 @@ inline void time_decoding(const model& lm, const task& t, const options& o, shar
                           counting_memory& memory, std::vector<row_result>& rows) {
   const prepared sample = detail::long_sample(t);
   const std::span<const token_id> ids = sample.answers[0];
-  std::vector<std::unique_ptr<row_cache>> caches(rows.size());
+  std::vector<std::unique_ptr<packed_cache>> caches(rows.size());
   {
     prefilled prefill(lm, sample, o, memory, shared);
     compressor compress = prefill.make_compressor(o);
@@ -75,7 +75,8 @@ inline void time_decoding(const model& lm, const task& t, const options& o, shar
         dense_cache<element> empty(lm.config(), ids.size(), {}, &memory.dense);
         rows[r].decode_ms = detail::decode_median(lm, empty, ids);
       } else if (spec.how.adapted) {
-        caches[r] = std::make_unique<row_cache>(lm.config(), rota::cpu::backend{}, &memory.packed);
+        caches[r] =
+            std::make_unique<packed_cache>(lm.config(), rota::cpu::backend{}, &memory.packed);
         adapted_compressor adapted = prefill.make_adapted();
         adapted.select(*spec.how.rho);
         adapted.pack(sample.room(), *caches[r]);
@@ -83,7 +84,8 @@ inline void time_decoding(const model& lm, const task& t, const options& o, shar
         const auto bytes = static_cast<std::size_t>(
             spec.kv_budget * static_cast<double>(prefill.dense().used_bytes()));
         if (!compress.fit(spec.how, o.rho, bytes)) continue;
-        caches[r] = std::make_unique<row_cache>(lm.config(), rota::cpu::backend{}, &memory.packed);
+        caches[r] =
+            std::make_unique<packed_cache>(lm.config(), rota::cpu::backend{}, &memory.packed);
         compress.pack(sample.room(), *caches[r]);
       }
     }

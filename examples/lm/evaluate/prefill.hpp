@@ -38,8 +38,8 @@ class prefilled {
         shared_(shared),
         predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend),
         inputs_(shared.routing != nullptr) {
-    observers all(record_, predicted_, inputs_);
-    lm.forward(sample.prefill, dense_, 0, all);
+    observers all({&record_, &predicted_, &inputs_});
+    lm.forward(sample.prefill, dense_, 0, &all);
     for (std::size_t i = 0; i < dense_.layers(); ++i) scoring_.emplace_back(dense_, record_, i);
     taken_back_ = sample.taken_back;
     dense_.truncate(sample.compressed());
@@ -143,7 +143,7 @@ class prefilled {
     const token_ids& answer = sample.answers.at(sample.answers.size() > 1 ? sample.correct : 0);
     ids.insert(ids.end(), answer.begin(), answer.end());
     prefill_record record(lm, ids.size(), 0, 0);
-    lm.forward(ids, dense_, 0, record);
+    lm.forward(ids, dense_, 0, &record);
     for (std::size_t i = 0; i < dense_.layers(); ++i) {
       const scoring_context<element> context(dense_, record, i);
       const layer_context& c = context.get();
@@ -175,7 +175,7 @@ class prefilled {
 };
 
 /// Bytes of a row without its tail, as the allocator counted them.
-inline std::size_t measured_bytes(const row_cache& cache) {
+inline std::size_t measured_bytes(const packed_cache& cache) {
   std::size_t tails = 0;
   for (std::size_t i = 0; i < cache.layers(); ++i) {
     tails += static_cast<std::size_t>(

@@ -12,17 +12,18 @@
 
 #include "engine/dense_cache.hpp"
 #include "engine/rota_call.hpp"
+#include "engine/scratch_memory.hpp"
+#include "evaluate/sequence.hpp"
 
 namespace rota_lm::eval {
 
 /// The pages of a layer's store: the library's index with its memory.
-template <rota::element E>
 class layer_pages {
  public:
   static constexpr rota::index_t page_tokens = 16;
 
   /// Room for the whole capacity of the store.
-  explicit layer_pages(const rota::dense_store<E>& store)
+  explicit layer_pages(const rota::dense_store<element>& store)
       : heads_(store.kv_heads()),
         capacity_((store.capacity() + page_tokens - 1) / page_tokens),
         pages_(count(1)),
@@ -34,14 +35,14 @@ class layer_pages {
     const rota::index_t d = store.d_k();
     index.list = {rota::view<rota::page_ref, 2>(pages_.data(), heads_, capacity_),
                   rota::view<std::int32_t, 1>(counts_.data(), heads_)};
-    index.low = rota::view<E, 3>(low_.data(), heads_, capacity_, d);
-    index.high = rota::view<E, 3>(high_.data(), heads_, capacity_, d);
+    index.low = rota::view<element, 3>(low_.data(), heads_, capacity_, d);
+    index.high = rota::view<element, 3>(high_.data(), heads_, capacity_, d);
     chosen = {rota::view<rota::page_ref, 2>(chosen_.data(), heads_, capacity_),
               rota::view<std::int32_t, 1>(chosen_counts_.data(), heads_)};
   }
   layer_pages(layer_pages&&) noexcept = default;  // vectors keep their memory
 
-  rota::page_index<E> index;
+  rota::page_index<element> index;
   rota::page_list chosen;
 
   void forget() { std::fill(counts_.begin(), counts_.end(), 0); }
@@ -54,53 +55,52 @@ class layer_pages {
   rota::index_t heads_, capacity_;
   std::vector<rota::page_ref> pages_, chosen_;
   std::vector<std::int32_t> counts_, chosen_counts_;
-  std::vector<E> low_, high_;
+  std::vector<element> low_, high_;
 };
 
-/// A dense cache that is read in part; satisfies attention_cache. Refers to the cache.
-template <rota::element E>
-class reading_cache {
+/// A dense cache that is read in part. Refers to the cache.
+class reading_cache final : public attention_cache {
  public:
-  using store_type = rota::dense_store<E>;
+  using store_type = rota::dense_store<element>;
   using part_type = rota::page_view<store_type>;
 
   /// Pages a head that may be read of a layer so that they and the bounds of all its pages take at
   /// most `ratio` of what is there; nothing where not even the last page may be.
   static std::optional<rota::index_t> pages_for(const store_type& store, double ratio) {
-    const rota::index_t tokens = store.length, row = 2 * store.d_k() * rota::index_t{sizeof(E)};
-    const rota::index_t all =
-        (tokens + layer_pages<E>::page_tokens - 1) / layer_pages<E>::page_tokens;
+    const rota::index_t tokens = store.length,
+                        row = 2 * store.d_k() * rota::index_t{sizeof(element)};
+    const rota::index_t all = (tokens + layer_pages::page_tokens - 1) / layer_pages::page_tokens;
     const auto bounds =
         static_cast<double>(all * (row + static_cast<rota::index_t>(sizeof(rota::page_ref))) + 4);
     const double left = ratio * static_cast<double>(tokens * row) - bounds;
     const auto pages =
-        static_cast<rota::index_t>(left / static_cast<double>(layer_pages<E>::page_tokens * row));
+        static_cast<rota::index_t>(left / static_cast<double>(layer_pages::page_tokens * row));
     if (left < 0 || pages < 1) return {};
     return pages;
   }
 
-  reading_cache(dense_cache<E>& cache, rota::index_t pages) : cache_(cache), budget_{pages} {
+  reading_cache(dense_cache<element>& cache, rota::index_t pages) : cache_(cache), budget_{pages} {
     for (std::size_t i = 0; i < cache.layers(); ++i) layers_.emplace_back(cache.store(i));
   }
 
-  std::size_t next_position() const { return cache_.next_position(); }
-  void advance(std::size_t tokens) { cache_.advance(tokens); }
-  void truncate(std::size_t length) {
+  std::size_t next_position() const override { return cache_.next_position(); }
+  void advance(std::size_t tokens) override { cache_.advance(tokens); }
+  void truncate(std::size_t length) override {
     cache_.truncate(length);
-    for (layer_pages<E>& l : layers_) l.forget();
+    for (layer_pages& l : layers_) l.forget();
   }
 
   /// Token by token, as decoding would: each chooses its own pages.
-  void attend(const attention_call& call) {
+  void attend(const attention_call& call) override {
     const std::string where = "read-select, layer " + std::to_string(call.layer);
     const rota_views all(call, cache_.config());
-    layer_pages<E>& pages = layers_.at(call.layer);
+    layer_pages& pages = layers_.at(call.layer);
     for (rota::index_t i = 0; i < all.q.extent[0]; ++i) {
       require(cache_.append(call.layer, one(all.k, i), one(all.v, i)), where);
       const store_type& store = cache_.store(call.layer);
       const auto q = one(all.q, i);
       require(
-          rota::cpu::index_pages(cache_.backend(), store, layer_pages<E>::page_tokens, pages.index),
+          rota::cpu::index_pages(cache_.backend(), store, layer_pages::page_tokens, pages.index),
           where);
       const rota::workspace choice = scratch_.at_least(
           rota::cpu::select_pages_workspace_bytes(cache_.backend(), pages.index, q));
@@ -109,7 +109,8 @@ class reading_cache {
           where);
       attend_part({&store, pages.chosen}, q, one(all.out, i), call.layer, where);
       read_ += bytes_of_bounds(pages.index, store);
-      there_ += static_cast<double>(store.length * store.kv_heads() * 2 * store.d_k()) * sizeof(E);
+      there_ +=
+          static_cast<double>(store.length * store.kv_heads() * 2 * store.d_k()) * sizeof(element);
     }
   }
 
@@ -133,11 +134,12 @@ class reading_cache {
     return rows;
   }
 
-  static double bytes_of_bounds(const rota::page_index<E>& index, const store_type& store) {
+  static double bytes_of_bounds(const rota::page_index<element>& index, const store_type& store) {
     double pages = 0;
     for (rota::index_t h = 0; h < store.kv_heads(); ++h) pages += index.list.counts(h);
-    return pages * static_cast<double>(sizeof(rota::page_ref) +
-                                       2 * static_cast<std::size_t>(store.d_k()) * sizeof(E)) +
+    return pages *
+               static_cast<double>(sizeof(rota::page_ref) +
+                                   2 * static_cast<std::size_t>(store.d_k()) * sizeof(element)) +
            4.0 * static_cast<double>(store.kv_heads());
   }
 
@@ -152,9 +154,9 @@ class reading_cache {
     read_ += static_cast<double>(part.read_bytes());
   }
 
-  dense_cache<E>& cache_;
+  dense_cache<element>& cache_;
   rota::page_budget budget_;
-  std::vector<layer_pages<E>> layers_;
+  std::vector<layer_pages> layers_;
   scratch_memory scratch_;
   double read_ = 0, there_ = 0;
 };

@@ -62,9 +62,9 @@ class runner {
   /// A sample between the phases.
   struct waiting {
     prepared sample;
-    std::vector<std::unique_ptr<row_cache>> caches;  ///< by row; null where there is none
-    std::vector<byte_sums> bytes;                    ///< by row
-    std::vector<std::string> failures;               ///< by row
+    std::vector<std::unique_ptr<packed_cache>> caches;  ///< by row; null where there is none
+    std::vector<byte_sums> bytes;                       ///< by row
+    std::vector<std::string> failures;                  ///< by row
   };
 
   /// Some consecutive samples of a task.
@@ -193,7 +193,7 @@ class runner {
   /// Answers over the dense cache, of which each step reads a part, and leaves it as it was.
   void read_row(row_result& row, std::size_t r, const std::string& name, std::size_t number,
                 dense_cache<element>& dense, waiting& out) const {
-    using reader_type = reading_cache<element>;
+    using reader_type = reading_cache;
     dense.truncate(out.sample.compressed());
     const auto pages = reader_type::pages_for(dense.store(0), row.spec.kv_budget);
     if (!pages) {
@@ -229,7 +229,7 @@ class runner {
   void pack_row(std::size_t r, const dense_cache<element>& dense, Compressor& compress,
                 waiting& out) const {
     out.caches[r] =
-        std::make_unique<row_cache>(lm_.config(), rota::cpu::backend{}, &memory_.packed);
+        std::make_unique<packed_cache>(lm_.config(), rota::cpu::backend{}, &memory_.packed);
     compress.pack(out.sample.room(), *out.caches[r]);
     const kept_counts kept = compress.kept();
     byte_sums& b = out.bytes[r];

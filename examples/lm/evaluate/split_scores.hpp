@@ -18,7 +18,7 @@ namespace rota_lm::eval {
 /// Observes a prefill of one forward pass and scores, at the predictor's split, all layers from
 /// there on. The hidden states need not be kept: what is left of them is one number for each
 /// (layer, kv head, token) or group.
-class split_scores {
+class split_scores final : public layer_observer {
  public:
   struct wanted {
     bool tokens = false;
@@ -31,7 +31,7 @@ class split_scores {
                rota::cpu::backend backend)
       : predictor_(predictor), wanted_(what), tokens_(tokens), backend_(backend) {}
 
-  void on_layer(const layer_trace& t) {
+  void on_layer(const layer_trace& t) override {
     if (predictor_ == nullptr || t.layer != predictor_->split) return;
     if (!wanted_.tokens && !wanted_.groups) return;
     if (t.first_position != 0 || t.tokens < tokens_) {

@@ -84,8 +84,8 @@ class calibrator {
     prefill_record record(lm_, setting_.window + after, 0, 0);
     const std::size_t wanted[] = {setting_.split};
     hidden_states hidden(lm_.config(), wanted);
-    observers both(record, hidden);
-    lm_.forward(text.ids, cache, 0, both);
+    observers both({&record, &hidden});
+    lm_.forward(text.ids, cache, 0, &both);
 
     owned_calibration out;
     const std::size_t first = setting_.sinks, last = text.cut - setting_.window;
