@@ -19,6 +19,11 @@ namespace {
 
 const rota::cpu::backend cpu_backend;
 
+template <class Budget>
+using by_token = rota::tokens<rota::key_norm, Budget>;
+template <class Budget>
+using by_group = rota::groups<rota::value_norm, Budget>;
+
 /// The same operator on both backends.
 template <class Tokens, class Groups, class Fill = rota::zero_fill>
 struct both {

@@ -10,9 +10,6 @@
 #include <rota/budget/k_by_type.hpp>
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/budget/pyramid.hpp>
-#include <rota/score/key_norm.hpp>
-#include <rota/score/value_norm.hpp>
-#include <rota/select/selectors.hpp>
 
 #include "support/policies.hpp"
 #include "support/random.hpp"
@@ -20,12 +17,6 @@
 namespace rota_test {
 
 using rota::index_t;
-
-// Selection reads scores, whoever made them: the scorers below stand for any.
-template <class Budget>
-using by_token = rota::tokens<rota::key_norm, Budget>;
-template <class Budget>
-using by_group = rota::groups<rota::value_norm, Budget>;
 
 /// A ratio that is often 0 or 1.
 inline double random_ratio(random_source& rng) {
@@ -74,10 +65,10 @@ inline void randomise(random_source& rng, spared, auto& p, index_t) {
   p.floor = rng.below(12);
 }
 
-template <class Selector>
-typename Selector::params random_params(random_source& rng, index_t items) {
-  typename Selector::params p;
-  if constexpr (Selector::selects) randomise(rng, typename Selector::budget{}, p.budget, items);
+template <class Budget>
+typename Budget::params random_params(random_source& rng, index_t items) {
+  typename Budget::params p;
+  if constexpr (rota::selects_by<Budget>) randomise(rng, Budget{}, p, items);
   return p;
 }
 

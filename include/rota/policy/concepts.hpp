@@ -135,6 +135,20 @@ concept typed_budget = policy_of<B, budget_tag> &&
 template <class B>
 concept budget = counting_budget<B> || threshold_budget<B> || row_budget<B> || typed_budget<B>;
 
+/// Stands for a budget where a level keeps everything; it reads no scores.
+struct keep_all {
+  using policy_kind = budget_tag;
+  struct params {};
+};
+
+/// What selection takes for a level.
+template <class B>
+concept level_budget = budget<B> || std::same_as<B, keep_all>;
+
+/// Whether a level selects, and so reads scores.
+template <level_budget B>
+inline constexpr bool selects_by = !std::same_as<B, keep_all>;
+
 /// What a counting budget keeps of `items` in a scope of the layer `at`.
 template <counting_budget B>
 ROTA_HD index_t budget_count(const typename B::params& p, index_t items,
