@@ -5,8 +5,11 @@
 #include <iostream>
 
 #include "diagnose/report.hpp"
+#include "engine/json.hpp"
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/program.hpp"
+#include "evaluate/table.hpp"
 
 namespace {
 

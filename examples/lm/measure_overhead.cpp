@@ -12,9 +12,18 @@
 
 #include <malloc.h>
 
+#include "engine/arguments.hpp"
+#include "engine/dense_cache.hpp"
+#include "engine/json.hpp"
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/compressor.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/decode_timing.hpp"
+#include "evaluate/json_report.hpp"
+#include "evaluate/prefill.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/task.hpp"
 
 namespace {
 

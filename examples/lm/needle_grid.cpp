@@ -3,8 +3,10 @@
 // other arguments of evaluate but for tasks and context.
 #include <iostream>
 
+#include "engine/json.hpp"
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/program.hpp"
 #include "needle/grid.hpp"
 #include "needle/report.hpp"
 

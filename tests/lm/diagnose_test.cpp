@@ -8,6 +8,9 @@
 #include <doctest/doctest.h>
 
 #include "diagnose/report.hpp"
+#include "engine/json.hpp"
+#include "evaluate/program.hpp"
+#include "evaluate/task_list.hpp"
 #include "temp_folder.hpp"
 
 namespace {

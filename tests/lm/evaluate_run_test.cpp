@@ -9,8 +9,17 @@
 #include <doctest/doctest.h>
 
 #include "engine/generate.hpp"
+#include "engine/json.hpp"
 #include "engine/sampler.hpp"
+#include "evaluate/answer.hpp"
+#include "evaluate/compressor.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/json_report.hpp"
+#include "evaluate/prefill.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/reading_cache.hpp"
+#include "evaluate/table.hpp"
+#include "evaluate/task_list.hpp"
 #include "micro_folder.hpp"
 #include "temp_folder.hpp"
 

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/json.hpp"
+#include "evaluate/program.hpp"
 #include "micro_folder.hpp"
 #include "needle/report.hpp"
 
