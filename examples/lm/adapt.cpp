@@ -2,6 +2,7 @@
 // groups. adapt/options.hpp lists the arguments; adapt --help prints them.
 #include <iostream>
 
+#include "adapt/options.hpp"
 #include "adapt/program.hpp"
 #include "engine/keep_pages.hpp"
 #include "engine/run_program.hpp"

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "engine/run_program.hpp"
+#include "fit/options.hpp"
 #include "fit/program.hpp"
 
 int main(int argc, char** argv) {

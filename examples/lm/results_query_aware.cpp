@@ -10,6 +10,8 @@
 #include "engine/text_file.hpp"
 #include "evaluate/program.hpp"
 #include "results/date.hpp"
+#include "results/goal.hpp"
+#include "results/grid.hpp"
 #include "results/report.hpp"
 
 namespace {

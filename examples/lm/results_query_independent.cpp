@@ -7,10 +7,15 @@
 #include <iostream>
 #include <string_view>
 
+#include "engine/arguments.hpp"
 #include "engine/keep_pages.hpp"
 #include "engine/run_program.hpp"
+#include "engine/text_file.hpp"
+#include "evaluate/decode_timing.hpp"
+#include "results/adaptation_run.hpp"
 #include "results/date.hpp"
 #include "results/independent_chart.hpp"
+#include "results/independent_goals.hpp"
 #include "results/independent_report.hpp"
 
 namespace {
@@ -68,17 +73,17 @@ std::string page_of(const request& r, const std::vector<finished_adaptation>& ru
 
 void write(const request& r, const std::vector<finished_adaptation>& runs) {
   const std::vector<adaptation_group> groups = group_runs(runs);
-  ordered_json document = {{"command", "make results-query-independent"},
-                           {"date", results::today()},
-                           {"steps", r.setting.steps},
-                           {"samples", r.setting.samples}};
+  nlohmann::ordered_json document = {{"command", "make results-query-independent"},
+                                     {"date", results::today()},
+                                     {"steps", r.setting.steps},
+                                     {"samples", r.setting.samples}};
   for (const independent_goal& g : independent_goals(groups))
     document["goals"].push_back(
         {{"goal", g.name}, {"measured", g.figures}, {"reached", g.reached}});
   document["rows"] = independent_rows(runs);
   write_file(r.out + "/query_independent.json", document.dump(1) + "\n");
   write_file(r.out + "/query_independent.md", page_of(r, runs, groups));
-  write_file(r.out + "/query_independent.svg", independent_chart(groups).document());
+  write_file(r.out + "/query_independent.svg", independent_chart(groups));
 }
 
 void run(const request& r) {

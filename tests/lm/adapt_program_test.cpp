@@ -7,9 +7,12 @@
 
 #include <doctest/doctest.h>
 
+#include "adapt/options.hpp"
 #include "adapt/program.hpp"
 #include "engine/adapted_model.hpp"
+#include "engine/json.hpp"
 #include "engine/plain_cache.hpp"
+#include "engine/value_routing_file.hpp"
 #include "evaluate/options.hpp"
 #include "micro_folder.hpp"
 #include "temp_folder.hpp"

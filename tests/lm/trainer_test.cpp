@@ -15,6 +15,7 @@
 
 #include "adapt/start.hpp"
 #include "adapt/state_file.hpp"
+#include "engine/safetensors.hpp"
 #include "temp_folder.hpp"
 
 using namespace rota_lm;

@@ -1,0 +1,88 @@
+#include "adapt/program.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include "adapt/course.hpp"
+#include "engine/adapter_file.hpp"
+#include "engine/atomic_file.hpp"
+#include "engine/model_tag.hpp"
+#include "engine/text_file.hpp"
+
+namespace rota_lm {
+
+namespace {
+
+/// Places for results, tried before the work whose result they take.
+void check_outputs(const adapt_options& o) {
+  std::error_code problem;
+  std::filesystem::create_directories(o.out, problem);
+  if (problem) fail(o.out, "cannot be made: " + problem.message());
+  for (const std::string& path :
+       {o.out + "/value_routing.safetensors", o.out + "/adapter_model.safetensors", o.state})
+    if (!path.empty()) const atomic_file tried(path, readers::as_usual);
+  if (!o.json.empty()) check_writable(o.json);
+}
+
+void check_groups(const adapt_options& o, const model_config& c) {
+  if (c.head_dim % o.setting.group_width != 0 || o.setting.groups_of(c) > rota::max_groups)
+    fail("--group-width",
+         "does not cut heads of " + std::to_string(c.head_dim) + " into 1 to 16 groups");
+}
+
+}  // namespace
+
+adaptation::adaptation(const adapt_options& o)
+    : options_((check_outputs(o), o)),
+      text_(tokenizer::load(o.model)),
+      texts_(o, text_),
+      base_(prepare_base(o, texts_)),
+      layout_((check_groups(o, base_.lm->config()), base_.lm->config()), o.setting),
+      fixed_(order_by_energy(base_.moments, o.setting.group_width)),
+      trainer_(*base_.lm, layout_, fixed_, o.training,
+               [this](std::size_t number) { return texts_.training(number, options_.lengths); }) {
+  trainer_.start(initial_parameters<float>(layout_, base_.moments, o.training.seed));
+}
+
+std::string adaptation::name() const {
+  return describe_run(options_, model_identity(*base_.lm));
+}
+
+void adaptation::run(std::ostream& out) {
+  const training_course course = train(options_, name(), trainer_, out);
+  values_ = routing_of(options_, layout_, fixed_, base_.basis, trainer_.state().parameters);
+  const model_config& c = base_.lm->config();
+  values_.routing.thresholds =
+      calibrate_spans(options_, trainer_, texts_, options_.setting.groups_of(c));
+  save_value_routing(values_, c, options_.out + "/value_routing.safetensors");
+  if (layout_.setting().lora.rank > 0)
+    save_adapters(adapters_of(layout_, base_.basis, trainer_.state().parameters), options_.model,
+                  options_.out);
+  if (!options_.json.empty()) write_file(options_.json, course_json(course, name()));
+}
+
+double adaptation::masked_loss(std::span<const token_id> ids, std::size_t first, double rho) const {
+  const double after =
+      masked_sum(ids, first - 1, rho) - masked_sum(ids.first(first), first - 1, rho);
+  return after / static_cast<double>(ids.size() - first);
+}
+
+/// The sum of the losses of all that comes after the prefix.
+double adaptation::masked_sum(std::span<const token_id> ids, std::size_t prefix, double rho) const {
+  training_sequence<float> s{ids, prefix, {rho, 0}};
+  for (const span_threshold& t : values_.routing.thresholds)
+    if (std::abs(t.rho - rho) < 1e-6)
+      s.budget.threshold =
+          options_.setting.groups == group_rule::entropy_span ? -t.threshold : t.threshold;
+  return trainer_.model_of().run(trainer_.state().parameters, s, {}, 0, {}).continuation;
+}
+
+void adapt(const adapt_options& o, std::ostream& out) {
+  adaptation a(o);
+  a.run(out);
+  out << o.out << ": " << a.layout().size() << " numbers trained\n";
+  if (!out.flush()) fail("the table", "cannot be written");
+}
+
+}  // namespace rota_lm
