@@ -43,6 +43,52 @@ TEST_CASE("selection equals sorting: floors and pyramids") {
   compare_budgets<head_adaptive, spared, pyramid>(1000, 250, 70, 300, 50);
 }
 
+TEST_CASE("selection equals sorting: shares of each layer and head") {
+  compare_budgets<by_head, rows_by_head>(3000, 100, 70, 100, 0);
+}
+
+TEST_CASE("selection equals sorting: budgets under a cap keep their floors, layers and heads") {
+  compare_budgets<at_most<head_adaptive>, at_most<spared>, at_most<pyramid>, at_most<by_head>>(
+      4000, 100, 70, 100, 10);
+  tally seen;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed)
+    compare<keep_ratio, at_most<k_by_type<3>>>(seed, 70, seen);
+  CHECK(seen.same > 50);
+}
+
+TEST_CASE("a budget under a cap selects what it selects alone at the capped ratio") {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    random_source rng(seed);
+    select_span span, alone;
+    fill_span(rng, span, 3, 300);
+    random_source again(seed);
+    fill_span(again, alone, 3, 300);
+    const double ratio = rng.uniform();
+    const auto compare_with = [&](const status& capped, const status& expected) {
+      CAPTURE(seed);
+      REQUIRE(capped.code == expected.code);
+      for (std::size_t l = 0; capped.ok() && l < 3; ++l)
+        REQUIRE(span.layers[l].selected() == alone.layers[l].selected());
+    };
+    const auto check = [&]<class Budget>(Budget, const typename Budget::params& whole,
+                                         const typename Budget::params& at_ratio) {
+      compare_with(span.run<at_most<Budget>, keep_all>({whole, ratio}, {}, 2),
+                   alone.run<Budget, keep_all>(at_ratio, {}, 2));
+      // No cap at all: as without.
+      compare_with(span.run<at_most<Budget>, keep_all>({whole, 1}, {}, 2),
+                   alone.run<Budget, keep_all>(whole, {}, 2));
+    };
+    check(keep_ratio{}, {1}, {ratio});
+    check(keep_ratio_in<budget_scope::span>{}, {1}, {ratio});
+    check(head_adaptive{}, {1, 0, 0.3}, {ratio, 0, 0.3});
+    // A pyramid whose mean the cap exceeds everywhere, and one that is capped everywhere.
+    compare_with(span.run<at_most<pyramid>, keep_all>({{ratio / 2, 0, 0, 20}, ratio}, {}, 2),
+                 alone.run<pyramid, keep_all>({ratio / 2, 0, 0, 20}, {}, 2));
+    compare_with(span.run<at_most<pyramid>, keep_all>({{1, 0, 0, 20}, ratio}, {}, 2),
+                 alone.run<keep_ratio, keep_all>({ratio}, {}, 2));
+  }
+}
+
 TEST_CASE("selection equals sorting over many chunks, with floors") {
   compare_budgets<head_adaptive, spared>(2000, 6, 4000, 10, 0);
 }

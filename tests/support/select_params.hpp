@@ -3,6 +3,7 @@
 #include <limits>
 
 #include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/at_most.hpp>
 #include <rota/budget/entropy_span.hpp>
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
@@ -63,6 +64,15 @@ inline void randomise(random_source& rng, one_in, auto& p, index_t) {
 inline void randomise(random_source& rng, spared, auto& p, index_t) {
   p.ratio = random_ratio(rng);
   p.floor = rng.below(12);
+}
+
+inline void randomise(random_source& rng, by_head, auto& p, index_t) {
+  p.least = random_ratio(rng);
+}
+template <class Budget>
+void randomise(random_source& rng, rota::at_most<Budget>, auto& p, index_t items) {
+  randomise(rng, Budget{}, p.budget, items);
+  p.ratio = random_ratio(rng);
 }
 
 template <class Budget>

@@ -37,9 +37,9 @@ struct select_item {
 
 /// What a budget is told of a unit beside its items.
 struct select_unit {
-  layer_place place;
-  index_t rows = 0;  ///< heads in it
-  int type = 0;      ///< of the token, where the unit is one
+  budget_place place;  ///< of its first head
+  index_t rows = 0;    ///< heads in it
+  int type = 0;        ///< of the token, where the unit is one
 };
 
 /// Strict order of scores: NaN below everything, -0 equal to +0.
@@ -156,7 +156,7 @@ inline std::vector<select_unit> list_units(std::span<const select_problem> probl
     for (index_t h = 0; h < p.kv_heads; ++h) {
       const bool more = !units.empty() &&
                         (scope == budget_scope::span || (scope == budget_scope::layer && h > 0));
-      if (!more) units.push_back({p.place, 0, 0});
+      if (!more) units.push_back({p.place_of(h), 0, 0});
       ++units.back().rows;
     }
   }
@@ -195,7 +195,7 @@ status select_tokens(std::span<const select_problem> problems,
 }
 
 inline select_unit unit_of_token(const select_problem& p, const select_item& i) {
-  return {p.place, 1, p.type_of(i.token)};
+  return {p.place_of(i.head), 1, p.type_of(i.token)};
 }
 
 /// Budgets of each token alone: protected tokens stand outside.

@@ -46,7 +46,7 @@ status solve_quotas(const select_memory& m, const budget_rule& rule, const char*
       sum.available += row.available;
       sum.guarded += row.guarded;
     }
-    const index_t count = rule.count(sum.all, m.map.layer_of_row(unit.first_row).problem.place);
+    const index_t count = rule.count(sum.all, m.map.place_of_row(unit.first_row));
     if (count < 0) return {errc::bad_count, argument};
     index_t floors = 0;
     if (rule.has_floor())

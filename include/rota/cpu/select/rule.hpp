@@ -17,7 +17,7 @@ struct budget_rule {
   errc fault = errc::ok;  ///< what the budget's check() found
   budget_scope scope = budget_scope::head;
   std::uint32_t key = 0;  ///< threshold
-  index_t (*count_of)(const void* params, index_t items, const layer_place& at) = nullptr;
+  index_t (*count_of)(const void* params, index_t items, const budget_place& at) = nullptr;
   index_t (*floor_of)(const void* params, index_t count, index_t rows) = nullptr;
   int (*row_count_of)(const void* params, const float* descending, int n) = nullptr;
   index_t (*count_of_type)(const void* params, index_t items, int type) = nullptr;
@@ -32,7 +32,7 @@ struct budget_rule {
   }
   bool by_type() const { return how == kind::type; }
   bool has_floor() const { return floor_of != nullptr; }
-  index_t count(index_t items, const layer_place& at) const { return count_of(params, items, at); }
+  index_t count(index_t items, const budget_place& at) const { return count_of(params, items, at); }
   index_t floor(index_t count, index_t rows) const { return floor_of(params, count, rows); }
 };
 
@@ -47,7 +47,7 @@ budget_rule rule_of(const typename Budget::params& params) {
     if constexpr (counting_budget<Budget>) {
       rule.how = budget_rule::kind::count;
       rule.scope = Budget::scope;
-      rule.count_of = [](const void* p, index_t items, const layer_place& at) -> index_t {
+      rule.count_of = [](const void* p, index_t items, const budget_place& at) -> index_t {
         return budget_count<Budget>(*static_cast<const values*>(p), items, at);
       };
       if constexpr (floored_budget<Budget>)

@@ -135,6 +135,8 @@ inline select_entry entry_of(const select_problem& p, const layer_scores& scores
   e.sinks = p.protect.sinks;
   e.window = p.protect.window;
   e.place = p.place;
+  e.first_head = p.first_head;
+  e.layer_heads = p.place_of(0).heads;
   e.kv_heads = static_cast<std::int32_t>(p.kv_heads);
   e.group_count = p.groups;
   e.drop_empty = p.drop_empty;
