@@ -7,7 +7,6 @@
 #include "evaluate/program.hpp"
 
 int main(int argc, char** argv) {
-  return rota_lm::run_program("evaluate", [&] {
-    rota_lm::eval::run(rota_lm::eval::parse_options(argc, argv), std::cout);
-  });
+  return rota_lm::run_program(
+      "evaluate", [&] { rota_lm::eval::run(rota_lm::eval::parse_options(argc, argv), std::cout); });
 }

@@ -6,9 +6,16 @@
 #include <iostream>
 #include <string_view>
 
+#include "engine/json.hpp"
+#include "engine/model_tag.hpp"
+#include "engine/progress.hpp"
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/journal.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/runner.hpp"
+#include "evaluate/task_list.hpp"
 #include "results/date.hpp"
 #include "results/goal.hpp"
 #include "results/grid.hpp"
@@ -91,7 +98,7 @@ finished_run run(const plan& p, const setting& s, const model& lm, const tokeniz
   finished_run out{p.name, {}};
   eval::evaluation& e = out.result;
   e.how = options_of(p, s);
-  eval::check_before(e.how, lm.config(), "");
+  eval::check_before(e.how, lm.config(), {});
   e.tasks = eval::make_tasks(e.how, lm.config(), text);
   const eval::run_extras extras = eval::find_extras(e.how, lm);
   for (const eval::row_spec& spec : p.rows) e.rows.emplace_back().spec = spec;

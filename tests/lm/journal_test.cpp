@@ -1,4 +1,6 @@
 // Long runs: the journal.
+#include "evaluate/journal.hpp"
+
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -6,7 +8,12 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/progress.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/json_report.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/runner.hpp"
+#include "evaluate/task_list.hpp"
 #include "micro_folder.hpp"
 #include "temp_folder.hpp"
 

@@ -13,7 +13,11 @@
 #include "engine/collectors.hpp"
 #include "engine/dense_cache.hpp"
 #include "engine/json.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/prefill.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/split_scores.hpp"
+#include "evaluate/task_list.hpp"
 #include "made_up_predictor.hpp"
 #include "temp_folder.hpp"
 

@@ -79,8 +79,8 @@ template <class T>
 T count_of(const std::string& word, T low, T high, const std::string& where) {
   T value = 0;
   if (!reads_whole(word, value) || value < low || value > high) {
-    fail(where, "\"" + printable(word, 40) + "\" is not a whole number in [" +
-                    std::to_string(low) + ", " + std::to_string(high) + "]");
+    fail(where, "\"" + printable(word, 40) + "\" is not a whole number in [" + std::to_string(low) +
+                    ", " + std::to_string(high) + "]");
   }
   return value;
 }

@@ -9,6 +9,17 @@
 #include "engine/rota_call.hpp"
 
 namespace rota_lm::eval {
+namespace {
+
+constexpr int steps = 4096;
+
+/// What fit() tries: a fraction of the tokens, or of the groups where every token survives.
+fractions fractions_at(const method& m, double rho, int step) {
+  const double x = static_cast<double>(step) / steps;
+  return m.tokens ? fractions{x, m.groups ? m.rho.value_or(rho) : 1.0} : fractions{1.0, x};
+}
+
+}  // namespace
 
 compressor::compressor(std::vector<layer_context> contexts, rota::protection protect,
                        store_choice store, rota::cpu::backend backend, sequence_extras extras)
@@ -31,11 +42,7 @@ compressor::compressor(std::vector<layer_context> contexts, rota::protection pro
 }
 
 std::optional<fractions> compressor::fit(const method& m, double rho, std::size_t bytes) {
-  constexpr int steps = 4096;
-  const auto at = [&](int step) {
-    const double x = static_cast<double>(step) / steps;
-    return m.tokens ? fractions{x, m.groups ? m.rho.value_or(rho) : 1.0} : fractions{1.0, x};
-  };
+  const auto at = [&](int step) { return fractions_at(m, rho, step); };
   const auto measure = [&](int step, rota::index_t& taken) -> rota::status {
     if (!try_select(m, at(step))) return {rota::errc::budget_too_small, "fractions"};
     taken = static_cast<rota::index_t>(sealed_bytes());
@@ -46,6 +53,17 @@ std::optional<fractions> compressor::fit(const method& m, double rho, std::size_
     return {};
   if (!try_select(m, at(step))) return {};
   return at(step);
+}
+
+std::optional<std::size_t> compressor::least_bytes(const method& m, double rho) {
+  if (!try_select(m, fractions_at(m, rho, steps))) return {};
+  int too_small = -1, enough = steps;
+  while (enough - too_small > 1) {
+    const int middle = (too_small + enough) / 2;
+    (try_select(m, fractions_at(m, rho, middle)) ? enough : too_small) = middle;
+  }
+  try_select(m, fractions_at(m, rho, enough));
+  return sealed_bytes();
 }
 
 bool compressor::try_select(const method& m, const fractions& f) {

@@ -32,6 +32,10 @@ class compressor {
   /// hold the protected tokens fits.
   std::optional<fractions> fit(const method& m, double rho, std::size_t bytes);
 
+  /// Bytes of the smallest such stores that hold the protected tokens; nothing where no fraction
+  /// does. Leaves that selection in place.
+  std::optional<std::size_t> least_bytes(const method& m, double rho);
+
   /// Whether the budgets could hold the protected tokens; else nothing was selected. Throws on
   /// any other failure. The layers up to a predictor's split are a span of their own, of the same
   /// fractions.

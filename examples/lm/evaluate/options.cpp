@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <rota/core/types.hpp>
+
 #include "engine/error.hpp"
 
 namespace rota_lm::eval {
@@ -55,7 +57,8 @@ void option_reader::declare_tasks() {
   line_.text("text", options_.files.text, "Raw text: strided perplexity");
   line_.count("stride", options_.files.stride, 1, 1 << 20, "Tokens of --text scored a window");
   line_.text("mmlu", options_.files.mmlu, "Folder in MMLU's form");
-  line_.count("shots", options_.files.shots, 0, 1000, "Solved examples before a question of --mmlu");
+  line_.count("shots", options_.files.shots, 0, 1000,
+              "Solved examples before a question of --mmlu");
   line_.texts("ruler", options_.files.ruler, "Files in RULER's form");
   line_.count("new-tokens", options_.files.new_tokens, 1, 4096,
               "Tokens written where a line of --ruler does not say how many");
@@ -130,8 +133,8 @@ void option_reader::fill_in_demo() {
   if (o.out.empty()) o.out = "build/demo";
   if (o.model != own || !o.predictor.empty()) return;
   // Each protocol has a predictor of its own.
-  o.predictor = own + (o.when == protocol::seen ? "/predictor.safetensors"
-                                                : "/predictor_unseen.safetensors");
+  o.predictor =
+      own + (o.when == protocol::seen ? "/predictor.safetensors" : "/predictor_unseen.safetensors");
 }
 
 void option_reader::read_tasks() {
@@ -171,8 +174,8 @@ bool option_reader::any_method(bool (*asks)(const method&)) const {
 void option_reader::refuse_unused() const {
   const auto refuse = [&](const char* option, bool used, const char* user) {
     if (line_.given(option) && !used) {
-      fail(std::string("--") + option, std::string("is read by ") + user +
-                                           " alone, and --methods names none of that kind");
+      fail(std::string("--") + option,
+           std::string("is read by ") + user + " alone, and --methods names none of that kind");
     }
   };
   const bool tokens =
@@ -192,7 +195,8 @@ void option_reader::refuse_unused() const {
 }
 
 options parse_options(int argc, const char* const* argv, const std::string& program) {
-  command_line line(program, "What compression of the KV cache costs in quality, at measured bytes");
+  command_line line(program,
+                    "What compression of the KV cache costs in quality, at measured bytes");
   option_reader reader(line);
   line.parse(argc, argv);
   return reader.read();
@@ -203,6 +207,21 @@ options for_model(options o, std::size_t max_positions) {
     o.context = max_positions / 2;
   }
   return o;
+}
+
+int group_width_of(const options& o, std::size_t head_dim) {
+  if (o.group_width != 0) return o.group_width;
+  return head_dim >= 64 && head_dim % 16 == 0 ? 16 : 8;
+}
+
+void check_group_width(std::size_t head_dim, int width) {
+  const auto w = static_cast<std::size_t>(width);
+  const std::size_t most = w * static_cast<std::size_t>(rota::max_groups);
+  if (head_dim % w == 0 && head_dim <= most) return;
+  fail("config.json: head_dim",
+       "heads of " + std::to_string(head_dim) + " cannot be cut into groups of " +
+           std::to_string(width) + ": packed caches take multiples of " + std::to_string(width) +
+           " up to " + std::to_string(most) + " (or of 8 up to 128, or of 16 up to 256, by width)");
 }
 
 }  // namespace rota_lm::eval

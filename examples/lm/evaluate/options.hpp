@@ -55,13 +55,14 @@ struct options {
   fallback_choice fallback;
   std::vector<double> budgets{0.75, 0.5, 0.375, 0.25};
   std::vector<double> every_token_budgets{0.75, 0.5625};
-  std::vector<double> rhos{1, 0.75, 0.5, 0.375, 0.25, 0.125};  ///< of an adapted model's own routing
+  std::vector<double> rhos{1,     0.75, 0.5,
+                           0.375, 0.25, 0.125};  ///< of an adapted model's own routing
   double rho = 0.5;
   fill stand_in = fill::mean;
   int group_width = 0;  ///< 0: 16, or 8 where heads are narrower than 64
   std::size_t samples = 200;
   std::uint64_t seed = 1;
-  std::size_t context = 1024;   ///< tokens, of the tasks that are not cut by their files
+  std::size_t context = 1024;  ///< tokens, of the tasks that are not cut by their files
   bool context_given = false;  ///< else for_model() may choose less
   std::size_t sinks = 4;
   std::size_t window = 16;
@@ -118,5 +119,12 @@ options parse_options(int argc, const char* const* argv, const std::string& prog
 /// The options for a model: a context that was not asked for shrinks to half of what the model has
 /// positions for, where it has no more than that context.
 options for_model(options o, std::size_t max_positions);
+
+/// The group width that is used: half the default where heads are narrow, so that there is
+/// something to choose from, or cannot be cut otherwise.
+int group_width_of(const options& o, std::size_t head_dim);
+
+/// Refuses heads that a packed store cannot cut into at most 16 groups of this width.
+void check_group_width(std::size_t head_dim, int width);
 
 }  // namespace rota_lm::eval

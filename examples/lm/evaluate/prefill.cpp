@@ -11,11 +11,6 @@
 
 namespace rota_lm::eval {
 
-int group_width_of(const options& o, std::size_t head_dim) {
-  if (o.group_width != 0) return o.group_width;
-  return head_dim >= 64 ? 16 : 8;
-}
-
 prefilled::prefilled(const model& lm, const prepared& sample, const options& o,
                      counting_memory& memory, shared_extras shared, rota::cpu::backend backend)
     : dense_(lm.config(), sample.prefill.size() + sample.room(), backend, &memory.dense),
@@ -26,7 +21,7 @@ prefilled::prefilled(const model& lm, const prepared& sample, const options& o,
       predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend),
       inputs_(shared.routing != nullptr) {
   observers all({&record_, &predicted_, &inputs_});
-  lm.forward(sample.prefill, dense_, 0, &all);
+  logits_ = lm.forward(sample.prefill, dense_, sample.wants_logits ? 1 : 0, &all);
   for (std::size_t i = 0; i < dense_.layers(); ++i) scoring_.emplace_back(dense_, record_, i);
   taken_back_ = sample.taken_back;
   dense_.truncate(sample.compressed());

@@ -7,6 +7,7 @@
 #include <rota/cpu/backend.hpp>
 
 #include "engine/dense_cache.hpp"
+#include "engine/matrix.hpp"
 #include "engine/model.hpp"
 #include "engine/packed_cache.hpp"
 #include "engine/scoring_context.hpp"
@@ -19,10 +20,6 @@
 #include "evaluate/split_scores.hpp"
 
 namespace rota_lm::eval {
-
-/// The group width that is used: half the default where heads are narrow, so that there is
-/// something to choose from.
-int group_width_of(const options& o, std::size_t head_dim);
 
 /// A sample's dense cache, and the compressor that reads it. Neither copies nor moves. With a
 /// predictor, its scores are made on the way; with `oracle`, the queries of the answer,
@@ -50,6 +47,8 @@ class prefilled {
   /// is what was whole in training, and a question that is there.
   adapted_compressor make_adapted() const;
   dense_cache<element>& dense() { return dense_; }
+  /// [1, vocabulary] of the prefill's last token; empty unless the sample wants them.
+  const matrix& logits() const { return logits_; }
   const split_scores& predicted() const { return predicted_; }
 
  private:
@@ -74,6 +73,7 @@ class prefilled {
   input_record inputs_;
   std::vector<scoring_context<element>> scoring_;
   std::vector<scored<3>> oracle_;
+  matrix logits_;
 };
 
 /// Bytes of a row without its tail, as the allocator counted them.

@@ -25,22 +25,19 @@
 
 namespace rota_lm::eval {
 
-void check_before(const options& o, const model_config& c, const std::string& result) {
-  if (c.max_positions != 0 && o.context > c.max_positions) {
+void check_before(const options& o, const model_config& c,
+                  std::initializer_list<const char*> results) {
+  if (c.max_positions != 0 && o.cuts_contexts() && o.context > c.max_positions) {
     fail("--context", std::to_string(o.context) + " is more than the model's " +
                           std::to_string(c.max_positions) + " positions");
   }
-  const auto width = static_cast<std::size_t>(group_width_of(o, c.head_dim));
-  if (c.head_dim % width != 0 || c.head_dim / width > rota::max_groups) {
-    fail("--group-width", std::to_string(width) + " does not cut heads of " +
-                              std::to_string(c.head_dim) + " into at most 16 groups");
-  }
+  check_group_width(c.head_dim, group_width_of(o, c.head_dim));
   if (!o.json.empty()) check_writable(o.json);
   if (o.out.empty()) return;
   std::error_code problem;
   std::filesystem::create_directories(o.out, problem);
   if (problem) fail("--out", printable(o.out) + ": " + problem.message());
-  check_writable(o.out + "/" + result);
+  for (const char* const file : results) check_writable(o.out + "/" + file);
 }
 
 std::size_t packed_rows(const std::vector<row_result>& rows) {
@@ -126,11 +123,12 @@ void report(const options& o, const evaluation& e, std::ostream& out) {
       << "/results.json, quality.svg, retention.svg\n";
 }
 
-void run(const options& o, std::ostream& out) {
-  const adapted_model lm = o.adapter.empty() ? adapted_model{model::load(o.model), {}}
-                                             : load_adapted(o.model, o.adapter);
+void run(const options& asked, std::ostream& out) {
+  const adapted_model lm = asked.adapter.empty() ? adapted_model{model::load(asked.model), {}}
+                                                 : load_adapted(asked.model, asked.adapter);
+  const options o = for_model(asked, lm.lm.config().max_positions);
   const tokenizer text = tokenizer::load(o.model);
-  check_before(o, lm.lm.config(), "results.json");
+  check_before(o, lm.lm.config(), {"results.json", "quality.svg", "retention.svg"});
   report(o, evaluate(o, lm.lm, text, &lm.routing), out);
   out.flush();
   if (!out) fail("the table", "cannot be written");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -19,8 +20,9 @@
 
 namespace rota_lm::eval {
 
-/// Refuses what would only be found out after minutes. `result`: the file that --out will hold.
-void check_before(const options& o, const model_config& c, const std::string& result);
+/// Refuses what would only be found out after minutes. `results`: the files that --out will hold.
+void check_before(const options& o, const model_config& c,
+                  std::initializer_list<const char*> results);
 std::size_t packed_rows(const std::vector<row_result>& rows);
 
 /// The predictor that the options name, if any. It must be for this model and, where it ranks

@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include <rota/cpu/attend.hpp>
 #include <rota/cpu/read_select.hpp>
 
 #include "engine/rota_call.hpp"

@@ -50,6 +50,7 @@ struct prepared {
   std::size_t new_tokens = 0;
   std::size_t question_prefilled = 0;  ///< question tokens at the end of the prefill, all counted
   double depth = 0;
+  bool wants_logits = false;  ///< of the prefill's last token
 
   /// Tokens that are compressed.
   std::size_t compressed() const { return prefill.size() - taken_back; }

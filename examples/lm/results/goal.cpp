@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/error.hpp"
+#include "engine/json.hpp"
 #include "evaluate/json_report.hpp"
 #include "results/grid.hpp"
 #include "results/numbers.hpp"

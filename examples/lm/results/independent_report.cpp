@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/json.hpp"
 #include "evaluate/json_report.hpp"
 #include "results/numbers.hpp"
 

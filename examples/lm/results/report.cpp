@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/json.hpp"
 #include "evaluate/json_report.hpp"
 #include "evaluate/table.hpp"
 #include "results/grid.hpp"
