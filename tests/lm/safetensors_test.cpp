@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/checkpoint.hpp"
+#include "engine/number_formats.hpp"
 #include "temp_folder.hpp"
 
 namespace {

@@ -8,6 +8,9 @@
 #include <variant>
 #include <vector>
 
+#include <rota/basis/hadamard.hpp>
+#include <rota/cpu/basis.hpp>
+
 #include "adapt/options.hpp"
 #include "adapt/start.hpp"
 #include "engine/model.hpp"

@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "adapt/outcome.hpp"
 #include "adapt/state_file.hpp"
 #include "engine/adapter_file.hpp"

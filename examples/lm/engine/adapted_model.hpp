@@ -1,15 +1,10 @@
 // A checkpoint with what adapt made of it: its adapters, its basis, its value routing.
 #pragma once
 
-#include <filesystem>
-#include <memory>
 #include <string>
-#include <utility>
 
-#include "engine/adapter_file.hpp"
 #include "engine/model.hpp"
-#include "engine/value_basis.hpp"
-#include "engine/value_routing_file.hpp"
+#include "engine/value_routing.hpp"
 
 namespace rota_lm {
 
@@ -20,19 +15,6 @@ struct adapted_model {
 
 /// Reads the checkpoint in `directory` and the adapters and value routing in `adapter`, either of
 /// which may be missing but not both.
-inline adapted_model load_adapted(const std::string& directory, const std::string& adapter) {
-  model_config config = load_config(directory);
-  model_weights weights = load_weights(checkpoint(directory), config);
-  const std::string path = adapter + "/value_routing.safetensors";
-  routed_values values;
-  std::error_code ignored;
-  const bool routes = std::filesystem::exists(path, ignored);
-  if (routes) values = load_value_routing(path, config);
-  model lm(config, fold(std::move(weights), config, values.basis));
-  if (!routes || std::filesystem::exists(adapter + "/adapter_config.json", ignored))
-    lm.adapt(std::make_shared<lora_adapters>(
-        fold(load_adapters(adapter, config), config, values.basis)));
-  return {std::move(lm), std::move(values.routing)};
-}
+adapted_model load_adapted(const std::string& directory, const std::string& adapter);
 
 }  // namespace rota_lm

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/error.hpp"
 #include "engine/json.hpp"
 #include "evaluate/results.hpp"

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "adapt/program.hpp"
 #include "evaluate/program.hpp"
 #include "results/independent_grid.hpp"

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "evaluate/json_report.hpp"
 #include "evaluate/quality_chart.hpp"
 #include "results/adaptation_run.hpp"

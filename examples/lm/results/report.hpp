@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "evaluate/json_report.hpp"
 #include "evaluate/table.hpp"
 #include "results/grid.hpp"
