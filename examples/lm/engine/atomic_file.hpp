@@ -11,9 +11,14 @@ namespace rota_lm {
 /// weights: whoever the process's umask lets.
 enum class readers { owner, as_usual };
 
+/// Whether bytes written to `path` go somewhere else than into a file of that name: a device, a
+/// pipe, a socket, or an open file like /dev/stdout. No new file may take the place of it.
+bool is_stream(const std::string& path);
+
 /// Writes a new file beside `path` and puts it in the place of `path` by commit(), in one step of
 /// the file system: whoever opens `path` finds the old file or the new one. Without commit() the
-/// new file is removed.
+/// new file is removed; what a killed process left is removed by the next writer of `path`. Where
+/// `path` is a symbolic link, it goes on pointing and the file that it points to is replaced.
 class atomic_file {
  public:
   /// Throws when no file can be written there: to be called before the work whose result it takes.
@@ -28,11 +33,12 @@ class atomic_file {
   void commit();
 
  private:
+  void open_temporary();
   [[noreturn]] void refuse() const;
-  void sync_folder() const;
 
-  std::string path_;
-  std::string temporary_;
+  std::string path_;       ///< as it was given, for messages
+  std::string place_;      ///< where links lead to
+  std::string temporary_;  ///< empty when there is none
   int file_ = -1;
 };
 

@@ -1,38 +1,30 @@
 #include "engine/text_file.hpp"
 
-#include <filesystem>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <span>
+
+#include <unistd.h>
 
 #include "engine/atomic_file.hpp"
 #include "engine/error.hpp"
 
 namespace rota_lm {
 
-namespace {
-
-/// Something that a new file must not take the place of.
-bool is_device(const std::string& path) {
-  std::error_code ignored;
-  const auto what = std::filesystem::status(path, ignored);
-  return std::filesystem::is_other(what);
-}
-
-}  // namespace
-
 void check_writable(const std::string& path) {
-  if (!is_device(path)) {
+  if (!is_stream(path)) {
     const atomic_file tried(path, readers::as_usual);
-  } else if (!std::ofstream(path, std::ios::binary | std::ios::app)) {
-    fail(path, "cannot be written");
+  } else if (::access(path.c_str(), W_OK) != 0) {  // opened, a pipe would wait for its reader
+    fail(path, std::string("cannot be written: ") + std::strerror(errno));
   }
 }
 
 void write_file(const std::string& path, const std::string& text) {
-  if (is_device(path)) {
-    std::ofstream out(path, std::ios::binary);
+  if (is_stream(path)) {
+    std::ofstream out(path, std::ios::binary | std::ios::app);
     out << text << std::flush;
-    if (!out) fail(path, "cannot be written");
+    if (!out) fail(path, std::string("cannot be written: ") + std::strerror(errno));
     return;
   }
   atomic_file file(path, readers::as_usual);
