@@ -1,12 +1,13 @@
 // Where a training run stands, written down so that it goes on to the bit.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "adapt/trainer.hpp"
+#include "adapt/training_state.hpp"
 #include "engine/safetensors.hpp"
 #include "engine/safetensors_writer.hpp"
 #include "fit/state_file.hpp"
@@ -50,34 +51,35 @@ inline void save_training(const training_state<float>& s, const training_course&
   out.write(path);
 }
 
-/// Throws when the file is of another run.
+/// What a run says about the size of its state.
+struct training_size {
+  std::size_t parameters = 0, rhos = 0, steps = 0;
+};
+
+/// Throws when the file is of another run, or holds what no run can have come to.
 inline saved_training load_training(const std::string& path, const std::string& run,
-                                    std::size_t parameters, std::size_t rhos) {
+                                    const training_size& size) {
   const safetensors_file file(path);
   if (detail::state_text(file, "format") != detail::training_format)
     fail(path, "is not the state of a training run");
   if (detail::state_text(file, "run") != run)
     fail(path, "is the state of another run: " + printable(detail::state_text(file, "run"), 400));
   saved_training out;
-  out.state.step = static_cast<std::size_t>(detail::state_number(file, "step"));
-  const auto read = [&](const char* name, std::size_t size, std::vector<float>& x) {
-    const std::uint64_t shape[] = {size};
-    file.check_weight(name, shape);
-    x.resize(size);
-    file.read_f32(name, x);
-  };
-  read("parameters", parameters, out.state.parameters);
-  read("first_moment", parameters, out.state.first_moment);
-  read("second_moment", parameters, out.state.second_moment);
-  if (file.info("thresholds").elements != 0) read("thresholds", rhos, out.state.thresholds);
-  const std::vector<std::uint64_t> shape = file.info("course").shape;
-  if (shape.size() != 2 || shape[1] != 4) fail(path, "\"course\" is not four columns");
-  file.check_weight("course", shape);
-  std::vector<float> rows(4 * shape[0]);
-  file.read_f32("course", rows);
-  for (std::size_t i = 0; i < rows.size(); i += 4)
-    out.course.push_back(
-        {static_cast<std::size_t>(rows[i]), rows[i + 1], rows[i + 2], rows[i + 3]});
+  out.state.step = static_cast<std::size_t>(detail::state_number(file, "step", size.steps));
+  out.state.parameters = detail::state_vector(file, "parameters", size.parameters);
+  out.state.first_moment = detail::state_vector(file, "first_moment", size.parameters);
+  out.state.second_moment = detail::state_squares(file, "second_moment", size.parameters);
+  if (file.info("thresholds").elements != 0)
+    out.state.thresholds = detail::state_vector(file, "thresholds", size.rhos);
+  const std::vector<float> rows = detail::state_course(file, 4, out.state.step);
+  for (std::size_t i = 0; i < rows.size(); i += 4) {
+    const training_look look{static_cast<std::size_t>(rows[i]), rows[i + 1], rows[i + 2],
+                             rows[i + 3]};
+    if (!std::isfinite(look.prefix) || !std::isfinite(look.continuation) ||
+        !std::isfinite(look.balance))
+      fail(path, "\"course\" has a loss that is not finite");
+    out.course.push_back(look);
+  }
   return out;
 }
 

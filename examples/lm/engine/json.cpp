@@ -10,12 +10,12 @@ namespace rota_lm {
 
 namespace {
 
-/// Builds a document from parse events. Depth and duplicate keys are checked as events arrive, so
-/// an absurd document is refused before it is built.
+/// Builds a document from parse events. Depth, number of values and duplicate keys are checked as
+/// events arrive, so an absurd document is refused before it is built.
 class json_builder {
  public:
-  json_builder(json& root, std::string where, std::size_t max_depth)
-      : root_(root), where_(std::move(where)), max_depth_(max_depth) {}
+  json_builder(json& root, std::string where, const json_limits& limits)
+      : root_(root), where_(std::move(where)), limits_(limits) {}
 
   bool null() { return add(json(nullptr)), true; }
   bool boolean(bool value) { return add(json(value)), true; }
@@ -45,6 +45,9 @@ class json_builder {
 
  private:
   json* add(json&& value) {
+    if (++values_ > limits_.values) {
+      fail(where_, "JSON of more than " + std::to_string(limits_.values) + " values");
+    }
     json* slot = &root_;
     if (!open_.empty() && open_.back()->is_array()) {
       open_.back()->push_back(nullptr);
@@ -56,15 +59,16 @@ class json_builder {
     return slot;
   }
   void open(json&& container) {
-    if (open_.size() == max_depth_) {
-      fail(where_, "JSON nested deeper than " + std::to_string(max_depth_));
+    if (open_.size() == limits_.depth) {
+      fail(where_, "JSON nested deeper than " + std::to_string(limits_.depth));
     }
     open_.push_back(add(std::move(container)));
   }
 
   json& root_;
   std::string where_;
-  std::size_t max_depth_;
+  json_limits limits_;
+  std::size_t values_ = 0;
   // Pointers stay valid: a container is not added to while a member of it is open.
   std::vector<json*> open_;
   json* member_ = nullptr;
@@ -77,8 +81,12 @@ json parse_json(std::string_view text, const std::string& where, json_limits lim
     fail(where, "JSON of " + std::to_string(text.size()) + " bytes, the limit is " +
                     std::to_string(limits.bytes));
   }
+  // The parser takes a NUL for the end of the text and would not look at what follows.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    fail(where, "not valid JSON at byte " + std::to_string(nul + 1) + ": a NUL character");
+  }
   json root;
-  json_builder builder(root, where, limits.depth);
+  json_builder builder(root, where, limits);
   json::sax_parse(text.begin(), text.end(), &builder);
   return root;
 }

@@ -18,13 +18,16 @@ namespace rota_lm {
 
 using json = nlohmann::json;
 
-/// Bounds on a JSON document. Depth counts nested objects and arrays.
+/// Bounds on a JSON document. Depth counts nested objects and arrays. Values are all that stand in
+/// the document, containers too: "[]," takes three bytes of a file and thirty times that in memory.
 struct json_limits {
   std::size_t bytes = std::size_t{16} << 20;
   std::size_t depth = 32;
+  std::size_t values = std::size_t{4} << 20;
 };
 
-/// Parses `text`; `where` names it in errors.
+/// Parses `text`; `where` names it in errors. Beyond its text a document takes less than 200 bytes
+/// for each of its values, of which there are no more than the limit.
 json parse_json(std::string_view text, const std::string& where, json_limits limits = {});
 
 /// Reads and parses the file at `path`.

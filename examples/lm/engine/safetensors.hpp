@@ -19,7 +19,7 @@ class json_field;
 /// One tensor of a file. `begin` and `end` count from the start of the data section.
 struct tensor_info {
   std::string dtype;
-  std::size_t element_bytes = 0;
+  std::size_t element_bytes = 0;  ///< 0: of a dtype that this reader does not know
   std::vector<std::uint64_t> shape;
   std::uint64_t elements = 0;
   std::uint64_t begin = 0;
@@ -29,8 +29,9 @@ struct tensor_info {
 /// "[2, 3]", for messages.
 std::string shape_text(std::span<const std::uint64_t> shape);
 
-/// A memory-mapped safetensors file whose header has been checked: known dtypes, sizes that equal
-/// shape times element, aligned, in order, no overlap, no hole, nothing beyond the file.
+/// A memory-mapped safetensors file whose header has been checked: sizes that equal shape times
+/// element, in order, no overlap, no hole, nothing beyond the file. The format aligns nothing.
+/// Tensors of unknown dtypes may stand beside those that are read.
 class safetensors_file {
  public:
   /// Throws one-line errors "file: tensor "x": what".
@@ -43,7 +44,7 @@ class safetensors_file {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   const tensor_info& info(const std::string& name) const;
-  /// The tensor's bytes inside the mapping, aligned to its element size.
+  /// The tensor's bytes inside the mapping, at any address: to be copied, not cast.
   std::span<const std::byte> bytes(const std::string& name) const;
 
   /// Throws unless the tensor can be read by read_f32 and has exactly this shape: the check to
@@ -52,6 +53,9 @@ class safetensors_file {
 
   /// Widens an F32, BF16 or F16 tensor of any shape into `out`, which holds its elements exactly.
   void read_f32(const std::string& name, std::span<float> out) const;
+
+  /// read_f32() for what is computed with: throws where a number is infinite or NaN.
+  void read_weight(const std::string& name, std::span<float> out) const;
 
   /// The values of an I64 tensor of any shape.
   std::vector<std::int64_t> read_i64(const std::string& name) const;
