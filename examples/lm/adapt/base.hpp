@@ -14,6 +14,7 @@
 #include "adapt/options.hpp"
 #include "adapt/start.hpp"
 #include "engine/model.hpp"
+#include "engine/rota_call.hpp"
 #include "engine/value_basis.hpp"
 
 namespace rota_lm {

@@ -69,10 +69,8 @@ struct frozen_weights {
   std::vector<T> final_norm;
   std::vector<frozen_layer<T>> layers;
 
-  frozen_weights(const model_weights& w, bool tied)
-      : embedding(w.embedding),
-        head(tied ? w.embedding : w.head.weight),
-        final_norm(frozen_row<T>(w.final_norm)) {
+  explicit frozen_weights(const model_weights& w)
+      : embedding(w.embedding), head(w.output()), final_norm(frozen_row<T>(w.final_norm)) {
     for (const layer_weights& l : w.layers) layers.emplace_back(l);
   }
 };

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <rota/core/record.hpp>
+
 #include "adapt/texts.hpp"
 #include "engine/arguments.hpp"
 #include "engine/value_routing_file.hpp"

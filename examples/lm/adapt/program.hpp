@@ -12,9 +12,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <rota/core/fingerprint.hpp>
+
 #include "adapt/outcome.hpp"
 #include "adapt/state_file.hpp"
 #include "engine/adapter_file.hpp"
+#include "engine/atomic_file.hpp"
 #include "engine/model_tag.hpp"
 #include "engine/progress.hpp"
 #include "engine/text_file.hpp"
@@ -99,8 +102,8 @@ inline training_course train(const adapt_options& o, const std::string& run, tra
   };
   training_course course;
   if (!o.state.empty() && std::filesystem::exists(o.state)) {
-    saved_training saved =
-        load_training(o.state, run, t.state().parameters.size(), o.training.rhos.size());
+    saved_training saved = load_training(
+        o.state, run, {t.state().parameters.size(), o.training.rhos.size(), o.training.steps});
     t.resume(std::move(saved.state));
     course = std::move(saved.course);
     for (const training_look& l : course) show(l);
@@ -164,10 +167,14 @@ class adaptation {
     const model_config& c = base_.lm->config();
     values_.routing.thresholds =
         calibrate_spans(options_, trainer_, texts_, options_.setting.groups_of(c));
+    values_.run = run_number();
+    values_.adapted = layout_.setting().lora.rank > 0;
     save_value_routing(values_, c, options_.out + "/value_routing.safetensors");
-    if (layout_.setting().lora.rank > 0)
+    if (values_.adapted)
       save_adapters(adapters_of(layout_, base_.basis, trainer_.state().parameters), options_.model,
-                    options_.out);
+                    options_.out, values_.run);
+    else
+      remove_adapters(options_.out);  // of an earlier run
     if (!options_.json.empty())
       write_file(options_.json, course_json(course, name()).dump(1) + "\n");
   }
@@ -185,6 +192,14 @@ class adaptation {
     if (c.head_dim % o.setting.group_width != 0 || o.setting.groups_of(c) > rota::max_groups)
       fail("--group-width",
            "does not cut heads of " + std::to_string(c.head_dim) + " into 1 to 16 groups");
+  }
+
+  /// What tells the files of this run from those of others.
+  std::string run_number() const {
+    rota::fingerprint f;
+    f.add(name());
+    for (const float x : trainer_.state().parameters) f.add(x);
+    return hexadecimal(f.value());
   }
 
   /// The sum of the losses of all that comes after the prefix.

@@ -5,18 +5,23 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <set>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include "engine/adapters.hpp"
+#include <rota/core/fingerprint.hpp>
+
+#include "engine/checkpoint.hpp"
 #include "engine/config.hpp"
 #include "engine/error.hpp"
 #include "engine/json.hpp"
+#include "engine/model_tag.hpp"
 #include "engine/safetensors.hpp"
 #include "engine/safetensors_writer.hpp"
 #include "engine/text_file.hpp"
@@ -26,6 +31,8 @@ namespace rota_lm {
 namespace {
 
 constexpr const char* routed_type = "ROTA_ROUTED_LORA";
+constexpr const char* config_name = "adapter_config.json";
+constexpr const char* weights_name = "adapter_model.safetensors";
 
 /// A whole number in [low, high].
 std::size_t whole(const json_field& f, std::size_t low, std::size_t high) {
@@ -36,27 +43,60 @@ std::size_t whole(const json_field& f, std::size_t low, std::size_t high) {
   return v.get<std::size_t>();
 }
 
-/// Settings of PEFT that change what an adapter computes and that are not supported: each must be
-/// absent, null, false or empty.
+/// Settings of PEFT that are read below or do not change what a trained adapter computes.
+constexpr std::array<std::string_view, 18> known_settings = {"r",
+                                                             "lora_alpha",
+                                                             "peft_type",
+                                                             "target_modules",
+                                                             "bias",
+                                                             "use_rslora",
+                                                             "init_lora_weights",
+                                                             "rota",
+                                                             "auto_mapping",
+                                                             "base_model_name_or_path",
+                                                             "inference_mode",
+                                                             "lora_dropout",
+                                                             "megatron_core",
+                                                             "peft_version",
+                                                             "qalora_group_size",
+                                                             "revision",
+                                                             "runtime_config",
+                                                             "task_type"};
+
+/// Whatever else a setting is for, it must be off: PEFT's list grows, and an adapter of a kind that
+/// is not known here would be applied as a plain one.
 void refuse_other_kinds(const json_field& root) {
-  for (const char* name :
-       {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "rank_pattern",
-        "alpha_pattern", "modules_to_save", "exclude_modules", "layers_to_transform",
-        "layers_pattern", "layer_replication", "target_parameters", "trainable_token_indices",
-        "alora_invocation_tokens", "corda_config", "eva_config", "arrow_config"}) {
-    const auto field = root.find(name);
-    if (!field) continue;
-    const json& v = field->value();
-    const bool off =
-        (v.is_boolean() && !v.get<bool>()) || ((v.is_object() || v.is_array()) && v.empty());
-    if (!off) fail(field->where(), "is not supported");
+  for (const auto& [name, value] : root.object().items()) {
+    if (std::ranges::find(known_settings, name) != known_settings.end()) continue;
+    const bool off = value.is_null() || (value.is_boolean() && !value.get<bool>()) ||
+                     ((value.is_object() || value.is_array()) && value.empty());
+    if (!off)
+      fail(root.at(name).where(),
+           "is not supported: merge the adapter into its model (merge_and_unload) or train "
+           "without it");
   }
   if (const auto bias = root.find("bias"); bias && bias->string() != "none")
     fail(bias->where(), "is \"" + printable(bias->string(), 40) + "\", only none is supported");
 }
 
+/// Some initialisations (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) take what the adapter begins with out
+/// of the base model's weights; PEFT does so again when it loads one. Here the base stays as it is.
+void refuse_changed_base(const json_field& root) {
+  const auto field = root.find("init_lora_weights");
+  if (!field || field->value().is_boolean()) return;
+  for (const char* plain : {"gaussian", "orthogonal", "mica", "eva"})
+    if (field->string() == plain) return;
+  fail(
+      field->where(),
+      "is \"" + printable(field->string(), 40) +
+          "\", which changes the base weights: save the adapter again with save_pretrained(folder, "
+          "path_initial_model_for_weight_conversion=...), which makes it a plain one");
+}
+
 /// The targets of a list of module names: "q_proj", or a longer path that ends with it.
 std::vector<target> read_targets(const json_field& list) {
+  if (!list.value().is_array())
+    fail(list.where(), "must be a list of module names, a pattern is not supported");
   std::set<target> out;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const json_field name = list.at(i);
@@ -94,9 +134,7 @@ lora_shape read_lora_shape(const json_field& root) {
   lora_shape s;
   s.rank = static_cast<rota::index_t>(whole(root.at("r"), 1, 1 << 16));
   const json_field alpha = root.at("lora_alpha");
-  if (!alpha.value().is_number()) fail(alpha.where(), "must be a number");
-  s.alpha = alpha.value().get<double>();
-  if (!std::isfinite(s.alpha)) fail(alpha.where(), "must be finite");
+  s.alpha = alpha.number(-1e6, 1e6);
   if (const auto rs = root.find("use_rslora"); rs && rs->boolean())
     s.alpha *= std::sqrt(static_cast<double>(s.rank));  // alpha / sqrt(r) is what scales then
   const json_field type = root.at("peft_type");
@@ -105,6 +143,16 @@ lora_shape read_lora_shape(const json_field& root) {
   else if (type.string() != "LORA")
     fail(type.where(), "\"" + printable(type.string(), 40) + "\" is not LORA or " + routed_type);
   return s;
+}
+
+/// What the configuration says of how the tensors are used, as a number that the tensors' file
+/// carries: the two are written one after the other, and a process may be killed in between.
+std::string setting_of(const lora_shape& s, const std::vector<target>& targets) {
+  rota::fingerprint f;
+  f.add("lora").add(s.rank).add(s.alpha).add(s.subspaces).add(s.active);
+  f.add(static_cast<int>(s.gate));
+  for (const target t : targets) f.add(static_cast<int>(t));
+  return hexadecimal(f.value());
 }
 
 std::string tensor_prefix(std::size_t layer, target t) {
@@ -140,16 +188,16 @@ class adapter_reader {
       append(a, prefix + ".lora_router.weight", {n, in});
       append(a, prefix + ".lora_router.bias", {n});
     }
-    for (const float x : a.numbers)
-      if (!std::isfinite(x)) fail(file_.path(), prefix + " has weights that are not finite");
     return a;
   }
 
   /// Throws when the file holds tensors that nobody read.
   void check_all_read() const {
-    if (read_ == file_.tensors().size()) return;
-    fail(file_.path(), "holds " + std::to_string(file_.tensors().size()) +
-                           " tensors, its configuration explains " + std::to_string(read_));
+    for (const auto& [name, info] : file_.tensors())
+      if (!read_.contains(name))
+        fail(file_.path(), "tensor \"" + printable(name, 120) +
+                               "\" is not what adapter_config.json explains: a target_modules or a "
+                               "layer of another model");
   }
 
  private:
@@ -160,24 +208,30 @@ class adapter_reader {
     for (const std::uint64_t n : shape) count *= n;
     const std::size_t begin = a.numbers.size();
     a.numbers.resize(begin + count);
-    file_.read_f32(name, std::span(a.numbers).subspan(begin));
-    ++read_;
+    file_.read_weight(name, std::span(a.numbers).subspan(begin));
+    read_.insert(name);
   }
 
   const safetensors_file& file_;
-  std::size_t read_ = 0;
+  std::set<std::string> read_;
 };
 
 }  // namespace
 
 lora_adapters load_adapters(const std::string& folder, const model_config& c) {
-  const std::string path = folder + "/adapter_config.json";
+  const std::string path = folder + "/" + config_name;
   const json document = read_json(path, {std::size_t{1} << 20, 16});
   const json_field root(document, path);
   refuse_other_kinds(root);
+  refuse_changed_base(root);
   const lora_shape shared = read_lora_shape(root);
   const json_field modules = root.at("target_modules");
-  const safetensors_file file(folder + "/adapter_model.safetensors");
+  refuse_pickled(folder, weights_name);
+  const safetensors_file file(folder + "/" + weights_name);
+  if (const auto said = file.metadata().find("setting");
+      said != file.metadata().end() && said->second != setting_of(shared, read_targets(modules)))
+    fail(path, "is of another run than " + std::string(weights_name) +
+                   " beside it: adapt again into this folder");
   adapter_reader reader(file);
   lora_adapters::map_type out;
   for (std::size_t l = 0; l < c.layers; ++l)
@@ -193,15 +247,17 @@ lora_adapters load_adapters(const std::string& folder, const model_config& c) {
 }
 
 void save_adapters(const lora_adapters& adapters, const std::string& base,
-                   const std::string& folder) {
+                   const std::string& folder, const std::string& run) {
   const lora_shape shape = adapters.adapters().begin()->second.shape;
   std::set<std::string> modules;
+  std::set<target> targets;
   safetensors_writer out;
   std::vector<std::vector<float>> kept;  // the writer refers to what it writes
   kept.reserve(adapters.adapters().size());
   for (const auto& [place, a] : adapters.adapters()) {
     const std::string_view name = target_names[static_cast<std::size_t>(place.second)].second;
     modules.emplace(name.substr(name.find('.') + 1));
+    targets.insert(place.second);
     const std::string prefix = tensor_prefix(place.first, place.second);
     const rota::train::lora_views<const float> v(a.shape, a.numbers.data());
     const auto n = [](rota::index_t x) { return static_cast<std::uint64_t>(x); };
@@ -233,8 +289,25 @@ void save_adapters(const lora_adapters& adapters, const std::string& base,
     config["rota"] = {{"subspaces", shape.subspaces},
                       {"active", shape.active},
                       {"gate", shape.gate == gate_kind::softmax ? "softmax" : "sigmoid"}};
-  out.write(folder + "/adapter_model.safetensors");
-  write_file(folder + "/adapter_config.json", config.dump(2) + "\n");
+  if (!run.empty()) out.describe("run", run);
+  out.describe("setting", setting_of(shape, {targets.begin(), targets.end()}));
+  const auto as_text = nlohmann::ordered_json::error_handler_t::replace;  // names may be no UTF-8
+  out.write(folder + "/" + weights_name);
+  write_file(folder + "/" + config_name, config.dump(2, ' ', false, as_text) + "\n");
+}
+
+std::string adapters_run(const std::string& folder) {
+  const safetensors_file file(folder + "/" + weights_name);
+  const auto found = file.metadata().find("run");
+  return found == file.metadata().end() ? "" : found->second;
+}
+
+void remove_adapters(const std::string& folder) {
+  for (const char* name : {config_name, weights_name}) {
+    std::error_code problem;
+    std::filesystem::remove(folder + "/" + name, problem);
+    if (problem) fail(folder + "/" + name, "cannot be removed: " + problem.message());
+  }
 }
 
 }  // namespace rota_lm

@@ -6,9 +6,10 @@
 
 #include <string>
 
+#include "engine/adapters.hpp"
+
 namespace rota_lm {
 
-class lora_adapters;
 struct model_config;
 
 /// Reads the adapters in a folder for this model. Throws where the folder is not an adapter, is of
@@ -17,7 +18,14 @@ lora_adapters load_adapters(const std::string& folder, const model_config& c);
 
 /// Writes adapters of one shape as a folder, which must exist. `base`: the folder or name of the
 /// model that they were made for.
+/// `run`: of adapt, for all files that it writes; may be empty.
 void save_adapters(const lora_adapters& adapters, const std::string& base,
-                   const std::string& folder);
+                   const std::string& folder, const std::string& run = "");
+
+/// The run that the adapters in a folder say they are of; empty when they say none.
+std::string adapters_run(const std::string& folder);
+
+/// Removes the adapters in a folder, if there are any.
+void remove_adapters(const std::string& folder);
 
 }  // namespace rota_lm

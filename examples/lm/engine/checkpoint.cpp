@@ -24,25 +24,40 @@ const std::string& plain_name(const json_field& field) {
 
 }  // namespace
 
+void refuse_pickled(const std::string& directory, const std::string& wanted) {
+  std::error_code ignored;
+  if (std::filesystem::exists(directory + "/" + wanted, ignored)) return;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool pickled = name.ends_with(".bin") || name.ends_with(".bin.index.json") ||
+                         name.ends_with(".pth") || name.ends_with(".pt");
+    if (pickled) {
+      fail(directory, "holds " + printable(name, 80) + " but no " + wanted +
+                          ": only safetensors are read; save it again with "
+                          "save_pretrained(folder, safe_serialization=True)");
+    }
+  }
+}
+
 checkpoint::checkpoint(const std::string& directory) : directory_(directory) {
   const std::string single = directory + "/model.safetensors";
   const std::string index = single + ".index.json";
-  if (std::error_code ignored; std::filesystem::exists(index, ignored)) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(single, ignored) && std::filesystem::exists(index, ignored)) {
     open_shards(index);
-  } else {
-    open_file("model.safetensors");
-    for (const auto& [name, info] : files_.begin()->second.tensors()) {
-      home_.emplace(name, &files_.begin()->second);
-    }
+    return;
   }
+  refuse_pickled(directory, "model.safetensors");
+  const safetensors_file& file = open_file("model.safetensors");
+  for (const auto& [name, info] : file.tensors()) home_.emplace(name, &file);
 }
 
 void checkpoint::check_weight(const std::string& name, std::span<const std::uint64_t> shape) const {
   home_of(name).check_weight(name, shape);
 }
 
-void checkpoint::read_f32(const std::string& name, std::span<float> out) const {
-  home_of(name).read_f32(name, out);
+void checkpoint::read_weight(const std::string& name, std::span<float> out) const {
+  home_of(name).read_weight(name, out);
 }
 
 const safetensors_file& checkpoint::home_of(const std::string& name) const {

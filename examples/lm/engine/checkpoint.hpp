@@ -1,5 +1,6 @@
-// The tensors of a checkpoint folder: model.safetensors, or shards named by
-// model.safetensors.index.json.
+// The tensors of a checkpoint folder: model.safetensors or, where there is none, the shards that
+// model.safetensors.index.json names. An index beside a single file is stale; transformers looks
+// for the single file first as well.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,10 @@
 
 namespace rota_lm {
 
+/// Throws where a folder has no file `wanted` but one of PyTorch's pickled ones, and says what to
+/// do.
+void refuse_pickled(const std::string& directory, const std::string& wanted);
+
 /// Read access to all tensors of a checkpoint by name, wherever they lie.
 class checkpoint {
  public:
@@ -21,8 +26,12 @@ class checkpoint {
 
   /// Throws unless tensor `name` exists, can be read as float and has exactly this shape.
   void check_weight(const std::string& name, std::span<const std::uint64_t> shape) const;
-  /// Widens tensor `name` to float; see safetensors_file::read_f32.
-  void read_f32(const std::string& name, std::span<float> out) const;
+  /// Widens tensor `name` to float; see safetensors_file::read_weight.
+  void read_weight(const std::string& name, std::span<float> out) const;
+
+  /// The files' names of all tensors, and the file that each lies in.
+  const std::map<std::string, const safetensors_file*>& tensors() const { return home_; }
+  const std::string& directory() const { return directory_; }
 
  private:
   const safetensors_file& home_of(const std::string& name) const;

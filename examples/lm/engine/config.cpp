@@ -1,6 +1,9 @@
 #include "engine/config.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string_view>
@@ -14,6 +17,8 @@
 namespace rota_lm {
 
 namespace {
+
+constexpr std::size_t most_positions = std::size_t{1} << 31;
 
 architecture architecture_named(const json_field& field) {
   static constexpr std::array<std::pair<std::string_view, architecture>, 8> known = {
@@ -45,6 +50,17 @@ architecture read_architecture(const json_field& root) {
   return *by_class;
 }
 
+/// Yarn and linear scaling stretch the positions before scaling, which max_position_embeddings may
+/// or may not count. llama3 counts them.
+std::size_t reach(const rope_config& rope, std::size_t positions) {
+  if (positions == 0 || rope.kind == rope_kind::plain || rope.kind == rope_kind::llama3) {
+    return positions;
+  }
+  const double stretched = std::floor(rope.original_positions * rope.factor);
+  const double most = static_cast<double>(most_positions);
+  return std::max(positions, static_cast<std::size_t>(std::min(stretched, most)));
+}
+
 bool flag_or(const json_field& root, const std::string& key, bool otherwise) {
   const auto field = root.find(key);
   return field ? field->boolean() : otherwise;
@@ -56,7 +72,7 @@ void read_sizes(const json_field& root, model_config& c) {
   c.intermediate_size = root.at("intermediate_size").count(1, 1 << 20);
   c.layers = root.at("num_hidden_layers").count(1, 1024);
   if (const auto positions = root.find("max_position_embeddings")) {
-    c.max_positions = positions->count(1, std::size_t{1} << 31);
+    c.max_positions = positions->count(1, most_positions);
   }
   if (const auto eps = root.find("rms_norm_eps")) {
     c.norm_eps = static_cast<float>(eps->number(0.0, 1.0));
@@ -116,7 +132,8 @@ void read_windows(const json_field& root, model_config& c) {
   if (used) {
     const bool absent = !root.object().contains("sliding_window");
     const auto field = root.find("sliding_window");
-    window = field ? field->count(1, std::size_t{1} << 31) : absent ? 4096 : 0;
+    // Some files say "no window" by a huge one; beyond all positions it is none.
+    window = field ? std::min(field->count(1, INT64_MAX), most_positions) : absent ? 4096 : 0;
   }
   if (const auto types = root.find("layer_types")) {
     read_layer_types(*types, window, c);
@@ -173,6 +190,7 @@ model_config parse_config(const json& document, const std::string& where) {
   read_switches(root, c);
   read_windows(root, c);
   c.rope = read_rope_config(root, c.max_positions);
+  c.max_positions = reach(c.rope, c.max_positions);
   read_eos(root, c);
   return c;
 }

@@ -25,8 +25,9 @@ struct model_config {
   std::size_t q_heads = 0;
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
-  std::size_t max_positions =
-      0;  ///< as trained; 0 when the file does not say. Programs refuse more.
+  /// The model's reach: the positions it was trained for, times the factor of a scaling that
+  /// stretches them. Programs refuse more. 0 when the file does not say.
+  std::size_t max_positions = 0;
   float norm_eps = 1e-6f;
   rope_config rope;
   /// Per layer: query i sees keys j with i - window < j <= i. 0 means no window.

@@ -19,6 +19,10 @@ class error : public std::runtime_error {
 /// and everything beyond `limit` characters becomes "...".
 std::string printable(std::string_view text, std::size_t limit = 200);
 
+/// Text of many lines from outside, made safe to print: what a terminal would obey (control
+/// characters but for line ends and tabs, escape sequences) becomes '?', all else stays.
+std::string without_controls(std::string_view text);
+
 /// Throws `error` with the message "where: what"; both may hold foreign text.
 [[noreturn]] void fail(std::string_view where, std::string_view what);
 

@@ -134,7 +134,7 @@ class model {
 
   matrix logits(const matrix& x, std::size_t last) const {
     const matrix tail = normed(x.bottomRows(static_cast<Eigen::Index>(last)), weights_.final_norm);
-    return project(tail, config_.tie_embeddings ? weights_.embedding : weights_.head.weight);
+    return project(tail, weights_.output());
   }
 
   model_config config_;

@@ -58,10 +58,14 @@ std::uint64_t model_tag(const model& lm) {
   return f.value();
 }
 
-std::string model_identity(const model& lm) {
+std::string hexadecimal(std::uint64_t x) {
   char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(model_tag(lm)));
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(x));
   return text;
+}
+
+std::string model_identity(const model& lm) {
+  return hexadecimal(model_tag(lm));
 }
 
 }  // namespace rota_lm

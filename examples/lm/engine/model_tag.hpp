@@ -13,7 +13,10 @@ class model;
 /// The same in every process; tells checkpoints apart, also fine-tuned ones of one base.
 std::uint64_t model_tag(const model& lm);
 
-/// The tag as files say it: 16 hexadecimal digits.
+/// 16 hexadecimal digits: how files say a tag or a fingerprint.
+std::string hexadecimal(std::uint64_t x);
+
+/// The tag as files say it.
 std::string model_identity(const model& lm);
 
 }  // namespace rota_lm

@@ -1,14 +1,13 @@
 #include "engine/predictor_file.hpp"
 
 #include <charconv>
-#include <cmath>
 #include <cstdint>
-#include <cstdio>
 
 #include <rota/core/fingerprint.hpp>
 
 #include "engine/config.hpp"
 #include "engine/error.hpp"
+#include "engine/model_tag.hpp"
 #include "engine/safetensors.hpp"
 #include "engine/safetensors_writer.hpp"
 
@@ -140,11 +139,8 @@ fitted_predictor load_predictor(const std::string& path, const model_config& c,
       const std::uint64_t shape[] = {static_cast<std::uint64_t>(v.extent[0]),
                                      static_cast<std::uint64_t>(v.extent[1])};
       file.check_weight(name, shape);
-      file.read_f32(name, {v.data, count_of(v)});
+      file.read_weight(name, {v.data, count_of(v)});
     });
-  }
-  for (const float x : p.parameters) {
-    if (!std::isfinite(x)) fail(path, "has weights that are not finite");
   }
   return p;
 }
@@ -152,9 +148,7 @@ fitted_predictor load_predictor(const std::string& path, const model_config& c,
 std::string predictor_identity(const fitted_predictor& p) {
   rota::fingerprint f;
   for (const float x : p.parameters) f.add(x);
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(f.value()));
-  return text;
+  return hexadecimal(f.value());
 }
 
 }  // namespace rota_lm

@@ -70,15 +70,15 @@ void read_rope_scaling(const json_field& root, const json_field& p, std::size_t 
                         "\" is not supported; default, linear, llama3 and yarn are");
   }
   rope.factor = p.at("factor").number(1.0, 1e6);
-  if (type == "linear") {
-    rope.kind = rope_kind::linear;
-    return;
-  }
   // The reference lets a value beside the rope parameters win over one among them.
   const auto outside = root.find("original_max_position_embeddings");
   const auto original = outside ? outside : p.find("original_max_position_embeddings");
   rope.original_positions = original ? static_cast<double>(original->count(1, std::size_t{1} << 31))
                                      : static_cast<double>(max_positions);
+  if (type == "linear") {
+    rope.kind = rope_kind::linear;
+    return;
+  }
   if (rope.original_positions == 0) fail(p.where(), "no original_max_position_embeddings");
   type == "llama3" ? read_llama3(p, rope) : read_yarn(p, rope);
 }

@@ -15,7 +15,7 @@ struct rope_config {
   rope_kind kind = rope_kind::plain;
   double theta = 10000.0;
   double factor = 1.0;            ///< linear, llama3, yarn
-  double original_positions = 0;  ///< llama3, yarn: the context length before scaling
+  double original_positions = 0;  ///< linear, llama3, yarn: the context length before scaling
   double low_freq_factor = 1.0;   ///< llama3
   double high_freq_factor = 4.0;  ///< llama3
   double beta_fast = 32.0;        ///< yarn

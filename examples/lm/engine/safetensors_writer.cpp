@@ -27,7 +27,8 @@ void safetensors_writer::write(const std::string& path) const {
     header[t.name] = {{"dtype", "F32"}, {"shape", t.shape}, {"data_offsets", {at, end}}};
     at = end;
   }
-  std::string text = header.dump();
+  // Metadata may quote names that are no UTF-8.
+  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data shall be aligned
   const std::uint64_t length = text.size();
   atomic_file out(path, readers::as_usual);

@@ -57,9 +57,7 @@ class routing_reader {
     std::uint64_t n = 1;
     for (const std::uint64_t s : shape) n *= s;
     std::vector<float> out(n);
-    file_.read_f32(name, out);
-    for (const float x : out)
-      if (!std::isfinite(x)) fail(file_.path(), name + " has numbers that are not finite");
+    file_.read_weight(name, out);
     return out;
   }
 
@@ -95,6 +93,23 @@ std::vector<int> read_order(const std::vector<float>& from, std::size_t groups,
   return out;
 }
 
+/// Values are turned by R and back by its transpose: anything else than a rotation would change
+/// what the model computes.
+void check_orthogonal(const value_basis& basis, const model_config& c, const std::string& path) {
+  const std::size_t d = c.head_dim;
+  for (std::size_t head = 0; head * d * d < basis.numbers.size(); ++head) {
+    const float* const r = basis.numbers.data() + head * d * d;
+    for (std::size_t i = 0; i < d * d; ++i) {
+      const float *const a = r + i / d * d, *const b = r + i % d * d;
+      double dot = 0;
+      for (std::size_t j = 0; j < d; ++j) dot += static_cast<double>(a[j]) * b[j];
+      if (!(std::abs(dot - (a == b ? 1 : 0)) < 1e-3))
+        fail(path, "\"basis\" of layer " + std::to_string(head / c.kv_heads) + ", kv head " +
+                       std::to_string(head % c.kv_heads) + " is not orthogonal");
+    }
+  }
+}
+
 }  // namespace
 
 void save_value_routing(const routed_values& values, const model_config& c,
@@ -107,6 +122,8 @@ void save_value_routing(const routed_values& values, const model_config& c,
   say("kv_heads", c.kv_heads);
   say("hidden", c.hidden_size);
   say("head_dim", c.head_dim);
+  if (!values.run.empty()) out.describe("run", values.run);
+  if (values.adapted) out.describe("adapters", "1");
   out.describe("rule", detail::word_of(group_rule_names, v.rule));
   out.describe("router", detail::word_of(router_form_names, v.form));
   out.describe("fill", detail::word_of(fill_kind_names, v.fill));
@@ -164,8 +181,14 @@ routed_values load_value_routing(const std::string& path, const model_config& c)
   const std::vector<std::uint64_t> table = file.info("thresholds").shape;
   if (table.size() != 2 || table[1] != 2) fail(path, "\"thresholds\" is not two columns");
   const std::vector<float> thresholds = said.tensor("thresholds", table);
-  for (std::size_t i = 0; i < thresholds.size(); i += 2)
+  for (std::size_t i = 0; i < thresholds.size(); i += 2) {
+    if (!(thresholds[i] > 0 && thresholds[i] <= 1))
+      fail(path, "\"thresholds\" has a rho outside (0, 1]");
     v.thresholds.push_back({thresholds[i], thresholds[i + 1]});
+  }
+  if (const auto run = file.metadata().find("run"); run != file.metadata().end())
+    out.run = run->second;
+  out.adapted = file.metadata().contains("adapters");
   for (std::size_t l = 0; l < c.layers; ++l) {
     const std::string prefix = layer_prefix(l);
     layer_routing layer;
@@ -188,6 +211,7 @@ routed_values load_value_routing(const std::string& path, const model_config& c)
   if (file.contains("basis"))
     out.basis.numbers =
         said.tensor("basis", {n(c.layers), n(c.kv_heads), n(c.head_dim), n(c.head_dim)});
+  check_orthogonal(out.basis, c, path);
   return out;
 }
 

@@ -31,6 +31,8 @@ inline constexpr std::array<std::pair<std::string_view, fill_kind>, 3> fill_kind
 struct routed_values {
   value_routing routing;
   value_basis basis;
+  std::string run;  ///< the run of adapt that made it, the same in all its files; empty: unknown
+  bool adapted = false;  ///< adapters of the same run belong to it
 };
 
 namespace detail {

@@ -30,9 +30,15 @@ struct model_weights {
   std::vector<layer_weights> layers;
   row_vector final_norm;  ///< [h]
   linear head;            ///< [vocab, h]; without rows when tied to the embedding
+
+  /// What turns the last hidden state into logits, [vocab, h].
+  const matrix& output() const { return head.weight.size() == 0 ? embedding : head.weight; }
 };
 
-/// Reads all weights; throws when a tensor is missing or has another shape than `config` implies.
+/// Reads all weights; throws when a tensor is missing, has another shape than `config` implies or
+/// holds a number that is not finite, and when there are more layers than `config` says. A head in
+/// the files that differs from the embedding is used though `config` ties the two, and a head alone
+/// is both: so does transformers 5.
 model_weights load_weights(const checkpoint& source, const model_config& config);
 
 }  // namespace rota_lm
