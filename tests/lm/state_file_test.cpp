@@ -19,7 +19,7 @@ using rota_lm_test::temp_folder;
 
 namespace {
 
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
 struct training {
@@ -38,7 +38,7 @@ std::string refused(const std::function<void(training&)>& change) {
 
 struct fit {
   rota::cpu::predictor_fit_state state;
-  fit_course course = {{0, nan, 9}, {10, 8, 7}};
+  fit_course course = {{0, not_a_number, 9}, {10, 8, 7}};
   fit() {
     state.parameters = state.first_moment = state.second_moment = state.best = {1, 2, 3};
     state.best_loss = 7;
@@ -59,7 +59,7 @@ std::string fit_refused(const std::function<void(fit&)>& change) {
 
 TEST_CASE("a training state with numbers that are none is refused by its field") {
   CHECK(refused([](training&) {}) == "");
-  for (const float bad : {nan, infinity, -infinity}) {
+  for (const float bad : {not_a_number, infinity, -infinity}) {
     CHECK(one_line_with(refused([=](training& t) { t.state.parameters[1] = bad; }),
                         "\"parameters\""));
     CHECK(one_line_with(refused([=](training& t) { t.state.first_moment[0] = bad; }),
@@ -84,7 +84,7 @@ TEST_CASE("a training state beyond the end of its run, or whose course is none, 
   // A course as no program writes it.
   const temp_folder folder;
   const std::string path = folder.path() + "/state";
-  for (const float step : {nan, infinity, -1.0f, 0.5f, 1e30f}) {
+  for (const float step : {not_a_number, infinity, -1.0f, 0.5f, 1e30f}) {
     const training t;
     const std::vector<float> row = {step, 1, 2, 3};
     safetensors_writer out;
@@ -103,7 +103,7 @@ TEST_CASE("a training state beyond the end of its run, or whose course is none, 
 
 TEST_CASE("the state of a fit is held to the same") {
   CHECK(fit_refused([](fit&) {}) == "");
-  for (const float bad : {nan, infinity}) {
+  for (const float bad : {not_a_number, infinity}) {
     CHECK(
         one_line_with(fit_refused([=](fit& f) { f.state.parameters[1] = bad; }), "\"parameters\""));
     CHECK(one_line_with(fit_refused([=](fit& f) { f.state.best[1] = bad; }), "\"best\""));

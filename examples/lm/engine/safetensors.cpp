@@ -186,7 +186,8 @@ std::string_view safetensors_file::header_text() {
 
 void safetensors_file::read_metadata(const json_field& entry) {
   for (const auto& [key, value] : entry.object().items()) {
-    metadata_.emplace(key, entry.at(key).string());
+    if (!value.is_string()) static_cast<void>(entry.at(key).string());  // says which
+    metadata_.emplace_hint(metadata_.end(), key, value.get_ref<const std::string&>());
   }
 }
 
