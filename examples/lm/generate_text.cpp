@@ -175,7 +175,8 @@ void run_saved(const model& lm, const rota_lm::tokenizer& text, rota::cpu::backe
   matrix logits = Eigen::Map<const rota_lm::row_vector>(
       saved.logits.data(), static_cast<Eigen::Index>(saved.logits.size()));
   if (!ids.empty()) logits = lm.forward(ids, packed);
-  continue_in(packed, lm, text, std::move(logits), saved.text + asked.prompt, asked);
+  continue_in(packed, lm, text, std::move(logits),
+              rota_lm::without_controls(saved.text) + asked.prompt, asked);
 }
 
 void run(const rota_lm::arguments& given) {

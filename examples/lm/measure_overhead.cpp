@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <malloc.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"

@@ -6,6 +6,8 @@
 #include <iostream>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
 #include "evaluate/program.hpp"

@@ -7,6 +7,8 @@
 #include <iostream>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/arguments.hpp"
 #include "engine/keep_pages.hpp"
 #include "engine/run_program.hpp"

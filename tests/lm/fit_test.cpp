@@ -137,7 +137,7 @@ TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   s.step = 300;
   s.looks_since_best = 2;
   save_fit(s, {{0, std::nanf(""), 9}, {100, 8, 7.5f}}, "this run", path);
-  const saved_fit saved = load_fit(path, "this run", 3);
+  const saved_fit saved = load_fit(path, "this run", 3, 300);
   const rota::cpu::predictor_fit_state& back = saved.state;
   CHECK(back.parameters == s.parameters);
   CHECK(back.first_moment == s.first_moment);
@@ -150,8 +150,8 @@ TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   CHECK(std::isnan(saved.course[0].training));
   CHECK(saved.course[1].step == 100);
   CHECK(saved.course[1].held_out == 7.5f);
-  CHECK(one_line_with(error_of([&] { load_fit(path, "another", 3); }), "another fit"));
-  CHECK(one_line_with(error_of([&] { load_fit(path, "this run", 4); }), "shape"));
-  CHECK(one_line_with(error_of([&] { load_fit(micro + "/model.safetensors", "x", 3); }),
+  CHECK(one_line_with(error_of([&] { load_fit(path, "another", 3, 300); }), "another fit"));
+  CHECK(one_line_with(error_of([&] { load_fit(path, "this run", 4, 300); }), "shape"));
+  CHECK(one_line_with(error_of([&] { load_fit(micro + "/model.safetensors", "x", 3, 300); }),
                       "is not the state of a fit"));
 }

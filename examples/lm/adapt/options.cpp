@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <rota/core/record.hpp>
+
 #include "engine/adapters.hpp"
 #include "engine/arguments.hpp"
 #include "engine/value_routing_file.hpp"
@@ -101,7 +103,7 @@ void parse_lora(const arguments& a, adapter_setting& s) {
   if (s.lora.rank % s.lora.subspaces != 0)
     fail("--rank", std::to_string(s.lora.rank) + " is not a multiple of --subspaces " +
                        std::to_string(s.lora.subspaces));
-  if (!with_lora_form(s.lora, []<class>() {}))
+  if (!knows_lora_form(s.lora))
     fail("--active", "this program routes 1 or 2 of 4, and 1, 2 or 4 of 8 subspaces");
   const std::string gate = text("gate", "softmax");
   if (gate != "softmax" && gate != "sigmoid") fail("--gate", "must be softmax or sigmoid");

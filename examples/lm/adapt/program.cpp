@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <utility>
 
+#include <rota/core/fingerprint.hpp>
+
 #include "adapt/course.hpp"
 #include "engine/adapter_file.hpp"
 #include "engine/atomic_file.hpp"
@@ -55,11 +57,23 @@ void adaptation::run(std::ostream& out) {
   const model_config& c = base_.lm->config();
   values_.routing.thresholds =
       calibrate_spans(options_, trainer_, texts_, options_.setting.groups_of(c));
+  values_.run = run_number();
+  values_.adapted = layout_.setting().lora.rank > 0;
   save_value_routing(values_, c, options_.out + "/value_routing.safetensors");
-  if (layout_.setting().lora.rank > 0)
+  if (values_.adapted)
     save_adapters(adapters_of(layout_, base_.basis, trainer_.state().parameters), options_.model,
-                  options_.out);
+                  options_.out, values_.run);
+  else
+    remove_adapters(options_.out);  // of an earlier run
   if (!options_.json.empty()) write_file(options_.json, course_json(course, name()));
+}
+
+/// What tells the files of this run from those of others.
+std::string adaptation::run_number() const {
+  rota::fingerprint f;
+  f.add(name());
+  for (const float x : trainer_.state().parameters) f.add(x);
+  return hexadecimal(f.value());
 }
 
 double adaptation::masked_loss(std::span<const token_id> ids, std::size_t first, double rho) const {

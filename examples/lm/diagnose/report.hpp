@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "diagnose/gather.hpp"
 #include "evaluate/json_report.hpp"
 #include "evaluate/svg.hpp"

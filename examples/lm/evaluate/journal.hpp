@@ -2,15 +2,19 @@
 // where it was, and rows that are added later are all that is run then.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <span>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "engine/error.hpp"
 #include "engine/json.hpp"
@@ -25,6 +29,24 @@ struct journal_entry {
   std::string failure;
 };
 
+namespace detail {
+
+/// JSON knows no infinity and no NaN, which a score may be: they are written in words.
+inline json to_json(double x) {
+  if (std::isfinite(x)) return x;
+  return std::isnan(x) ? "nan" : x > 0 ? "inf" : "-inf";
+}
+/// A number of at least `low`, or one that is none.
+inline double to_number(const json_field& f, double low) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (f.value() == "nan" || f.is_null()) return std::nan("");  // null: in older journals
+  if (f.value() == "inf") return infinity;
+  if (f.value() == "-inf" && low < 0) return -infinity;
+  return f.number(low, std::numeric_limits<double>::max());
+}
+
+}  // namespace detail
+
 /// A file of JSON lines: the run in words, then an entry a line. A last line that was cut by the
 /// end of the process does not count.
 class journal {
@@ -33,6 +55,8 @@ class journal {
   /// another run is refused.
   journal(std::string path, const std::string& run) : path_(std::move(path)) {
     const bool fresh = !std::filesystem::exists(path_);
+    if (!fresh && !std::filesystem::is_regular_file(path_))
+      fail(path_, "cannot be a journal: is not a regular file");
     if (!fresh) read(run);
     out_.open(path_, std::ios::binary | std::ios::app);
     if (fresh) write_line(json{{"run", run}});
@@ -51,12 +75,13 @@ class journal {
            const journal_entry& entry) {
     json line{{"row", row}, {"task", task}, {"first", first}};
     for (const outcome& o : entry.outcomes) {
-      line["scores"].push_back(o.score);
-      line["weights"].push_back(o.weight);
+      line["scores"].push_back(detail::to_json(o.score));
+      line["weights"].push_back(detail::to_json(o.weight));
     }
     const byte_sums& b = entry.bytes;
-    line["bytes"] = {b.packed,     b.dense,  b.worst_ratio, b.tokens,
-                     b.all_tokens, b.groups, b.all_groups,  b.read};
+    for (const double x :
+         {b.packed, b.dense, b.worst_ratio, b.tokens, b.all_tokens, b.groups, b.all_groups, b.read})
+      line["bytes"].push_back(detail::to_json(x));
     if (!entry.failure.empty()) line["failure"] = entry.failure;
     write_line(line);
   }
@@ -105,10 +130,11 @@ class journal {
     journal_entry e;
     const json_field scores = line.at("scores"), weights = line.at("weights");
     for (std::size_t i = 0; i < scores.size(); ++i) {
-      e.outcomes.push_back({scores.at(i).number(-1e300, 1e300), weights.at(i).number(0, 1e300)});
+      e.outcomes.push_back({detail::to_number(scores.at(i), std::numeric_limits<double>::lowest()),
+                            detail::to_number(weights.at(i), 0)});
     }
     const json_field b = line.at("bytes");
-    const auto number = [&](std::size_t i) { return b.at(i).number(0, 1e300); };
+    const auto number = [&](std::size_t i) { return detail::to_number(b.at(i), 0); };
     const double read = number(b.size() > 7 ? 7 : 0);  // older journals know packed rows only
     e.bytes = {number(0), number(1), number(2), number(3), number(4), number(5), number(6), read};
     if (line.has("failure")) e.failure = line.at("failure").string();

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/json.hpp"
 #include "evaluate/results.hpp"
 

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "evaluate/json_report.hpp"
 #include "evaluate/svg.hpp"
 #include "evaluate/table.hpp"
