@@ -1,4 +1,5 @@
-// The journal of a long run: it goes on where it was stopped, and keeps what JSON has no numbers for.
+// The journal of a long run: it goes on where it was stopped, and keeps what JSON has no numbers
+// for.
 #include "evaluate/journal.hpp"
 
 #include <cmath>

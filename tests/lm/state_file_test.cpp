@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include "fit/state_file.hpp"
 #include "temp_folder.hpp"
 
 using namespace rota_lm;

@@ -36,7 +36,7 @@ void save_training(const training_state<float>& s, const training_course& course
 }
 
 saved_training load_training(const std::string& path, const std::string& run,
-                                    const training_size& size) {
+                             const training_size& size) {
   const safetensors_file file(path);
   if (state_text(file, "format") != training_format)
     fail(path, "is not the state of a training run");

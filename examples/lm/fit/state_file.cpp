@@ -54,7 +54,7 @@ void save_fit(const rota::cpu::predictor_fit_state& s, const fit_course& course,
 }
 
 saved_fit load_fit(const std::string& path, const std::string& run, std::size_t parameters,
-                          std::size_t steps) {
+                   std::size_t steps) {
   const safetensors_file file(path);
   if (state_text(file, "format") != fit_state_format) {
     fail(path, "is not the state of a fit");
@@ -65,8 +65,7 @@ saved_fit load_fit(const std::string& path, const std::string& run, std::size_t 
   saved_fit out;
   rota::cpu::predictor_fit_state& s = out.state;
   s.step = static_cast<rota::index_t>(state_number(file, "step", steps));
-  s.looks_since_best =
-      static_cast<rota::index_t>(state_number(file, "looks_since_best", steps));
+  s.looks_since_best = static_cast<rota::index_t>(state_number(file, "looks_since_best", steps));
   s.best_loss = std::bit_cast<double>(state_number(file, "best_loss_bits", INT64_MAX));
   if (!std::isfinite(s.best_loss)) fail(path, "\"best_loss_bits\" is not a finite loss");
   s.parameters = state_vector(file, "parameters", parameters);

@@ -8,7 +8,7 @@
 namespace rota_lm {
 
 std::uint64_t state_number(const safetensors_file& file, const std::string& key,
-                                  std::uint64_t most) {
+                           std::uint64_t most) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) fail(file.path(), "no \"" + key + "\" in its metadata");
   const std::string& word = found->second;
@@ -28,7 +28,7 @@ const std::string& state_text(const safetensors_file& file, const char* key) {
 }
 
 std::vector<float> state_vector(const safetensors_file& file, const std::string& name,
-                                       std::size_t size) {
+                                std::size_t size) {
   const std::uint64_t shape[] = {size};
   file.check_weight(name, shape);
   std::vector<float> out(size);
@@ -37,7 +37,7 @@ std::vector<float> state_vector(const safetensors_file& file, const std::string&
 }
 
 std::vector<float> state_squares(const safetensors_file& file, const std::string& name,
-                                        std::size_t size) {
+                                 std::size_t size) {
   std::vector<float> out = state_vector(file, name, size);
   for (const float x : out)
     if (x < 0) fail(file.path(), "\"" + name + "\" has a negative number, which no square is");
@@ -45,7 +45,7 @@ std::vector<float> state_squares(const safetensors_file& file, const std::string
 }
 
 std::vector<float> state_course(const safetensors_file& file, std::size_t columns,
-                                       std::size_t step) {
+                                std::size_t step) {
   const std::vector<std::uint64_t>& shape = file.info("course").shape;
   if (shape.size() != 2 || shape[1] != columns)
     fail(file.path(), "\"course\" is not rows of " + std::to_string(columns) + " columns");
