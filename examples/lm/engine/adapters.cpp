@@ -6,6 +6,7 @@
 #include <rota/cpu/lora.hpp>
 
 #include "engine/rota_call.hpp"
+#include "engine/scratch_memory.hpp"
 
 namespace rota_lm {
 

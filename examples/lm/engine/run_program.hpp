@@ -11,4 +11,8 @@ namespace rota_lm {
 int run_program(const char* name, std::string_view help, int argc, const char* const* argv,
                 const std::function<void()>& work);
 
+/// The same where work() parses a command_line: what --help and --version ask for goes to standard
+/// output.
+int run_program(const char* name, const std::function<void()>& work);
+
 }  // namespace rota_lm
