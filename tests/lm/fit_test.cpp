@@ -125,6 +125,25 @@ TEST_CASE("a calibration that cannot be is refused in one line") {
   CHECK_FALSE(std::filesystem::exists(out));
 }
 
+TEST_CASE("a fit refuses before the work what could only fail after it, or has no effect") {
+  const temp_folder folder;
+  const std::string out = folder.path() + "/fitted", text = folder.write("t", some_text());
+  const auto refused = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--text", text});
+    std::ostringstream ignored;
+    return error_of([&] { fit_predictor(parsed(more), ignored); });
+  };
+  for (const char* name : {"--state", "--json", "--svg"})
+    CHECK(one_line_with(refused({"--out", out, name, ""}), name));
+  CHECK(one_line_with(refused({"--out", ""}), "--out"));
+  CHECK(one_line_with(refused({"--out", folder.path()}), folder.path()));
+  CHECK(one_line_with(refused({"--out", out, "--svg", folder.path() + "/no/svg"}), "/no/svg"));
+  CHECK(one_line_with(refused({"--out", out, "--protocol", "unseen"}), "--protocol"));
+  CHECK(one_line_with(refused({"--out", out, "--context", "510"}), "512 positions"));
+  CHECK(one_line_with(refused({"--out", out, "--learning-rate", "0"}), "--learning-rate"));
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
 TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   const temp_folder folder;
   const std::string path = folder.path() + "/state";
