@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <iostream>
 
+#include <nlohmann/json.hpp>
+
 #include "diagnose/report.hpp"
 #include "engine/json.hpp"
 #include "engine/run_program.hpp"

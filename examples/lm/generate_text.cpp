@@ -111,20 +111,6 @@ std::string read_prompt(const std::string& path) {
   return text;
 }
 
-/// Text without the control characters that a terminal would obey; line ends and tabs stay.
-std::string harmless(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c0 = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
-    const bool c1 =
-        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    out += c0 || c1 ? '?' : text[i];
-    if (c1) ++i;
-  }
-  return out;
-}
-
 /// Who makes a cache: the fraction of tokens follows from the budget, which stands for it.
 rota::saved_identity identity(const request& r, const model& lm, const eval::run_extras& extras) {
   const eval::method& m = r.method();
@@ -151,10 +137,10 @@ void continue_in(attention_cache& cache, const model& lm, const tokenizer& text,
                  std::string_view prompt, const request& r) {
   text_stream stream(text);
   sampler draw(r.draw);
-  std::cout << harmless(prompt) << std::flush;
+  std::cout << without_controls(prompt) << std::flush;
   generate(lm, cache, std::move(logits), draw, r.count, text.size(),
-           [&](token_id id) { std::cout << harmless(stream.push(id)) << std::flush; });
-  std::cout << harmless(stream.finish()) << std::endl;
+           [&](token_id id) { std::cout << without_controls(stream.push(id)) << std::flush; });
+  std::cout << without_controls(stream.finish()) << std::endl;
 }
 
 /// Whether the prompt fits the budget, as the compressor's last selection. Throws, with the

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <malloc.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/command_line.hpp"
 #include "engine/dense_cache.hpp"

@@ -3,7 +3,8 @@
 // other arguments of evaluate but for tasks and context.
 #include <iostream>
 
-#include "engine/json.hpp"
+#include <nlohmann/json.hpp>
+
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
 #include "evaluate/program.hpp"

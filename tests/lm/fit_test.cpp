@@ -125,6 +125,25 @@ TEST_CASE("a calibration that cannot be is refused in one line") {
   CHECK_FALSE(std::filesystem::exists(out));
 }
 
+TEST_CASE("a fit refuses before the work what could only fail after it, or has no effect") {
+  const temp_folder folder;
+  const std::string out = folder.path() + "/fitted", text = folder.write("t", some_text());
+  const auto refused = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--text", text});
+    std::ostringstream ignored;
+    return error_of([&] { fit_predictor(parsed(more), ignored); });
+  };
+  for (const char* name : {"--state", "--json", "--svg"})
+    CHECK(one_line_with(refused({"--out", out, name, ""}), name));
+  CHECK(one_line_with(refused({"--out", ""}), "--out"));
+  CHECK(one_line_with(refused({"--out", folder.path()}), folder.path()));
+  CHECK(one_line_with(refused({"--out", out, "--svg", folder.path() + "/no/svg"}), "/no/svg"));
+  CHECK(one_line_with(refused({"--out", out, "--protocol", "unseen"}), "--protocol"));
+  CHECK(one_line_with(refused({"--out", out, "--context", "510"}), "512 positions"));
+  CHECK(one_line_with(refused({"--out", out, "--learning-rate", "0"}), "--learning-rate"));
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
 TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   const temp_folder folder;
   const std::string path = folder.path() + "/state";
@@ -137,7 +156,7 @@ TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   s.step = 300;
   s.looks_since_best = 2;
   save_fit(s, {{0, std::nanf(""), 9}, {100, 8, 7.5f}}, "this run", path);
-  const saved_fit saved = load_fit(path, "this run", 3);
+  const saved_fit saved = load_fit(path, "this run", 3, 300);
   const rota::cpu::predictor_fit_state& back = saved.state;
   CHECK(back.parameters == s.parameters);
   CHECK(back.first_moment == s.first_moment);
@@ -150,8 +169,8 @@ TEST_CASE("the state of a fit comes back as it was, for the same run only") {
   CHECK(std::isnan(saved.course[0].training));
   CHECK(saved.course[1].step == 100);
   CHECK(saved.course[1].held_out == 7.5f);
-  CHECK(one_line_with(error_of([&] { load_fit(path, "another", 3); }), "another fit"));
-  CHECK(one_line_with(error_of([&] { load_fit(path, "this run", 4); }), "shape"));
-  CHECK(one_line_with(error_of([&] { load_fit(micro + "/model.safetensors", "x", 3); }),
+  CHECK(one_line_with(error_of([&] { load_fit(path, "another", 3, 300); }), "another fit"));
+  CHECK(one_line_with(error_of([&] { load_fit(path, "this run", 4, 300); }), "shape"));
+  CHECK(one_line_with(error_of([&] { load_fit(micro + "/model.safetensors", "x", 3, 300); }),
                       "is not the state of a fit"));
 }

@@ -1,31 +1,24 @@
-// Long runs: the journal.
+// The journal of a long run: it goes on where it was stopped, and keeps what JSON has no numbers
+// for.
 #include "evaluate/journal.hpp"
 
-#include <filesystem>
+#include <cmath>
 #include <fstream>
+#include <limits>
 #include <string>
-#include <vector>
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
-#include "engine/progress.hpp"
-#include "evaluate/counting_memory.hpp"
-#include "evaluate/json_report.hpp"
-#include "evaluate/program.hpp"
-#include "evaluate/runner.hpp"
-#include "evaluate/task_list.hpp"
-#include "micro_folder.hpp"
 #include "temp_folder.hpp"
 
-namespace {
-
-using namespace rota_lm;
 using namespace rota_lm::eval;
 using rota_lm_test::error_of;
 using rota_lm_test::one_line_with;
+using rota_lm_test::read_text;
 using rota_lm_test::temp_folder;
 
-using rota_lm_test::read_text;
+namespace {
 
 journal_entry entry_of(double score) {
   journal_entry e;
@@ -64,51 +57,43 @@ TEST_CASE("a journal gives back what was written, and a torn last line does not 
   CHECK(one_line_with(error_of([&] { journal(folder.path() + "/bad.jsonl", "x"); }), ":2"));
 }
 
-TEST_CASE("a run that was stopped gives the same numbers as one that was not") {
+TEST_CASE("scores that are not finite come back from a journal as they were") {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
   const temp_folder folder;
-  const std::string& path = rota_lm_test::long_micro();
-  const char* words[] = {"evaluate",
-                         "--model",
-                         path.c_str(),
-                         "--context",
-                         "256",
-                         "--samples",
-                         "10",
-                         "--timing",
-                         "off",
-                         "--tasks",
-                         "choice",
-                         "--budgets",
-                         "0.75,0.05",
-                         "--threads",
-                         "1",
-                         "--methods",
-                         "token_only,dense"};
-  options o = parse_options(static_cast<int>(std::size(words)), words);
-  const model lm = model::load(path);
-  const tokenizer text = tokenizer::load(path);
-  const auto run = [&](std::size_t samples, journal* past) {
-    o.samples = samples;
-    evaluation e;
-    e.how = o;
-    e.tasks = make_tasks(o, lm.config(), text);
-    for (const row_spec& spec : list_rows(o.methods, o.budgets, o.every_token_budgets)) {
-      e.rows.emplace_back().spec = spec;
-    }
-    counting_memory memory;
-    progress shown("test", runner::work(e));
-    runner(o, lm, text, {}, memory, shown, past).run(e);
-    return results_json(e).dump();
-  };
-  const std::string straight = run(10, nullptr), journaled = folder.path() + "/j";
+  const std::string path = folder.path() + "/j.jsonl";
+  journal_entry e;
+  e.outcomes = {{std::nan(""), 1}, {infinity, 2}, {-infinity, infinity}, {1e308, 0}};
+  e.bytes = {1, 2, infinity, 3, 4, 5, 6, std::nan("")};
   {
-    journal past(journaled, "r");
-    run(4, &past);  // one whole batch, then it was stopped
+    journal j(path, "run");
+    j.add("a", "needle", 0, e);
   }
-  journal past(journaled, "r");
-  CHECK(run(10, &past) == straight);
-  const std::string all = read_text(journaled);
-  journal again(journaled, "r");
-  CHECK(run(10, &again) == straight);
-  CHECK(read_text(journaled) == all);  // nothing was left to run
+  const journal j(path, "run");
+  const journal_entry* back = j.find("a", "needle", 0, 4);
+  REQUIRE(back != nullptr);
+  CHECK(std::isnan(back->outcomes[0].score));
+  CHECK(back->outcomes[1].score == infinity);
+  CHECK(back->outcomes[2].score == -infinity);
+  CHECK(back->outcomes[2].weight == infinity);
+  CHECK(back->outcomes[3].score == 1e308);
+  CHECK(back->bytes.worst_ratio == infinity);
+  CHECK(back->bytes.all_groups == 6);
+  CHECK(std::isnan(back->bytes.read));
+}
+
+TEST_CASE("journals of before, which wrote null, open; other words do not") {
+  const temp_folder folder;
+  const auto open = [&](const std::string& score) {
+    const std::string path = folder.write(
+        "j", "{\"run\":\"x\"}\n{\"row\":\"a\",\"task\":\"t\",\"first\":0,\"scores\":[" + score +
+                 "],\"weights\":[1],\"bytes\":[1,2,3,4,5,6,7,8]}\n");
+    return error_of([&] { journal(path, "x"); });
+  };
+  CHECK(open("null") == "");
+  CHECK(open("\"nan\"") == "");
+  CHECK(one_line_with(open("\"many\""), "j:2: scores[0]: must be a number"));
+  CHECK(one_line_with(open("1,2"), "j:2: weights: array too short"));
+  const std::string pipe = folder.path() + "/pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(one_line_with(error_of([&] { journal(pipe, "x"); }), "is not a regular file"));
 }

@@ -93,8 +93,8 @@ training_course train(const adapt_options& o, const std::string& run, trainer<fl
   };
   training_course course;
   if (!o.state.empty() && std::filesystem::exists(o.state)) {
-    saved_training saved =
-        load_training(o.state, run, t.state().parameters.size(), o.training.rhos.size());
+    saved_training saved = load_training(
+        o.state, run, {t.state().parameters.size(), o.training.rhos.size(), o.training.steps});
     t.resume(std::move(saved.state));
     course = std::move(saved.course);
     for (const training_look& l : course) show(l);

@@ -31,10 +31,8 @@ frozen_layer<T>::frozen_layer(const layer_weights& w)
 }
 
 template <class T>
-frozen_weights<T>::frozen_weights(const model_weights& w, bool tied)
-    : embedding(w.embedding),
-      head(tied ? w.embedding : w.head.weight),
-      final_norm(frozen_row<T>(w.final_norm)) {
+frozen_weights<T>::frozen_weights(const model_weights& w)
+    : embedding(w.embedding), head(w.output()), final_norm(frozen_row<T>(w.final_norm)) {
   for (const layer_weights& l : w.layers) layers.emplace_back(l);
 }
 

@@ -55,7 +55,7 @@ struct frozen_weights {
   std::vector<T> final_norm;
   std::vector<frozen_layer<T>> layers;
 
-  frozen_weights(const model_weights& w, bool tied);
+  explicit frozen_weights(const model_weights& w);
 };
 
 extern template class frozen_matrix<float>;

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <string>
-#include <string_view>
 
 #include "adapt/texts.hpp"
 #include "adapt/trainer.hpp"
@@ -22,9 +21,8 @@ struct adapt_options {
   std::size_t save_every = 100;       ///< steps between states
 };
 
-extern const std::string_view adapt_usage;
-
-/// Throws, in one line that names the argument, where one is unknown or beyond what it may be.
+/// Throws, in one line that names the option, where one is unknown, beyond what it may be, or of no
+/// effect beside another; help_wanted (engine/command_line.hpp) on --help and --version.
 adapt_options parse_adapt_options(int argc, const char* const* argv);
 
 }  // namespace rota_lm

@@ -2,11 +2,16 @@
 
 #include <cmath>
 #include <filesystem>
+#include <system_error>
 #include <utility>
+
+#include <rota/core/fingerprint.hpp>
 
 #include "adapt/course.hpp"
 #include "engine/adapter_file.hpp"
 #include "engine/atomic_file.hpp"
+#include "engine/config.hpp"
+#include "engine/error.hpp"
 #include "engine/model_tag.hpp"
 #include "engine/text_file.hpp"
 
@@ -18,10 +23,11 @@ namespace {
 void check_outputs(const adapt_options& o) {
   std::error_code problem;
   std::filesystem::create_directories(o.out, problem);
-  if (problem) fail(o.out, "cannot be made: " + problem.message());
-  for (const std::string& path :
-       {o.out + "/value_routing.safetensors", o.out + "/adapter_model.safetensors", o.state})
-    if (!path.empty()) const atomic_file tried(path, readers::as_usual);
+  if (problem) fail(o.out, "cannot be made a folder for --out: " + problem.message());
+  for (const char* name :
+       {"/value_routing.safetensors", "/adapter_model.safetensors", "/adapter_config.json"})
+    const atomic_file tried(o.out + name, readers::as_usual);
+  if (!o.state.empty()) const atomic_file tried(o.state, readers::as_usual);
   if (!o.json.empty()) check_writable(o.json);
 }
 
@@ -29,16 +35,41 @@ void check_groups(const adapt_options& o, const model_config& c) {
   if (c.head_dim % o.setting.group_width != 0 || o.setting.groups_of(c) > rota::max_groups)
     fail("--group-width",
          "does not cut heads of " + std::to_string(c.head_dim) + " into 1 to 16 groups");
+  if (o.setting.fill_rank > c.head_dim)
+    fail("--fill-rank",
+         "of " + std::to_string(o.setting.fill_rank) +
+             " is more than the model's heads have dimensions: " + std::to_string(c.head_dim));
+}
+
+void check_positions(const adapt_options& o, const model_config& c) {
+  if (c.max_positions == 0) return;
+  const auto check = [&](const char* name, const char* of, std::size_t tokens) {
+    if (tokens > c.max_positions)
+      fail(name, std::string("makes ") + of + " of " + std::to_string(tokens) +
+                     " tokens, the model has " + std::to_string(c.max_positions) +
+                     " positions: take less");
+  };
+  check("--prefix", "sequences (with --continuation)", o.lengths.all());
+  if (is_calibrated(o.setting.groups)) check("--calibrate-at", "texts", o.spans.all());
+}
+
+/// Everything that can be refused before the model's weights are read.
+const adapt_options& checked(const adapt_options& o) {
+  const model_config c = load_config(o.model);
+  check_groups(o, c);
+  check_positions(o, c);
+  check_outputs(o);
+  return o;
 }
 
 }  // namespace
 
 adaptation::adaptation(const adapt_options& o)
-    : options_((check_outputs(o), o)),
+    : options_(checked(o)),
       text_(tokenizer::load(o.model)),
       texts_(o, text_),
       base_(prepare_base(o, texts_)),
-      layout_((check_groups(o, base_.lm->config()), base_.lm->config()), o.setting),
+      layout_(base_.lm->config(), o.setting),
       fixed_(order_by_energy(base_.moments, o.setting.group_width)),
       trainer_(*base_.lm, layout_, fixed_, o.training,
                [this](std::size_t number) { return texts_.training(number, options_.lengths); }) {
@@ -55,11 +86,23 @@ void adaptation::run(std::ostream& out) {
   const model_config& c = base_.lm->config();
   values_.routing.thresholds =
       calibrate_spans(options_, trainer_, texts_, options_.setting.groups_of(c));
+  values_.run = run_number();
+  values_.adapted = layout_.setting().lora.rank > 0;
   save_value_routing(values_, c, options_.out + "/value_routing.safetensors");
-  if (layout_.setting().lora.rank > 0)
+  if (values_.adapted)
     save_adapters(adapters_of(layout_, base_.basis, trainer_.state().parameters), options_.model,
-                  options_.out);
+                  options_.out, values_.run);
+  else
+    remove_adapters(options_.out);  // of an earlier run
   if (!options_.json.empty()) write_file(options_.json, course_json(course, name()));
+}
+
+/// What tells the files of this run from those of others.
+std::string adaptation::run_number() const {
+  rota::fingerprint f;
+  f.add(name());
+  for (const float x : trainer_.state().parameters) f.add(x);
+  return hexadecimal(f.value());
 }
 
 double adaptation::masked_loss(std::span<const token_id> ids, std::size_t first, double rho) const {

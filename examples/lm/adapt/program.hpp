@@ -31,6 +31,7 @@ class adaptation {
   double masked_loss(std::span<const token_id> ids, std::size_t first, double rho) const;
 
  private:
+  std::string run_number() const;
   double masked_sum(std::span<const token_id> ids, std::size_t prefix, double rho) const;
 
   adapt_options options_;

@@ -1,6 +1,6 @@
 #include "adapt/state_file.hpp"
 
-#include <cstdint>
+#include <cmath>
 
 #include "engine/error.hpp"
 #include "engine/safetensors.hpp"
@@ -36,32 +36,28 @@ void save_training(const training_state<float>& s, const training_course& course
 }
 
 saved_training load_training(const std::string& path, const std::string& run,
-                             std::size_t parameters, std::size_t rhos) {
+                             const training_size& size) {
   const safetensors_file file(path);
   if (state_text(file, "format") != training_format)
     fail(path, "is not the state of a training run");
   if (state_text(file, "run") != run)
     fail(path, "is the state of another run: " + printable(state_text(file, "run"), 400));
   saved_training out;
-  out.state.step = static_cast<std::size_t>(state_number(file, "step"));
-  const auto read = [&](const char* name, std::size_t size, std::vector<float>& x) {
-    const std::uint64_t shape[] = {size};
-    file.check_weight(name, shape);
-    x.resize(size);
-    file.read_f32(name, x);
-  };
-  read("parameters", parameters, out.state.parameters);
-  read("first_moment", parameters, out.state.first_moment);
-  read("second_moment", parameters, out.state.second_moment);
-  if (file.info("thresholds").elements != 0) read("thresholds", rhos, out.state.thresholds);
-  const std::vector<std::uint64_t> shape = file.info("course").shape;
-  if (shape.size() != 2 || shape[1] != 4) fail(path, "\"course\" is not four columns");
-  file.check_weight("course", shape);
-  std::vector<float> rows(4 * shape[0]);
-  file.read_f32("course", rows);
-  for (std::size_t i = 0; i < rows.size(); i += 4)
-    out.course.push_back(
-        {static_cast<std::size_t>(rows[i]), rows[i + 1], rows[i + 2], rows[i + 3]});
+  out.state.step = static_cast<std::size_t>(state_number(file, "step", size.steps));
+  out.state.parameters = state_vector(file, "parameters", size.parameters);
+  out.state.first_moment = state_vector(file, "first_moment", size.parameters);
+  out.state.second_moment = state_squares(file, "second_moment", size.parameters);
+  if (file.info("thresholds").elements != 0)
+    out.state.thresholds = state_vector(file, "thresholds", size.rhos);
+  const std::vector<float> rows = state_course(file, 4, out.state.step);
+  for (std::size_t i = 0; i < rows.size(); i += 4) {
+    const training_look look{static_cast<std::size_t>(rows[i]), rows[i + 1], rows[i + 2],
+                             rows[i + 3]};
+    if (!std::isfinite(look.prefix) || !std::isfinite(look.continuation) ||
+        !std::isfinite(look.balance))
+      fail(path, "\"course\" has a loss that is not finite");
+    out.course.push_back(look);
+  }
   return out;
 }
 

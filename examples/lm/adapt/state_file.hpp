@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "adapt/trainer.hpp"
+#include "adapt/training_state.hpp"
 
 namespace rota_lm {
 
@@ -25,8 +25,13 @@ struct saved_training {
 void save_training(const training_state<float>& s, const training_course& course,
                    const std::string& run, const std::string& path);
 
-/// Throws when the file is of another run.
+/// What a run says about the size of its state.
+struct training_size {
+  std::size_t parameters = 0, rhos = 0, steps = 0;
+};
+
+/// Throws when the file is of another run, or holds what no run can have come to.
 saved_training load_training(const std::string& path, const std::string& run,
-                             std::size_t parameters, std::size_t rhos);
+                             const training_size& size);
 
 }  // namespace rota_lm

@@ -27,7 +27,7 @@ trainable_layers<T>::trainable_layers(const model& base, const parameter_layout&
       rotary_(base.rotary()),
       layout_(layout),
       setting_(layout.setting()),
-      weights_(base.weights(), base.config().tie_embeddings),
+      weights_(base.weights()),
       router_(base.config(), setting_, fixed),
       router_map_(setting_.router, config_.kv_heads, setting_.groups_of(config_)) {}
 

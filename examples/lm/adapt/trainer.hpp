@@ -10,6 +10,7 @@
 #include <rota/train/adamw.hpp>
 
 #include "adapt/trainable.hpp"
+#include "adapt/training_state.hpp"
 
 namespace rota_lm {
 
@@ -25,14 +26,6 @@ struct training_options {
   std::vector<double> rhos = {1};  ///< of each sequence one, drawn
   std::uint64_t seed = 1;
   int threads = 2;
-};
-
-/// Everything that changes while training: written down, it resumes to the bit.
-template <class T>
-struct training_state {
-  std::vector<T> parameters, first_moment, second_moment;
-  std::vector<T> thresholds;  ///< of a calibrated rule, for each rho of the options; empty at first
-  std::size_t step = 0;
 };
 
 /// Mean losses of a step's tokens, in nats.

@@ -1,16 +1,41 @@
 #include "evaluate/journal.hpp"
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "engine/error.hpp"
 #include "engine/json.hpp"
 
 namespace rota_lm::eval {
+namespace {
+
+/// JSON knows no infinity and no NaN, which a score may be: they are written in words.
+json to_json(double x) {
+  if (std::isfinite(x)) return x;
+  return std::isnan(x) ? "nan" : x > 0 ? "inf" : "-inf";
+}
+
+/// A number of at least `low`, or one that is none.
+double to_number(const json_field& f, double low) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (f.value() == "nan" || f.is_null()) return std::nan("");  // null: in older journals
+  if (f.value() == "inf") return infinity;
+  if (f.value() == "-inf" && low < 0) return -infinity;
+  return f.number(low, std::numeric_limits<double>::max());
+}
+
+}  // namespace
 
 journal::journal(std::string path, const std::string& run) : path_(std::move(path)) {
   const bool fresh = !std::filesystem::exists(path_);
+  if (!fresh && !std::filesystem::is_regular_file(path_)) {
+    fail(path_, "cannot be a journal: is not a regular file");
+  }
   if (!fresh) read(run);
   out_.open(path_, std::ios::binary | std::ios::app);
   if (fresh) write_line(json{{"run", run}});
@@ -28,12 +53,13 @@ void journal::add(const std::string& row, const std::string& task, std::size_t f
                   const journal_entry& entry) {
   json line{{"row", row}, {"task", task}, {"first", first}};
   for (const outcome& o : entry.outcomes) {
-    line["scores"].push_back(o.score);
-    line["weights"].push_back(o.weight);
+    line["scores"].push_back(to_json(o.score));
+    line["weights"].push_back(to_json(o.weight));
   }
   const byte_sums& b = entry.bytes;
-  line["bytes"] = {b.packed,     b.dense,  b.worst_ratio, b.tokens,
-                   b.all_tokens, b.groups, b.all_groups,  b.read};
+  for (const double x :
+       {b.packed, b.dense, b.worst_ratio, b.tokens, b.all_tokens, b.groups, b.all_groups, b.read})
+    line["bytes"].push_back(to_json(x));
   if (!entry.failure.empty()) line["failure"] = entry.failure;
   write_line(line);
 }
@@ -81,10 +107,11 @@ void journal::take(const json_field& line) {
   journal_entry e;
   const json_field scores = line.at("scores"), weights = line.at("weights");
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    e.outcomes.push_back({scores.at(i).number(-1e300, 1e300), weights.at(i).number(0, 1e300)});
+    e.outcomes.push_back({to_number(scores.at(i), std::numeric_limits<double>::lowest()),
+                          to_number(weights.at(i), 0)});
   }
   const json_field b = line.at("bytes");
-  const auto number = [&](std::size_t i) { return b.at(i).number(0, 1e300); };
+  const auto number = [&](std::size_t i) { return to_number(b.at(i), 0); };
   const double read = number(b.size() > 7 ? 7 : 0);  // older journals know packed rows only
   e.bytes = {number(0), number(1), number(2), number(3), number(4), number(5), number(6), read};
   if (line.has("failure")) e.failure = line.at("failure").string();

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "fit/calibration.hpp"
@@ -27,9 +26,8 @@ struct fit_options {
   int threads = 2;
 };
 
-extern const std::string_view fit_usage;
-
-/// Throws, in one line that names the argument, where one is unknown or beyond what it may be.
+/// Throws, in one line that names the option, where one is unknown, beyond what it may be, or of no
+/// effect beside another; help_wanted (engine/command_line.hpp) on --help and --version.
 fit_options parse_fit_options(int argc, const char* const* argv);
 
 }  // namespace rota_lm

@@ -73,7 +73,7 @@ fit_course run_fit(const fit_options& o, const std::string& run, rota::cpu::pred
   out << "    step    training    held out   (listwise cross-entropy)\n";
   fit_course course;
   if (!o.state.empty() && std::filesystem::exists(o.state)) {
-    saved_fit saved = load_fit(o.state, run, f.state().parameters.size());
+    saved_fit saved = load_fit(o.state, run, f.state().parameters.size(), o.steps);
     f.resume(std::move(saved.state));
     course = std::move(saved.course);
     for (const fit_look& look : course) show_look(out, look);

@@ -10,6 +10,18 @@
 
 namespace rota_lm {
 
+namespace {
+
+/// Before any text is made: each sample is about that long.
+void check_length(const text_lengths& l, std::size_t limit) {
+  if (limit != 0 && l.context + l.horizon > limit)
+    fail("--context", "of " + std::to_string(l.context) + " and --horizon of " +
+                          std::to_string(l.horizon) + " are more than the model's " +
+                          std::to_string(limit) + " positions");
+}
+
+}  // namespace
+
 calibration_set gather_samples(const fit_options& o, const model& lm, const tokenizer& text,
                                const calibrator& from) {
   using source = std::variant<file_texts, generated_texts, unasked_texts>;
@@ -19,12 +31,13 @@ calibration_set gather_samples(const fit_options& o, const model& lm, const toke
     return generated_texts(o.tasks, text, o.lengths, o.seed);
   };
   const source texts = open();
+  const std::size_t limit = lm.config().max_positions;
+  check_length(o.lengths, limit);
   calibration_set out;
   out.owned.resize(o.samples);
   progress shown("fit_predictor", static_cast<double>(o.samples));
   in_parallel(o.threads, o.samples, [&](std::size_t i) {
     const cut_text t = std::visit([&](const auto& s) { return s.make(i); }, texts);
-    const std::size_t limit = lm.config().max_positions;
     if (limit != 0 && t.ids.size() > limit) {
       fail("--context", "a sample of " + std::to_string(t.ids.size()) +
                             " tokens is longer than the model's " + std::to_string(limit));

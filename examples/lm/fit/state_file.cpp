@@ -1,6 +1,7 @@
 #include "fit/state_file.hpp"
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -15,17 +16,14 @@ namespace {
 
 constexpr const char* fit_state_format = "rota.predictor_fit.2";
 
-fit_course read_course(const safetensors_file& file) {
-  const std::vector<std::uint64_t>& shape = file.info("course").shape;
-  if (shape.size() != 2 || shape[1] != 3 || shape[0] == 0)
-    fail(file.path(), "\"course\" is not rows of three columns");
-  file.check_weight("course", shape);
-  std::vector<float> rows(3 * shape[0]);
-  file.read_f32("course", rows);
+fit_course read_course(const safetensors_file& file, std::size_t step) {
+  const std::vector<float> rows = state_course(file, 3, step);
+  if (rows.empty()) fail(file.path(), "\"course\" has no rows");
   fit_course out;
   for (std::size_t i = 0; i < rows.size(); i += 3) {
-    if (!(rows[i] >= 0 && rows[i] <= static_cast<float>(largest_step)))
-      fail(file.path(), "\"course\" has no steps");
+    // No step has been made before the first look: it has no loss of training.
+    if (!std::isfinite(rows[i + 2]) || !(std::isfinite(rows[i + 1]) || rows[i] == 0))
+      fail(file.path(), "\"course\" has a loss that is not finite");
     out.push_back({static_cast<std::size_t>(rows[i]), rows[i + 1], rows[i + 2]});
   }
   return out;
@@ -55,7 +53,8 @@ void save_fit(const rota::cpu::predictor_fit_state& s, const fit_course& course,
   out.write(path);
 }
 
-saved_fit load_fit(const std::string& path, const std::string& run, std::size_t parameters) {
+saved_fit load_fit(const std::string& path, const std::string& run, std::size_t parameters,
+                   std::size_t steps) {
   const safetensors_file file(path);
   if (state_text(file, "format") != fit_state_format) {
     fail(path, "is not the state of a fit");
@@ -65,20 +64,15 @@ saved_fit load_fit(const std::string& path, const std::string& run, std::size_t 
   }
   saved_fit out;
   rota::cpu::predictor_fit_state& s = out.state;
-  s.step = static_cast<rota::index_t>(state_number(file, "step"));
-  s.looks_since_best = static_cast<rota::index_t>(state_number(file, "looks_since_best"));
-  s.best_loss = std::bit_cast<double>(state_number(file, "best_loss_bits"));
-  const auto read = [&](const char* name, std::vector<float>& x) {
-    const std::uint64_t shape[] = {parameters};
-    file.check_weight(name, shape);
-    x.resize(parameters);
-    file.read_f32(name, x);
-  };
-  read("parameters", s.parameters);
-  read("first_moment", s.first_moment);
-  read("second_moment", s.second_moment);
-  read("best", s.best);
-  out.course = read_course(file);
+  s.step = static_cast<rota::index_t>(state_number(file, "step", steps));
+  s.looks_since_best = static_cast<rota::index_t>(state_number(file, "looks_since_best", steps));
+  s.best_loss = std::bit_cast<double>(state_number(file, "best_loss_bits", INT64_MAX));
+  if (!std::isfinite(s.best_loss)) fail(path, "\"best_loss_bits\" is not a finite loss");
+  s.parameters = state_vector(file, "parameters", parameters);
+  s.first_moment = state_vector(file, "first_moment", parameters);
+  s.second_moment = state_squares(file, "second_moment", parameters);
+  s.best = state_vector(file, "best", parameters);
+  out.course = read_course(file, static_cast<std::size_t>(s.step));
   return out;
 }
 

@@ -20,7 +20,8 @@ struct saved_fit {
 void save_fit(const rota::cpu::predictor_fit_state& s, const fit_course& course,
               const std::string& run, const std::string& path);
 
-/// Throws when the file is of another fit.
-saved_fit load_fit(const std::string& path, const std::string& run, std::size_t parameters);
+/// Throws when the file is of another fit, or holds what no fit of `steps` can have come to.
+saved_fit load_fit(const std::string& path, const std::string& run, std::size_t parameters,
+                   std::size_t steps);
 
 }  // namespace rota_lm

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/adapted_model.hpp"
 #include "engine/parallel.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
@@ -15,7 +17,7 @@ eval::options measuring(const adaptation_spec& spec, const adaptation_setting& s
   std::string rhos;
   for (const double rho : independent_rhos) {
     if (!is_measured(spec, rho)) continue;
-    rhos += (rhos.empty() ? "" : ",") + json(rho).dump();
+    rhos += (rhos.empty() ? "" : ",") + nlohmann::json(rho).dump();
   }
   std::vector<std::string> words = {"evaluate",
                                     "--model",

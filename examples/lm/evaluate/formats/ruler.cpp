@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/error.hpp"
 #include "engine/json.hpp"
 #include "engine/mapped_file.hpp"
