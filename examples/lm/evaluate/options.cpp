@@ -6,19 +6,10 @@
 #include <rota/core/types.hpp>
 
 #include "engine/error.hpp"
+#include "engine/name_option.hpp"
 
 namespace rota_lm::eval {
 namespace {
-
-/// An option whose value is a name of a table.
-template <class Table, class Enum>
-void declare_name(command_line& line, const std::string& option, const Table& table, Enum& value,
-                  const std::string& help) {
-  const auto read = [&table, &value, option](const std::string& word) {
-    value = value_of(table, word, "--" + option);
-  };
-  line.word(option, name_of(table, value), read, help + ": " + list_names(table));
-}
 
 bool is_named(const method& m, const char* first, const char* second) {
   return m.name == first || m.name == second;
@@ -75,14 +66,14 @@ void option_reader::declare_methods() {
   line_.texts("methods", method_names_,
               "dense, token_only, subtoken_only, token_x_subtoken, quest, adapted or "
               "SCORER:BUDGET[+SCORER:BUDGET[@RHO]], - before the + for every token");
-  declare_name(line_, "token-scorer", token_scorer_names, options_.tokens.scorer,
-               "Of token_only and token_x_subtoken");
-  declare_name(line_, "token-budget", budget_names, options_.tokens.rule,
-               "Of token_only and token_x_subtoken");
-  declare_name(line_, "group-scorer", group_scorer_names, options_.groups.scorer,
-               "Of subtoken_only and token_x_subtoken");
-  declare_name(line_, "group-budget", budget_names, options_.groups.rule,
-               "Of subtoken_only (keep_ratio unless given) and token_x_subtoken");
+  name_option(line_, "token-scorer", token_scorer_names, options_.tokens.scorer,
+              "Of token_only and token_x_subtoken");
+  name_option(line_, "token-budget", budget_names, options_.tokens.rule,
+              "Of token_only and token_x_subtoken");
+  name_option(line_, "group-scorer", group_scorer_names, options_.groups.scorer,
+              "Of subtoken_only and token_x_subtoken");
+  name_option(line_, "group-budget", budget_names, options_.groups.rule,
+              "Of subtoken_only (keep_ratio unless given) and token_x_subtoken");
   line_.text("fallback", fallback_,
              "SCORER:BUDGET+SCORER:BUDGET for the layers up to the predictor's split");
   line_.numbers("budgets", options_.budgets, 0, 1, "Shares of the dense bytes");
@@ -90,7 +81,7 @@ void option_reader::declare_methods() {
                 "Shares of the dense bytes for methods that keep every token");
   line_.number("rho", options_.rho, 0, 1, "Share of the survivors' groups that is kept");
   line_.numbers("rhos", options_.rhos, 0, 1, "Shares of the groups for adapted");
-  declare_name(line_, "fill", fill_names, options_.stand_in, "What stands in for dropped groups");
+  name_option(line_, "fill", fill_names, options_.stand_in, "What stands in for dropped groups");
   line_.word(
       "group-width", "16, or 8 where heads are narrower than 64",
       [this](const std::string& word) {
@@ -103,14 +94,14 @@ void option_reader::declare_methods() {
 
 void option_reader::declare_protocol() {
   line_.group("Protocol");
-  declare_name(line_, "protocol", protocol_names, options_.when,
-               "Whether the question is seen while compressing");
+  name_option(line_, "protocol", protocol_names, options_.when,
+              "Whether the question is seen while compressing");
   line_.count("samples", options_.samples, 1, 1'000'000, "Samples of each task");
   line_.count("seed", options_.seed, 0, 1'000'000'000, "Of the samples and the intervals");
   line_.count("sinks", options_.sinks, 0, 1 << 20, "First tokens that are kept whole");
   line_.count("window", options_.window, 1, 1 << 20, "Last tokens that are kept whole");
   line_.count("threads", options_.threads, 1, 256, "Samples at a time");
-  declare_name(line_, "timing", switch_names, options_.timing, "Whether rows are timed");
+  name_option(line_, "timing", switch_names, options_.timing, "Whether rows are timed");
 }
 
 options option_reader::read() {
