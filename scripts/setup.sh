@@ -18,6 +18,7 @@ need_header libeigen3-dev Eigen/Core -I/usr/include/eigen3
 need_header doctest-dev doctest/doctest.h
 need_header libbenchmark-dev benchmark/benchmark.h
 need_header nlohmann-json3-dev nlohmann/json.hpp
+need_header libcli11-dev CLI/CLI.hpp
 need_header libboost-context-dev boost/context/fiber.hpp
 for extra in "$@"; do
   case $extra in

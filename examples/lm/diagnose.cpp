@@ -4,18 +4,24 @@
 #include <filesystem>
 #include <iostream>
 
+#include <nlohmann/json.hpp>
+
 #include "diagnose/report.hpp"
+#include "engine/json.hpp"
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/program.hpp"
+#include "evaluate/table.hpp"
 
 namespace {
 
 using namespace rota_lm;
 
-void run(const eval::options& o) {
-  const model lm = model::load(o.model);
+void run(const eval::options& asked) {
+  const model lm = model::load(asked.model);
+  const eval::options o = eval::for_model(asked, lm.config().max_positions);
   const tokenizer text = tokenizer::load(o.model);
-  eval::check_before(o, lm.config(), "diagnose.json");
+  eval::check_before(o, lm.config(), {"diagnose.json", "allocation.svg"});
   const eval::run_extras extras = eval::find_extras(o, lm);
   const std::vector<diagnose::diagnosis> all =
       diagnose::gatherer(o, lm, text, extras.shared()).run();
@@ -39,6 +45,5 @@ void run(const eval::options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_program("diagnose", std::string("the arguments of evaluate:\n").append(eval::usage),
-                     argc, argv, [&] { run(eval::parse_options(argc, argv)); });
+  return run_program("diagnose", [&] { run(eval::parse_options(argc, argv, "diagnose")); });
 }

@@ -3,26 +3,33 @@
 // the process. measure_overhead --help prints the arguments.
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <malloc.h>
+#include <nlohmann/json.hpp>
 
+#include "engine/command_line.hpp"
+#include "engine/dense_cache.hpp"
+#include "engine/json.hpp"
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/compressor.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/decode_timing.hpp"
+#include "evaluate/json_report.hpp"
+#include "evaluate/prefill.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/task.hpp"
 
 namespace {
 
 using namespace rota_lm;
 using clock_type = std::chrono::steady_clock;
-
-constexpr std::string_view usage =
-    "measure_overhead --model DIR [--predictor FILE] [--context 1024] [--rounds 9] [--json FILE]\n";
 
 double seconds_since(clock_type::time_point start) {
   return std::chrono::duration<double>(clock_type::now() - start).count();
@@ -132,18 +139,21 @@ void show(const eval::ordered_json& row) {
 }
 
 void run(int argc, char** argv) {
-  const arguments given(argc, argv, {"model", "predictor", "context", "rounds", "json"});
   eval::options o;
-  o.model = given.text("model");
   o.tasks = {synth::task::needle};
   o.when = eval::protocol::seen;
-  o.context = given.count("context", o.context, 128, 1 << 20);
-  const auto rounds = given.count("rounds", 9, 1, 1000);
-  if (given.has("json")) o.json = given.text("json");
-  if (given.has("predictor")) o.predictor = given.text("predictor");
+  std::uint64_t rounds = 9;
+  command_line line("measure_overhead", "What compression costs beside the prefill it follows");
+  line.text("model", o.model, "Folder of a checkpoint in the Hugging Face format");
+  line.text("predictor", o.predictor, "File of fit_predictor");
+  line.count("context", o.context, 128, 1 << 20, "Tokens");
+  line.count("rounds", rounds, 1, 1000, "Each figure is the median of so many");
+  line.text("json", o.json, "File for the rows as JSON");
+  line.require("model");
+  line.parse(argc, argv);
   const model lm = model::load(o.model);
   const tokenizer text = tokenizer::load(o.model);
-  eval::check_before(o, lm.config(), "");
+  eval::check_before(o, lm.config(), {});
   const eval::run_extras extras = eval::find_extras(o, lm);
   const eval::prepared sample =
       eval::synthetic_task(synth::task::needle, o, lm.config(), text).make(0);
@@ -186,5 +196,5 @@ void run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_program("measure_overhead", usage, argc, argv, [&] { run(argc, argv); });
+  return run_program("measure_overhead", [&] { run(argc, argv); });
 }

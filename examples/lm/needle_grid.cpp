@@ -3,8 +3,11 @@
 // other arguments of evaluate but for tasks and context.
 #include <iostream>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/program.hpp"
 #include "needle/grid.hpp"
 #include "needle/report.hpp"
 
@@ -15,7 +18,7 @@ using namespace rota_lm;
 void run(const needle::setting& s) {
   const model lm = model::load(s.how.model);
   const tokenizer text = tokenizer::load(s.how.model);
-  eval::check_before(s.how, lm.config(), "needle_grid.json");
+  eval::check_before(s.how, lm.config(), {"needle_grid.json", "needle_grid.svg"});
   const eval::evaluation e = needle::evaluate(s, lm, text);
   std::cout << needle::tables(s, e) << std::flush;
   if (!std::cout) fail("the table", "cannot be written");
@@ -29,6 +32,5 @@ void run(const needle::setting& s) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_program("needle_grid", needle::usage, argc, argv,
-                     [&] { run(needle::parse(argc, argv)); });
+  return run_program("needle_grid", [&] { run(needle::parse(argc, argv)); });
 }

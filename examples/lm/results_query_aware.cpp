@@ -1,26 +1,34 @@
-// results_query_aware --model DIR --journal DIR --out DIR [...]; --help prints the arguments. Makes
+// results_query_aware --model DIR --journal DIR --out DIR [...]; --help lists the options. Makes
 // the query-aware results: query_aware.json, query_aware.md and pictures in --out. What has been
 // run is kept in --journal: stopped and begun again, it goes on.
 #include <chrono>
 #include <filesystem>
 #include <iostream>
-#include <string_view>
+#include <string>
+#include <vector>
 
+#include <nlohmann/json.hpp>
+
+#include "engine/command_line.hpp"
+#include "engine/json.hpp"
+#include "engine/model_tag.hpp"
+#include "engine/progress.hpp"
 #include "engine/run_program.hpp"
 #include "engine/text_file.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/journal.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/runner.hpp"
+#include "evaluate/task_list.hpp"
 #include "results/date.hpp"
+#include "results/goal.hpp"
+#include "results/grid.hpp"
 #include "results/report.hpp"
 
 namespace {
 
 using namespace rota_lm;
 using results::finished_run;
-
-constexpr std::string_view usage =
-    "results_query_aware --model DIR --predictor FILE --predictor-unseen FILE --journal DIR --out "
-    "DIR\n"
-    "  [--samples 500] [--goal-samples 5000] [--threads 2]\n";
 
 struct plan {
   std::string name;
@@ -38,18 +46,22 @@ struct setting {
 };
 
 setting parse(int argc, char** argv) {
-  const arguments given(argc, argv,
-                        {"model", "predictor", "predictor-unseen", "journal", "out", "samples",
-                         "goal-samples", "threads"});
   setting s;
-  s.model = given.text("model");
-  s.predictor = given.text("predictor");
-  s.predictor_unseen = given.text("predictor-unseen");
-  s.journal = given.text("journal");
-  s.out = given.text("out");
-  s.samples = given.count("samples", s.samples, 1, 1'000'000);
-  s.goal_samples = given.count("goal-samples", s.goal_samples, 1, 1'000'000);
-  s.threads = static_cast<int>(given.count("threads", 2, 1, 256));
+  command_line line("results_query_aware",
+                    "Runs the grid of query-aware methods and writes the query-aware results.");
+  line.group("Files");
+  line.text("model", s.model, "Folder of a checkpoint in the Hugging Face format");
+  line.text("predictor", s.predictor, "File of fit_predictor, for questions that are seen");
+  line.text("predictor-unseen", s.predictor_unseen, "The same for those that are not");
+  line.text("journal", s.journal, "Folder for what has been run: it is not run again");
+  line.text("out", s.out, "Folder for query_aware.json, query_aware.md and pictures");
+  for (const char* name : {"model", "predictor", "predictor-unseen", "journal", "out"})
+    line.require(name);
+  line.group("Size");
+  line.count("samples", s.samples, 1, 1'000'000, "Of each cell of the grid");
+  line.count("goal-samples", s.goal_samples, 1, 1'000'000, "Of each goal cell");
+  line.count("threads", s.threads, 1, 256, "Samples at a time");
+  line.parse(argc, argv);
   return s;
 }
 
@@ -89,7 +101,7 @@ finished_run run(const plan& p, const setting& s, const model& lm, const tokeniz
   finished_run out{p.name, {}};
   eval::evaluation& e = out.result;
   e.how = options_of(p, s);
-  eval::check_before(e.how, lm.config(), "");
+  eval::check_before(e.how, lm.config(), {});
   e.tasks = eval::make_tasks(e.how, lm.config(), text);
   const eval::run_extras extras = eval::find_extras(e.how, lm);
   for (const eval::row_spec& spec : p.rows) e.rows.emplace_back().spec = spec;
@@ -169,6 +181,9 @@ void write(const setting& s, const std::vector<finished_run>& runs) {
 void run(const setting& s) {
   std::filesystem::create_directories(s.journal);
   std::filesystem::create_directories(s.out);
+  for (const char* name :
+       {"query_aware.json", "query_aware.md", "query_aware_seen.svg", "query_aware_unseen.svg"})
+    check_writable(s.out + "/" + name);
   const model lm = model::load(s.model);
   const tokenizer text = tokenizer::load(s.model);
   std::vector<finished_run> runs;
@@ -180,5 +195,5 @@ void run(const setting& s) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_program("results_query_aware", usage, argc, argv, [&] { run(parse(argc, argv)); });
+  return run_program("results_query_aware", [&] { run(parse(argc, argv)); });
 }

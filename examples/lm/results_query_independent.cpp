@@ -1,16 +1,25 @@
-// results_query_independent --model DIR --journal DIR --out DIR [...]; --help prints the arguments.
+// results_query_independent --model DIR --journal DIR --out DIR [...]; --help lists the options.
 // Adapts the model in every way of the grid, measures each through the packed store and writes
 // query_independent.json, query_independent.md and a picture to --out. Finished adaptations and the
 // state of an unfinished one are kept in --journal: stopped and begun again, it goes on.
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <string_view>
+#include <string>
+#include <vector>
 
+#include <nlohmann/json.hpp>
+
+#include "engine/command_line.hpp"
 #include "engine/keep_pages.hpp"
 #include "engine/run_program.hpp"
+#include "engine/text_file.hpp"
+#include "evaluate/decode_timing.hpp"
+#include "results/adaptation_run.hpp"
 #include "results/date.hpp"
 #include "results/independent_chart.hpp"
+#include "results/independent_goals.hpp"
 #include "results/independent_report.hpp"
 
 namespace {
@@ -18,27 +27,32 @@ namespace {
 using namespace rota_lm;
 using namespace rota_lm::results;
 
-constexpr std::string_view usage =
-    "results_query_independent --model DIR --journal DIR --out DIR [--steps 600] [--samples 100]\n"
-    "  [--runs N: no more than the first so many of the grid] [--threads 2]\n";
+constexpr std::array<const char*, 3> result_files = {
+    "query_independent.json", "query_independent.md", "query_independent.svg"};
 
 struct request {
   adaptation_setting setting;
   std::string out;
-  std::size_t runs;
+  std::uint64_t runs = 0;
 };
 
 request parse(int argc, char** argv) {
-  const arguments given(argc, argv,
-                        {"model", "journal", "out", "steps", "samples", "runs", "threads"});
   request r;
-  r.setting.model = given.text("model");
-  r.setting.journal = given.text("journal");
-  r.out = given.text("out");
-  r.setting.steps = given.count("steps", r.setting.steps, 1, 1'000'000);
-  r.setting.samples = given.count("samples", r.setting.samples, 1, 1'000'000);
-  r.setting.threads = static_cast<int>(given.count("threads", 2, 1, 256));
-  r.runs = given.count("runs", independent_grid().size(), 1, independent_grid().size());
+  r.runs = independent_grid().size();
+  command_line line("results_query_independent",
+                    "Adapts the model in every way of the grid, measures each through the packed "
+                    "store and writes the query-independent results.");
+  line.group("Files");
+  line.text("model", r.setting.model, "Folder of a checkpoint in the Hugging Face format");
+  line.text("journal", r.setting.journal, "Folder for what has been run: it is not run again");
+  line.text("out", r.out, "Folder for query_independent.json, .md and .svg");
+  for (const char* name : {"model", "journal", "out"}) line.require(name);
+  line.group("Size");
+  line.count("steps", r.setting.steps, 1, 1'000'000, "Of each adaptation");
+  line.count("samples", r.setting.samples, 1, 1'000'000, "Held-out texts of each measurement");
+  line.count("runs", r.runs, 1, independent_grid().size(), "No more than the first of the grid");
+  line.count("threads", r.setting.threads, 1, 256, "Samples at a time");
+  line.parse(argc, argv);
   return r;
 }
 
@@ -68,22 +82,23 @@ std::string page_of(const request& r, const std::vector<finished_adaptation>& ru
 
 void write(const request& r, const std::vector<finished_adaptation>& runs) {
   const std::vector<adaptation_group> groups = group_runs(runs);
-  ordered_json document = {{"command", "make results-query-independent"},
-                           {"date", results::today()},
-                           {"steps", r.setting.steps},
-                           {"samples", r.setting.samples}};
+  nlohmann::ordered_json document = {{"command", "make results-query-independent"},
+                                     {"date", results::today()},
+                                     {"steps", r.setting.steps},
+                                     {"samples", r.setting.samples}};
   for (const independent_goal& g : independent_goals(groups))
     document["goals"].push_back(
         {{"goal", g.name}, {"measured", g.figures}, {"reached", g.reached}});
   document["rows"] = independent_rows(runs);
-  write_file(r.out + "/query_independent.json", document.dump(1) + "\n");
-  write_file(r.out + "/query_independent.md", page_of(r, runs, groups));
-  write_file(r.out + "/query_independent.svg", independent_chart(groups).document());
+  write_file(r.out + "/" + result_files[0], document.dump(1) + "\n");
+  write_file(r.out + "/" + result_files[1], page_of(r, runs, groups));
+  write_file(r.out + "/" + result_files[2], independent_chart(groups));
 }
 
 void run(const request& r) {
   std::filesystem::create_directories(r.setting.journal);
   std::filesystem::create_directories(r.out);
+  for (const char* name : result_files) check_writable(r.out + "/" + name);
   std::vector<finished_adaptation> runs;
   const std::vector<adaptation_spec> grid = independent_grid();
   for (std::size_t i = 0; i < r.runs; ++i) {
@@ -102,6 +117,5 @@ void run(const request& r) {
 
 int main(int argc, char** argv) {
   keep_pages();
-  return run_program("results_query_independent", usage, argc, argv,
-                     [&] { run(parse(argc, argv)); });
+  return run_program("results_query_independent", [&] { run(parse(argc, argv)); });
 }

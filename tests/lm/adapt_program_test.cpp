@@ -1,15 +1,21 @@
 // adapt as a program: what it refuses, what it writes; value routing files; bases in whole models.
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
+#include "adapt/options.hpp"
 #include "adapt/program.hpp"
 #include "engine/adapted_model.hpp"
+#include "engine/command_line.hpp"
+#include "engine/json.hpp"
 #include "engine/plain_cache.hpp"
+#include "engine/value_routing_file.hpp"
 #include "evaluate/options.hpp"
 #include "micro_folder.hpp"
 #include "temp_folder.hpp"
@@ -30,15 +36,16 @@ std::string some_text() {
   return out;
 }
 
-adapt_options parsed(std::vector<std::string> more) {
-  std::vector<std::string> words = {
-      "adapt", "--model",        micro, "--group-width",  "8",  "--prefix",
-      "40",    "--continuation", "8",   "--calibrate-at", "48", "--steps",
-      "2",     "--batch",        "2",   "--fill-rank",    "4"};
-  words.insert(words.end(), more.begin(), more.end());
-  std::vector<const char*> pointers;
-  for (const std::string& w : words) pointers.push_back(w.c_str());
-  return parse_adapt_options(static_cast<int>(pointers.size()), pointers.data());
+/// A small run; `more` adds options and replaces values.
+adapt_options parsed(const std::vector<std::string>& more) {
+  std::map<std::string, std::string> options = {
+      {"--model", micro},       {"--group-width", "8"}, {"--prefix", "40"}, {"--continuation", "8"},
+      {"--calibrate-at", "48"}, {"--steps", "2"},       {"--batch", "2"},   {"--fill-rank", "4"}};
+  for (std::size_t i = 0; i < more.size(); i += 2) options[more[i]] = more[i + 1];
+  std::vector<const char*> words = {"adapt"};
+  for (const auto& [name, value] : options)
+    words.insert(words.end(), {name.c_str(), value.c_str()});
+  return parse_adapt_options(static_cast<int>(words.size()), words.data());
 }
 
 std::string refusal(const std::vector<std::string>& more) {
@@ -71,7 +78,7 @@ TEST_CASE("adapt refuses what cannot be in one line, and leaves nothing behind")
   CHECK(one_line_with(refused({"--rhos", "0.5,2"}), "\"2\""));
   CHECK(one_line_with(refused({"--targets", "q,q"}), "twice"));
   CHECK(one_line_with(refused({"--targets", "z"}), "\"z\""));
-  CHECK(one_line_with(refused({"--prefix", "20"}), "--prefix"));
+  CHECK(one_line_with(refused({"--prefix", "20"}), "--prefix: of 20 tokens"));
   CHECK(one_line_with(refused({"--learning-rate", "nan"}), "--learning-rate"));
   CHECK(one_line_with(refused({"--speed", "9"}), "--speed"));
   CHECK_FALSE(std::filesystem::exists(out));
@@ -79,6 +86,83 @@ TEST_CASE("adapt refuses what cannot be in one line, and leaves nothing behind")
   CHECK(one_line_with(refused({"--text", folder.path() + "/no"}), "/no"));
   CHECK(one_line_with(refused({"--text", text, "--group-width", "7"}), "--group-width"));
   CHECK(std::filesystem::is_empty(out));
+}
+
+TEST_CASE("adapt refuses before the work what could only fail after it") {
+  const temp_folder folder;
+  const std::string out = folder.path() + "/out", text = folder.write("t", some_text()),
+                    file = folder.write("file", "");
+  const auto refused = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--text", text, "--out", out});
+    return refusal(more);
+  };
+  for (const char* name : {"--out", "--state", "--json", "--text"})
+    CHECK(one_line_with(refused({name, ""}), name));
+  CHECK(one_line_with(refused({"--out", file}), "--out"));
+  CHECK(one_line_with(refused({"--state", folder.path() + "/no/state"}), "/no/state"));
+  CHECK(one_line_with(refused({"--json", folder.path()}), folder.path()));
+  CHECK(one_line_with(refused({"--fill-rank", "5"}), "--fill-rank: 5 cannot be packed"));
+  std::filesystem::create_directories(out + "/adapter_config.json/x");
+  CHECK(one_line_with(refused({}), "adapter_config.json"));
+}
+
+TEST_CASE("adapt refuses options that would be without effect") {
+  const temp_folder folder;
+  const std::string out = folder.path() + "/out";
+  const auto refused = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--out", out});
+    return refusal(more);
+  };
+  CHECK(one_line_with(refused({"--rhos", "0.5,0.25,0.50"}), "--rhos: names \"0.50\" twice"));
+  CHECK(one_line_with(refused({"--rhos", "0.5,0"}), "--rhos"));
+  CHECK(one_line_with(refused({"--groups", "all", "--rhos", "0.5"}), "--rhos: has no effect"));
+  CHECK(one_line_with(refused({"--groups", "value_norm", "--router", "shared"}), "--router"));
+  CHECK(one_line_with(refused({"--fill", "mean"}), "--fill-rank: has no effect"));
+  CHECK(one_line_with(refused({"--gate", "sigmoid"}), "--gate: has no effect"));
+  // The model has 512 positions.
+  CHECK(one_line_with(refused({"--prefix", "505"}), "--prefix: makes sequences"));
+  CHECK(one_line_with(refused({"--calibrate-at", "512"}), "--calibrate-at: makes texts"));
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("what a killed adapt left of two runs is not taken for one") {
+  const temp_folder folder;
+  const std::string text = folder.write("t", some_text());
+  const auto made = [&](const char* name, const char* seed, const char* rank) {
+    const std::string out = folder.path() + "/" + name;
+    std::ostringstream ignored;
+    adapt(parsed({"--text", text, "--out", out, "--seed", seed, "--rank", rank}), ignored);
+    return out;
+  };
+  const auto said = [&](const std::string& out) {
+    return error_of([&] { static_cast<void>(load_adapted(micro, out)); });
+  };
+  const std::string one = made("one", "1", "4"), other = made("other", "2", "4");
+  CHECK(said(one).empty());
+  std::filesystem::copy_file(other + "/value_routing.safetensors",
+                             one + "/value_routing.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK(one_line_with(said(one), "another run"));
+  made("one", "1", "0");  // without adapters: those of before go
+  CHECK(said(one).empty());
+  CHECK_FALSE(std::filesystem::exists(one + "/adapter_model.safetensors"));
+}
+
+TEST_CASE("the help of adapt has its options in groups, with their defaults") {
+  const char* const help[] = {"adapt", "--help"};
+  const char* const version[] = {"adapt", "--version"};
+  const auto said = [](const char* const* words) {
+    try {
+      parse_adapt_options(2, words);
+    } catch (const help_wanted& wanted) {
+      return std::string(wanted.what());
+    }
+    return std::string();
+  };
+  for (const char* part : {"Files", "Adapters", "Value groups", "Sequences", "Training",
+                           "--fill-rank", "[adaptive_span]", "[1,0.75,0.5,0.375,0.25,0.125]"})
+    CHECK(said(help).find(part) != std::string::npos);
+  CHECK(said(version).find("adapt of Rota ") == 0);
 }
 
 TEST_CASE("adapt writes what evaluate's model reads, and refuses the state of another run") {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/adapter_file.hpp"
 #include "engine/model.hpp"
@@ -148,12 +149,26 @@ TEST_CASE("adapters that do not fit are refused with a sentence") {
   refused([](json& j) { j["r"] = -3; }, "whole number");
   refused([](json& j) { j["lora_alpha"] = "six"; }, "lora_alpha");
   refused([](json& j) { j["use_dora"] = true; }, "use_dora");
+  for (const char* set : {"pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga"}) {
+    refused([&](json& j) { j["init_lora_weights"] = set; },
+            "adapter_config.json: init_lora_weights");
+    refused([&](json& j) { j["init_lora_weights"] = set; }, "path_initial_model_for_weight_conv");
+  }
+  refused([](json& j) { j["init_lora_weights"] = 3; }, "init_lora_weights: must be a string");
+  refused([](json& j) { j["loftq_config"] = {{"loftq_bits", 4}}; }, "loftq_config: is not");
+  refused([](json& j) { j["velora_config"] = {{"groups", 4}}; }, "velora_config: is not supported");
+  refused([](json& j) { j["what_comes_next"] = 1; }, "what_comes_next: is not supported");
+  refused([](json& j) { j["layers_to_transform"] = {0}; }, "layers_to_transform");
+  refused([](json& j) { j["target_modules"] = ".*proj"; }, "target_modules: must be a list");
+  for (const double alpha : {1e39, -1e39, 1e300})
+    refused([&](json& j) { j["lora_alpha"] = alpha; }, "lora_alpha");
   refused([](json& j) { j["rank_pattern"] = {{"q_proj", 8}}; }, "rank_pattern");
   refused([](json& j) { j["bias"] = "all"; }, "bias");
   refused([](json& j) { j["peft_type"] = "IA3"; }, "IA3");
   refused([](json& j) { j["target_modules"] = {"lm_head"}; }, "lm_head");
   refused([](json& j) { j["target_modules"] = json::array(); }, "names no module");
-  refused([](json& j) { j["target_modules"] = {"q_proj"}; }, "explains");
+  refused([](json& j) { j["target_modules"] = {"q_proj"}; },
+          "is not what adapter_config.json explains");
   refused([](json& j) { j.erase("r"); }, "\"r\"");
   const auto routed = [](int n, int k, const char* gate) {
     return [=](json& j) {
@@ -170,6 +185,41 @@ TEST_CASE("adapters that do not fit are refused with a sentence") {
   CHECK(one_line_with(message_of(goldens + "peft/plain", load_config(goldens + "micro/llama")),
                       "tensor"));
   CHECK(one_line_with(message_of("/nowhere", c), "/nowhere"));
+}
+
+TEST_CASE("settings that do not change a trained adapter are accepted") {
+  const model_config c = load_config(goldens + "micro/qwen2");
+  const temp_folder folder;
+  for (const json& init : {json(true), json(false), json("gaussian"), json("orthogonal"),
+                           json("mica"), json("eva"), json(nullptr)}) {
+    changed_config(folder, [&](json& j) {
+      j["init_lora_weights"] = init;
+      j["peft_version"] = "0.21.2";
+      j["qalora_group_size"] = 16;
+      j["ensure_weight_tying"] = false;
+      j["kasa_config"] = nullptr;
+    });
+    CHECK(message_of(folder.path(), c) == "");
+  }
+}
+
+TEST_CASE("pickled adapters and files of two runs are refused") {
+  const model lm = model::load(goldens + "micro/qwen2");
+  const temp_folder folder, other;
+  changed_config(folder, [](json&) {});
+  std::filesystem::rename(folder.path() + "/adapter_model.safetensors",
+                          folder.path() + "/adapter_model.bin");
+  CHECK(one_line_with(message_of(folder.path(), lm.config()), "holds adapter_model.bin"));
+  save_adapters(random_adapters(lm.config(), {0, 0, 4, 1, 1, gate_kind::softmax, 6.0}), "b\xff",
+                folder.path(), "one");
+  save_adapters(random_adapters(lm.config(), {0, 0, 4, 1, 1, gate_kind::softmax, 7.0}), "b",
+                other.path(), "two");
+  CHECK(message_of(folder.path(), lm.config()) == "");
+  CHECK(adapters_run(folder.path()) == "one");
+  std::filesystem::copy_file(other.path() + "/adapter_config.json",
+                             folder.path() + "/adapter_config.json",
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK(one_line_with(message_of(folder.path(), lm.config()), "is of another run"));
 }
 
 TEST_CASE("a truncated or altered adapter file is refused") {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "temp_folder.hpp"
 
@@ -172,4 +173,62 @@ TEST_CASE("end tokens are an id or a list, and generation_config.json has the la
   folder.write("config.json", base("llama").dump());
   folder.write("generation_config.json", R"({"eos_token_id":[3]})");
   CHECK(rota_lm::load_config(folder.path()).eos == std::vector<rota_lm::token_id>{3});
+}
+
+TEST_CASE("yarn and linear scaling extend a model's reach") {
+  const auto reach = [](const json& scaling, std::size_t positions = 64) {
+    return with("qwen2", {{"rope_scaling", scaling}, {"max_position_embeddings", positions}})
+        .max_positions;
+  };
+  const json yarn = {
+      {"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 64}};
+  CHECK(reach(yarn) == 256);
+  CHECK(reach(yarn, 256) == 256);  // counted already
+  CHECK(reach(yarn, 512) == 512);
+  CHECK(reach({{"type", "yarn"}, {"factor", 1.5}}, 33) == 49);
+  CHECK(reach({{"type", "linear"}, {"factor", 2.0}}) == 128);
+  CHECK(reach({{"type", "linear"}, {"factor", 2.0}, {"original_max_position_embeddings", 50}}) ==
+        100);
+  CHECK(reach({{"type", "yarn"}, {"factor", 1e6}}, 1 << 30) == std::size_t{1} << 31);
+  const json llama3 = {{"rope_type", "llama3"},
+                       {"factor", 8.0},
+                       {"low_freq_factor", 1.0},
+                       {"high_freq_factor", 4.0},
+                       {"original_max_position_embeddings", 64}};
+  CHECK(reach(llama3, 512) == 512);
+  CHECK(reach(nullptr) == 64);
+  json unknown = base("qwen2");
+  unknown.erase("max_position_embeddings");
+  unknown["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
+  CHECK(parse_config(unknown, "config.json").max_positions == 0);
+}
+
+TEST_CASE("a huge sliding window is no window, and none overflows") {
+  for (const std::int64_t window : {INT64_MAX, INT64_MAX - 20, std::int64_t{1} << 40}) {
+    const model_config c = with("mistral", {{"sliding_window", window}});
+    CHECK(c.sliding_window == std::vector<std::size_t>(4, std::size_t{1} << 31));
+  }
+  CHECK(one_line_with(refusal("mistral", {{"sliding_window", UINT64_MAX}}), "sliding_window"));
+  CHECK(one_line_with(refusal("mistral", {{"sliding_window", -1}}), "sliding_window"));
+  CHECK(one_line_with(refusal("mistral", {{"sliding_window", 1e18}}), "must be an integer"));
+}
+
+TEST_CASE("numbers that are none are refused wherever they stand") {
+  const rota_lm_test::temp_folder folder;
+  for (const char* key : {"rms_norm_eps", "rope_theta", "hidden_size", "partial_rotary_factor"}) {
+    for (const char* value : {"NaN", "Infinity", "-Infinity", "1e999"}) {
+      std::string text = base("llama").dump();
+      text.insert(1, "\"" + std::string(key) + "\":" + value + ",");
+      folder.write("config.json", text);
+      const std::string said = error_of([&] { rota_lm::load_config(folder.path()); });
+      CHECK(one_line_with(said, "config.json: not valid JSON at byte"));
+    }
+  }
+  for (const char* key : {"factor", "beta_fast", "beta_slow", "attention_factor", "mscale"}) {
+    json scaling = {{"rope_type", "yarn"}, {"factor", 4.0}, {"mscale_all_dim", 1.0}};
+    scaling[key] = 1e300;
+    CHECK(one_line_with(refusal("llama", {{"rope_scaling", scaling}}),
+                        "rope_scaling." + std::string(key)));
+  }
+  CHECK(one_line_with(refusal("llama", {{"rms_norm_eps", 1e300}}), "rms_norm_eps"));
 }

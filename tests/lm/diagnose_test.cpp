@@ -6,8 +6,12 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "diagnose/report.hpp"
+#include "engine/json.hpp"
+#include "evaluate/program.hpp"
+#include "evaluate/task_list.hpp"
 #include "temp_folder.hpp"
 
 namespace {

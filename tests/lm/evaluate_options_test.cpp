@@ -76,7 +76,10 @@ TEST_CASE("tasks in files take the place of the synthetic ones, or stand beside 
 
 TEST_CASE("bad options are refused in one line that names them") {
   CHECK(refused({}, "--model: is required"));
-  CHECK(refused({"--model"}, "needs a value"));
+  CHECK(refused({"--model"}, "--model"));
+  CHECK(refused({"--model", ""}, "--model: is empty"));
+  CHECK(refused({"--model", "x", "--json", ""}, "--json: is empty"));
+  CHECK(refused({"--model", "x", "--out", ""}, "--out: is empty"));
   CHECK(refused({"--model", "x", "--modle", "y"}, "--modle"));
   CHECK(refused({"--model", "x", "--tasks", "needle,poetry"}, "poetry"));
   CHECK(refused({"--model", "x", "--tasks", "needle,,choice"}, "empty entry"));
@@ -102,4 +105,69 @@ TEST_CASE("bad options are refused in one line that names them") {
   CHECK(refused({"--model", "x", "--stride", "0"}, "--stride"));
   CHECK(refused({"--model", "x", "--ruler", "a,a"}, "twice"));
   CHECK(refused({"--model", "x", "--new-tokens", "5000"}, "--new-tokens"));
+  CHECK(refused({"--model", "x", "--samples", "2", "--samples", "3"}, "--samples"));
+  CHECK(refused({"--model", "x", "--budgets", "0.5,0.50"}, "twice"));
+  CHECK(refused({"--model", "x", "--adapter", "a", "--methods", "adapted", "--rhos", "1,1"},
+                "twice"));
+}
+
+TEST_CASE("an option that changes nothing is refused") {
+  CHECK(refused({"--model", "x", "--stride", "9"}, "--text"));
+  CHECK(refused({"--model", "x", "--shots", "9"}, "--mmlu"));
+  CHECK(refused({"--model", "x", "--new-tokens", "9"}, "--ruler"));
+  CHECK(refused({"--model", "x", "--rhos", "0.5"}, "--adapter"));
+  CHECK(refused({"--model", "x", "--adapter", "a", "--rhos", "0.5"}, "--rhos"));
+  CHECK(refused({"--model", "x", "--methods", "dense", "--token-budget", "fixed_k"},
+                "--token-budget"));
+  CHECK(refused({"--model", "x", "--methods", "token_only", "--group-scorer", "wo_norm"},
+                "--group-scorer"));
+  CHECK(refused({"--model", "x", "--methods", "token_only", "--predictor", "p"}, "--predictor"));
+  CHECK(refused({"--model", "x", "--methods", "token_only", "--every-token-budgets", "0.6"},
+                "--every-token-budgets"));
+}
+
+TEST_CASE("budgets of the layer and the head have names too") {
+  const options o = parse({"--model", "x", "--methods",
+                           "key_norm:head_adaptive+value_norm:head_adaptive,tova:pyramid"});
+  CHECK(describe(o.methods[0].tokens) == "key_norm:head_adaptive");
+  CHECK(describe(o.methods[0].groups) == "value_norm:head_adaptive");
+  CHECK(describe(o.methods[1].tokens) == "tova:pyramid");
+}
+
+TEST_CASE("a context that nobody asked for shrinks to the model") {
+  CHECK(for_model(parse({"--model", "x"}), 512).context == 256);
+  CHECK(for_model(parse({"--model", "x"}), 2048).context == 1024);
+  CHECK(for_model(parse({"--model", "x"}), 0).context == 1024);
+  CHECK(for_model(parse({"--model", "x", "--context", "1024"}), 512).context == 1024);
+}
+
+TEST_CASE("heads that no packed store cuts are refused by their size, the others get a width") {
+  const options o;
+  for (const std::size_t size : {8, 24, 40, 72, 128, 256}) {
+    CAPTURE(size);
+    check_group_width(size, group_width_of(o, size));
+  }
+  for (const std::size_t size : {20, 100, 136, 512}) {
+    CAPTURE(size);
+    const std::string said =
+        rota_lm_test::error_of([&] { check_group_width(size, group_width_of(o, size)); });
+    CHECK(rota_lm_test::one_line_with(said, "heads of " + std::to_string(size)));
+  }
+}
+
+TEST_CASE("help and version are texts for standard output") {
+  const auto shown = [](const char* option) -> std::string {
+    try {
+      parse({option});
+    } catch (const rota_lm::help_wanted& help) {
+      return help.what();
+    }
+    return {};
+  };
+  const std::string help = shown("--help");
+  for (const char* part : {"--methods", "--budgets", "Protocol", "pyramid", "[1024]"}) {
+    CAPTURE(part);
+    CHECK(help.find(part) != std::string::npos);
+  }
+  CHECK(shown("--version").starts_with("evaluate of Rota "));
 }

@@ -7,10 +7,20 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/generate.hpp"
+#include "engine/json.hpp"
 #include "engine/sampler.hpp"
+#include "evaluate/answer.hpp"
+#include "evaluate/compressor.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/json_report.hpp"
+#include "evaluate/prefill.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/reading_cache.hpp"
+#include "evaluate/table.hpp"
+#include "evaluate/task_list.hpp"
 #include "micro_folder.hpp"
 #include "temp_folder.hpp"
 

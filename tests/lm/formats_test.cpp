@@ -8,8 +8,20 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
+#include "engine/json.hpp"
+#include "evaluate/answer.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/formats/csv.hpp"
+#include "evaluate/formats/mmlu.hpp"
+#include "evaluate/formats/ruler.hpp"
+#include "evaluate/formats/text_windows.hpp"
+#include "evaluate/json_report.hpp"
+#include "evaluate/prefill.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/table.hpp"
+#include "evaluate/task_list.hpp"
 #include "micro_folder.hpp"
 #include "temp_folder.hpp"
 
@@ -239,7 +251,7 @@ TEST_CASE("what a model writes is looked for in what it should") {
   const std::size_t length = prefill.dense().next_position();
   const rota_lm::matrix before = s.lm.forward(sample.prompt, prefill.dense());
   const std::string written =
-      detail::write_greedily(s.lm, s.text, prefill.dense(), before, sample.new_tokens);
+      write_greedily(s.lm, s.text, prefill.dense(), before, sample.new_tokens);
   REQUIRE(written.size() > 2);
   sample.references = {written.substr(1), "\x01 is never written"};
   prefill.dense().truncate(length);

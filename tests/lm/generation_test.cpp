@@ -10,7 +10,6 @@
 
 #include <doctest/doctest.h>
 
-#include "engine/arguments.hpp"
 #include "engine/collectors.hpp"
 #include "engine/generate.hpp"
 #include "engine/model.hpp"
@@ -214,24 +213,4 @@ TEST_CASE("observers see what transformers' layers compute, whatever the passes"
           doctest::Approx(cache.values(1)[static_cast<std::size_t>(i)]).epsilon(1e-4));
   }
   CHECK(residual.of(1).size() == hidden.of(1).size());
-}
-
-TEST_CASE("command lines") {
-  const auto parse = [](std::vector<const char*> words) {
-    words.insert(words.begin(), "program");
-    return rota_lm::arguments(static_cast<int>(words.size()), words.data(), {"n", "x"});
-  };
-  CHECK(parse({"--n", "5"}).count("n", 1) == 5);
-  CHECK(parse({}).count("n", 1) == 1);
-  CHECK(parse({"--x", "-0.5"}).number("x", 1) == -0.5);
-  CHECK(one_line_with(error_of([&] { parse({"--y", "5"}); }), "--y: unknown argument"));
-  CHECK(one_line_with(error_of([&] { parse({"n", "5"}); }), "n: unknown argument"));
-  CHECK(one_line_with(error_of([&] { parse({"--n"}); }), "--n: needs a value"));
-  CHECK(one_line_with(error_of([&] { parse({"--n", "1", "--n", "2"}); }), "given twice"));
-  CHECK(one_line_with(error_of([&] { parse({}).text("n"); }), "--n: is required"));
-  for (const char* wrong : {"", "-1", "1.5", "99999999999999999999", "0x1"}) {
-    CHECK(one_line_with(error_of([&] { parse({"--n", wrong}).count("n", 1); }), "whole number"));
-  }
-  CHECK(one_line_with(error_of([&] { parse({"--n", "9"}).count("n", 1, 0, 8); }), "[0, 8]"));
-  CHECK(one_line_with(error_of([&] { parse({"--x", "inf"}).number("x", 1); }), "not a number"));
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "temp_folder.hpp"
 
@@ -66,4 +67,24 @@ TEST_CASE("fields are typed and ranged, and errors name them") {
   CHECK(one_line_with(message([&] { root.at("l").at(2); }), "array too short"));
   CHECK(one_line_with(message([&] { root.at("l").at("k"); }), "must be an object"));
   CHECK(one_line_with(message([&] { root.at("n").size(); }), "must be an array"));
+}
+
+TEST_CASE("nothing may follow a document, least of all a NUL") {
+  using namespace std::string_literals;
+  CHECK(parse_error("{\"a\":1}\0garbage"s) == "file: not valid JSON at byte 8: a NUL character");
+  CHECK(one_line_with(parse_error("[1,\0 2]"s), "at byte 4"));
+  CHECK(one_line_with(parse_error("\"a\0b\""s), "at byte 3"));
+  CHECK(one_line_with(parse_error("[]\0"s), "at byte 3"));
+  CHECK(one_line_with(parse_error("{} {}"), "not valid JSON at byte"));
+}
+
+TEST_CASE("a document of very many values is refused before it fills the memory") {
+  rota_lm::json_limits few;
+  few.values = 9;
+  CHECK(parse_error("[1,2,3,[],{},{\"a\":1,\"b\":2}]", few).empty());
+  CHECK(
+      one_line_with(parse_error("[1,2,3,[],{},{\"a\":1,\"b\":[2]}]", few), "more than 9 values"));
+  std::string many = "[[]";
+  while (many.size() < (std::size_t{15} << 20)) many += ",[]";
+  CHECK(one_line_with(parse_error(many + "]"), "file: JSON of more than 4194304 values"));
 }

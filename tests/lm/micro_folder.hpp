@@ -6,6 +6,8 @@
 #include <sstream>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/json.hpp"
 #include "temp_folder.hpp"
 

@@ -4,7 +4,10 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
+#include "engine/json.hpp"
+#include "evaluate/program.hpp"
 #include "micro_folder.hpp"
 #include "needle/report.hpp"
 
@@ -72,9 +75,10 @@ TEST_CASE("grids that cannot be are refused in one line") {
   };
   CHECK(refused({"--lengths", "12"}, "--lengths"));
   CHECK(refused({"--lengths", "256,,512"}, "empty entry"));
-  CHECK(refused({"--depths", "0.5,1.2"}, "not in [0, 1]"));
-  CHECK(refused({"--depths"}, "needs a value"));
-  CHECK(refused({"--tasks", "choice"}, "not for a grid"));
-  CHECK(refused({"--context", "512"}, "not for a grid"));
+  CHECK(refused({"--depths", "0.5,1.2"}, "[0, 1]"));
+  CHECK(refused({"--depths"}, "--depths"));
+  CHECK(refused({"--depths", "0,0.5,0.50"}, "twice"));
+  CHECK(refused({"--tasks", "choice"}, "--tasks"));
+  CHECK(refused({"--context", "512"}, "--context"));
   CHECK(refused({"--samples", "0"}, "--samples"));
 }

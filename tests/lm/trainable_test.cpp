@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+#include <rota/train/cross_entropy.hpp>
+
 #include "engine/dense_cache.hpp"
 #include "engine/plain_cache.hpp"
 #include "support/finite_differences.hpp"

@@ -15,6 +15,7 @@
 
 #include "adapt/start.hpp"
 #include "adapt/state_file.hpp"
+#include "engine/safetensors.hpp"
 #include "temp_folder.hpp"
 
 using namespace rota_lm;
@@ -135,7 +136,7 @@ TEST_CASE("training that was stopped goes on to the bit, from its file") {
   for (int i = 0; i < 6; ++i) static_cast<void>(whole.step());
   for (int i = 0; i < 3; ++i) static_cast<void>(first.step());
   save_training(first.state(), {{3, 1, 2, 3}}, "a run", path);
-  const saved_training saved = load_training(path, "a run", layout.size(), 3);
+  const saved_training saved = load_training(path, "a run", {layout.size(), 3, 20});
   CHECK(saved.course.size() == 1);
   CHECK(saved.course[0].continuation == 2);
   trainer<float> second = run.start(layout, 1);
@@ -144,9 +145,13 @@ TEST_CASE("training that was stopped goes on to the bit, from its file") {
   CHECK(second.state().parameters == whole.state().parameters);
   CHECK(second.state().second_moment == whole.state().second_moment);
 
-  CHECK(one_line_with(error_of([&] { load_training(path, "another", layout.size(), 3); }),
+  CHECK(one_line_with(error_of([&] {
+                        load_training(path, "another", {layout.size(), 3, 20});
+                      }),
                       "another run"));
-  CHECK(one_line_with(error_of([&] { load_training(path, "a run", layout.size() + 1, 3); }),
+  CHECK(one_line_with(error_of([&] {
+                        load_training(path, "a run", {layout.size() + 1, 3, 20});
+                      }),
                       "shape"));
 }
 
@@ -184,6 +189,6 @@ TEST_CASE("a full disk while saving leaves the state that was there") {
   const std::string said = error_of([&] { save_training(t.state(), {}, "a run", path); });
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
   CHECK(one_line_with(said, "cannot be written"));
-  CHECK(load_training(path, "a run", layout.size(), 3).state.step == 0);
+  CHECK(load_training(path, "a run", {layout.size(), 3, 20}).state.step == 0);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }

@@ -122,6 +122,10 @@ inline void fill_span(random_source& rng, select_layers& span, index_t layers, i
     if (rng.chance(0.05)) m.problem.protect = {longest, INT64_MAX};
     m.problem.drop_empty = rng.chance(0.4);
     m.problem.place = {l, layers + rng.below(3)};
+    if (l % 2 == 1) {  // else these are all heads of their layer
+      m.problem.first_head = l;
+      m.problem.layer_heads = kv_heads + l + 1;
+    }
     if (l % 2 == 0)  // else all tokens are of type 0
       m.problem.types = rota::view<const std::uint8_t, 1>(m.types.data(), m.problem.tokens);
     if (rng.chance(0.3)) {

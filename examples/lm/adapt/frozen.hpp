@@ -11,15 +11,14 @@
 
 namespace rota_lm {
 
+/// A matrix of the engine, which must outlive it; in double: a copy.
 template <class T>
 class frozen_matrix {
  public:
   using plain = rota::cpu::train_matrix<T>;
 
   frozen_matrix() = default;
-  explicit frozen_matrix(const matrix& from) : from_(&from) {
-    if constexpr (!std::is_same_v<T, float>) copy_ = from.template cast<T>();
-  }
+  explicit frozen_matrix(const matrix& from);
 
   auto get() const {
     if constexpr (std::is_same_v<T, float>)
@@ -34,17 +33,11 @@ class frozen_matrix {
 };
 
 template <class T>
-std::vector<T> frozen_row(const row_vector& from) {
-  return {from.data(), from.data() + from.size()};
-}
-
-template <class T>
 struct frozen_linear {
   frozen_matrix<T> weight;
   Eigen::Matrix<T, 1, Eigen::Dynamic> bias;  ///< empty: none
 
-  explicit frozen_linear(const linear& from)
-      : weight(from.weight), bias(from.bias.template cast<T>()) {}
+  explicit frozen_linear(const linear& from);
 };
 
 template <class T>
@@ -52,14 +45,7 @@ struct frozen_layer {
   std::vector<T> attention_norm, q_norm, k_norm, mlp_norm;
   std::vector<frozen_linear<T>> projections;  ///< by target
 
-  explicit frozen_layer(const layer_weights& w)
-      : attention_norm(frozen_row<T>(w.attention_norm)),
-        q_norm(frozen_row<T>(w.q_norm)),
-        k_norm(frozen_row<T>(w.k_norm)),
-        mlp_norm(frozen_row<T>(w.mlp_norm)) {
-    for (const linear* p : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down})
-      projections.emplace_back(*p);
-  }
+  explicit frozen_layer(const layer_weights& w);
 };
 
 /// Refers to the weights, which must outlive it.
@@ -69,12 +55,16 @@ struct frozen_weights {
   std::vector<T> final_norm;
   std::vector<frozen_layer<T>> layers;
 
-  frozen_weights(const model_weights& w, bool tied)
-      : embedding(w.embedding),
-        head(tied ? w.embedding : w.head.weight),
-        final_norm(frozen_row<T>(w.final_norm)) {
-    for (const layer_weights& l : w.layers) layers.emplace_back(l);
-  }
+  explicit frozen_weights(const model_weights& w);
 };
+
+extern template class frozen_matrix<float>;
+extern template class frozen_matrix<double>;
+extern template struct frozen_linear<float>;
+extern template struct frozen_linear<double>;
+extern template struct frozen_layer<float>;
+extern template struct frozen_layer<double>;
+extern template struct frozen_weights<float>;
+extern template struct frozen_weights<double>;
 
 }  // namespace rota_lm

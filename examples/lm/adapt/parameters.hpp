@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "adapt/setting.hpp"
@@ -22,30 +22,10 @@ class parameter_layout {
     parameter_kind kind;
     std::size_t first;
     std::vector<std::uint64_t> shape;
-    std::size_t size() const {
-      std::size_t n = 1;
-      for (const std::uint64_t s : shape) n *= static_cast<std::size_t>(s);
-      return n;
-    }
+    std::size_t size() const;
   };
 
-  parameter_layout(const model_config& c, const adapter_setting& s) : config_(c), setting_(s) {
-    layers_.resize(c.layers);
-    for (std::size_t l = 0; l < c.layers; ++l) {
-      const std::string prefix = "layers." + std::to_string(l) + ".";
-      layers_[l].router = size_;
-      if (is_learned(s.groups)) {
-        add(prefix + "router.weight", parameter_kind::value_router, {s.outputs(c), c.hidden_size});
-        add(prefix + "router.bias", parameter_kind::value_router, {s.outputs(c)});
-      }
-      layers_[l].fill = size_;
-      if (has_codec()) {
-        add(prefix + "fill.encode", parameter_kind::fill, {c.kv_heads, s.fill_rank, c.head_dim});
-        add(prefix + "fill.decode", parameter_kind::fill, {c.kv_heads, s.fill_rank, c.head_dim});
-      }
-      for (const target t : s.targets) add_adapter(l, t, prefix);
-    }
-  }
+  parameter_layout(const model_config& c, const adapter_setting& s);
 
   const model_config& config() const { return config_; }
   const adapter_setting& setting() const { return setting_; }
@@ -53,16 +33,8 @@ class parameter_layout {
   const std::vector<tensor>& tensors() const { return tensors_; }
 
   bool has(std::size_t layer, target t) const { return layers_[layer].adapters.count(t) != 0; }
-  rota::train::lora_shape lora(target t) const {
-    rota::train::lora_shape s = setting_.lora;
-    const auto [in, out] = shape_of(t, config_);
-    s.in = static_cast<rota::index_t>(in);
-    s.out = static_cast<rota::index_t>(out);
-    return s;
-  }
-  bool has_codec() const {
-    return setting_.groups != group_rule::all && setting_.fill == fill_kind::low_rank;
-  }
+  rota::train::lora_shape lora(target t) const;
+  bool has_codec() const;
 
   /// Views into all parameters, or into their gradient.
   template <class T>
@@ -97,23 +69,8 @@ class parameter_layout {
     std::map<target, std::size_t> adapters;
   };
 
-  void add(std::string name, parameter_kind kind, std::vector<std::uint64_t> shape) {
-    tensors_.push_back({std::move(name), kind, size_, std::move(shape)});
-    size_ += tensors_.back().size();
-  }
-
-  void add_adapter(std::size_t layer, target t, const std::string& prefix) {
-    const rota::train::lora_shape s = lora(t);
-    if (s.rank == 0) return;
-    layers_[layer].adapters[t] = size_;
-    const std::string name = prefix + std::string(target_names[static_cast<std::size_t>(t)].second);
-    const auto n = [](auto x) { return static_cast<std::uint64_t>(x); };
-    add(name + ".down", parameter_kind::lora, {n(s.rank), n(s.in)});
-    add(name + ".up", parameter_kind::lora, {n(s.rank), n(s.out)});
-    if (!s.routed()) return;
-    add(name + ".router", parameter_kind::lora_router, {n(s.subspaces), n(s.in)});
-    add(name + ".router_bias", parameter_kind::lora_router, {n(s.subspaces)});
-  }
+  void add(std::string name, parameter_kind kind, std::vector<std::uint64_t> shape);
+  void add_adapter(std::size_t layer, target t, const std::string& prefix);
 
   model_config config_;
   adapter_setting setting_;

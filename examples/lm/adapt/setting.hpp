@@ -2,6 +2,7 @@
 // stands in for those that are dropped.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -12,6 +13,10 @@
 #include "engine/value_routing.hpp"
 
 namespace rota_lm {
+
+/// Widths of groups and ranks of low-rank fills that evaluate packs (evaluate/adapted.hpp).
+inline constexpr std::array<std::size_t, 2> packed_widths = {8, 16};
+inline constexpr std::array<std::size_t, 3> packed_ranks = {4, 8, 16};
 
 struct adapter_setting {
   std::vector<target> targets;   ///< ascending, each once

@@ -2,13 +2,10 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "adapt/trainer.hpp"
-#include "engine/mapped_file.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
 #include "generator.hpp"
 
@@ -27,20 +24,7 @@ class generated_sequences {
   generated_sequences(synth::task task, synth::split from, const tokenizer& text)
       : task_(task), from_(from), text_(text) {}
 
-  cut_ids make(std::size_t number, const sequence_lengths& l) const {
-    cut_ids out;
-    out.prefix = l.prefix;
-    // The generator counts words; its texts are a little longer in tokens.
-    synth::request r;
-    r.seed = number;
-    r.from = from_;
-    r.length = l.all() + 32;
-    const synth::sample s = synth::make_text(r, 64, task_);
-    out.ids = text_.encode(s.context + s.answer, false);
-    if (out.ids.size() < l.all()) fail("training texts", "a text is shorter than it should be");
-    out.ids.resize(l.all());
-    return out;
-  }
+  cut_ids make(std::size_t number, const sequence_lengths& l) const;
 
  private:
   synth::task task_;
@@ -51,20 +35,10 @@ class generated_sequences {
 /// Pieces of a text file, begun at places that follow from the number.
 class file_sequences {
  public:
-  file_sequences(const std::string& path, const tokenizer& text, const sequence_lengths& longest) {
-    const mapped_file file(path);
-    ids_ = text.encode(file.text());
-    if (ids_.size() < longest.all())
-      fail(path, "training text of " + std::to_string(ids_.size()) + " tokens; one sequence is " +
-                     std::to_string(longest.all()) + " long");
-  }
+  /// Throws where the file has not as many tokens as the longest sequence.
+  file_sequences(const std::string& path, const tokenizer& text, const sequence_lengths& longest);
 
-  cut_ids make(std::size_t number, const sequence_lengths& l) const {
-    synth::prng random(synth::prng::mix(number + 1));
-    const std::size_t begin = random.below(ids_.size() - l.all() + 1);
-    const auto first = ids_.begin() + static_cast<std::ptrdiff_t>(begin);
-    return {{first, first + static_cast<std::ptrdiff_t>(l.all())}, l.prefix};
-  }
+  cut_ids make(std::size_t number, const sequence_lengths& l) const;
 
  private:
   std::vector<token_id> ids_;

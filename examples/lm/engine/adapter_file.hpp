@@ -4,242 +4,28 @@
 // tensors lora_router.weight [N, in] and lora_router.bias [N] stand beside lora_A and lora_B.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <set>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "engine/adapters.hpp"
-#include "engine/config.hpp"
-#include "engine/json.hpp"
-#include "engine/safetensors.hpp"
-#include "engine/safetensors_writer.hpp"
-#include "engine/text_file.hpp"
 
 namespace rota_lm {
 
-namespace detail {
-
-inline constexpr const char* routed_type = "ROTA_ROUTED_LORA";
-
-/// A whole number in [low, high].
-inline std::size_t whole(const json_field& f, std::size_t low, std::size_t high) {
-  const json& v = f.value();
-  if (!v.is_number_unsigned() || v.get<std::uint64_t>() < low || v.get<std::uint64_t>() > high)
-    fail(f.where(),
-         "must be a whole number in [" + std::to_string(low) + ", " + std::to_string(high) + "]");
-  return v.get<std::size_t>();
-}
-
-/// Settings of PEFT that change what an adapter computes and that are not supported: each must be
-/// absent, null, false or empty.
-inline void refuse_other_kinds(const json_field& root) {
-  for (const char* name :
-       {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "rank_pattern",
-        "alpha_pattern", "modules_to_save", "exclude_modules", "layers_to_transform",
-        "layers_pattern", "layer_replication", "target_parameters", "trainable_token_indices",
-        "alora_invocation_tokens", "corda_config", "eva_config", "arrow_config"}) {
-    const auto field = root.find(name);
-    if (!field) continue;
-    const json& v = field->value();
-    const bool off =
-        (v.is_boolean() && !v.get<bool>()) || ((v.is_object() || v.is_array()) && v.empty());
-    if (!off) fail(field->where(), "is not supported");
-  }
-  if (const auto bias = root.find("bias"); bias && bias->string() != "none")
-    fail(bias->where(), "is \"" + printable(bias->string(), 40) + "\", only none is supported");
-}
-
-/// The targets of a list of module names: "q_proj", or a longer path that ends with it.
-inline std::vector<target> read_targets(const json_field& list) {
-  std::set<target> out;
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const json_field name = list.at(i);
-    const auto found = std::find_if(target_names.begin(), target_names.end(), [&](const auto& t) {
-      const std::string_view module = t.second.substr(t.second.find('.') + 1);
-      return name.string() == module || name.string().ends_with("." + std::string(module));
-    });
-    if (found == target_names.end())
-      fail(name.where(), "\"" + printable(name.string(), 60) + "\" is not a projection of a layer");
-    out.insert(found->first);
-  }
-  if (out.empty()) fail(list.where(), "names no module");
-  return {out.begin(), out.end()};
-}
-
-inline void read_routing(const json_field& root, lora_shape& s) {
-  const json_field routing = root.at("rota");
-  s.subspaces = static_cast<int>(whole(routing.at("subspaces"), 2, 256));
-  s.active = static_cast<int>(whole(routing.at("active"), 1, 256));
-  if (s.active > s.subspaces)
-    fail(routing.at("active").where(),
-         "is more than the " + std::to_string(s.subspaces) + " subspaces");
-  if (s.rank % s.subspaces != 0)
-    fail(root.at("r").where(), "a rank of " + std::to_string(s.rank) + " is not a multiple of " +
-                                   std::to_string(s.subspaces) + " subspaces");
-  const json_field gate = routing.at("gate");
-  if (gate.string() == "sigmoid")
-    s.gate = gate_kind::sigmoid;
-  else if (gate.string() != "softmax")
-    fail(gate.where(), "must be softmax or sigmoid");
-}
-
-/// The shape that all adapters share, but for `in` and `out`.
-inline lora_shape read_lora_shape(const json_field& root) {
-  lora_shape s;
-  s.rank = static_cast<rota::index_t>(whole(root.at("r"), 1, 1 << 16));
-  const json_field alpha = root.at("lora_alpha");
-  if (!alpha.value().is_number()) fail(alpha.where(), "must be a number");
-  s.alpha = alpha.value().get<double>();
-  if (!std::isfinite(s.alpha)) fail(alpha.where(), "must be finite");
-  if (const auto rs = root.find("use_rslora"); rs && rs->boolean())
-    s.alpha *= std::sqrt(static_cast<double>(s.rank));  // alpha / sqrt(r) is what scales then
-  const json_field type = root.at("peft_type");
-  if (type.string() == routed_type)
-    read_routing(root, s);
-  else if (type.string() != "LORA")
-    fail(type.where(), "\"" + printable(type.string(), 40) + "\" is not LORA or " + routed_type);
-  return s;
-}
-
-inline std::string tensor_prefix(std::size_t layer, target t) {
-  return "base_model.model.model.layers." + std::to_string(layer) + "." +
-         std::string(target_names[static_cast<std::size_t>(t)].second);
-}
-
-/// B lies in the file as [out, r], with us as [r, out].
-inline std::vector<float> transposed(std::span<const float> from, std::size_t rows,
-                                     std::size_t columns) {
-  std::vector<float> out(from.size());
-  for (std::size_t i = 0; i < rows; ++i)
-    for (std::size_t j = 0; j < columns; ++j) out[j * rows + i] = from[i * columns + j];
-  return out;
-}
-
-/// Reads the tensors of one adapter and counts them.
-class adapter_reader {
- public:
-  explicit adapter_reader(const safetensors_file& file) : file_(file) {}
-
-  adapter_weights read(std::size_t layer, target t, const lora_shape& shape) {
-    const std::string prefix = tensor_prefix(layer, t);
-    const auto rank = static_cast<std::size_t>(shape.rank), in = static_cast<std::size_t>(shape.in);
-    const auto out = static_cast<std::size_t>(shape.out);
-    adapter_weights a{shape, {}};
-    append(a, prefix + ".lora_A.weight", {rank, in});
-    const std::size_t begin = a.numbers.size();
-    append(a, prefix + ".lora_B.weight", {out, rank});
-    const std::vector<float> up = transposed(std::span(a.numbers).subspan(begin), out, rank);
-    std::copy(up.begin(), up.end(), a.numbers.begin() + static_cast<std::ptrdiff_t>(begin));
-    if (shape.routed()) {
-      const auto n = static_cast<std::size_t>(shape.subspaces);
-      append(a, prefix + ".lora_router.weight", {n, in});
-      append(a, prefix + ".lora_router.bias", {n});
-    }
-    for (const float x : a.numbers)
-      if (!std::isfinite(x)) fail(file_.path(), prefix + " has weights that are not finite");
-    return a;
-  }
-
-  /// Throws when the file holds tensors that nobody read.
-  void check_all_read() const {
-    if (read_ == file_.tensors().size()) return;
-    fail(file_.path(), "holds " + std::to_string(file_.tensors().size()) +
-                           " tensors, its configuration explains " + std::to_string(read_));
-  }
-
- private:
-  void append(adapter_weights& a, const std::string& name,
-              const std::vector<std::uint64_t>& shape) {
-    file_.check_weight(name, shape);  // before memory is taken
-    std::uint64_t count = 1;
-    for (const std::uint64_t n : shape) count *= n;
-    const std::size_t begin = a.numbers.size();
-    a.numbers.resize(begin + count);
-    file_.read_f32(name, std::span(a.numbers).subspan(begin));
-    ++read_;
-  }
-
-  const safetensors_file& file_;
-  std::size_t read_ = 0;
-};
-
-}  // namespace detail
+struct model_config;
 
 /// Reads the adapters in a folder for this model. Throws where the folder is not an adapter, is of
 /// a kind that is not supported, or its tensors are of another shape than the model's.
-inline lora_adapters load_adapters(const std::string& folder, const model_config& c) {
-  const std::string path = folder + "/adapter_config.json";
-  const json document = read_json(path, {std::size_t{1} << 20, 16});
-  const json_field root(document, path);
-  detail::refuse_other_kinds(root);
-  const lora_shape shared = detail::read_lora_shape(root);
-  const json_field modules = root.at("target_modules");
-  const safetensors_file file(folder + "/adapter_model.safetensors");
-  detail::adapter_reader reader(file);
-  lora_adapters::map_type out;
-  for (std::size_t l = 0; l < c.layers; ++l)
-    for (const target t : detail::read_targets(modules)) {
-      lora_shape s = shared;
-      const auto [in, width] = shape_of(t, c);
-      s.in = static_cast<rota::index_t>(in);
-      s.out = static_cast<rota::index_t>(width);
-      out.emplace(std::pair(l, t), reader.read(l, t, s));
-    }
-  reader.check_all_read();
-  return lora_adapters(std::move(out));
-}
+lora_adapters load_adapters(const std::string& folder, const model_config& c);
 
 /// Writes adapters of one shape as a folder, which must exist. `base`: the folder or name of the
 /// model that they were made for.
-inline void save_adapters(const lora_adapters& adapters, const std::string& base,
-                          const std::string& folder) {
-  const lora_shape shape = adapters.adapters().begin()->second.shape;
-  std::set<std::string> modules;
-  safetensors_writer out;
-  std::vector<std::vector<float>> kept;  // the writer refers to what it writes
-  kept.reserve(adapters.adapters().size());
-  for (const auto& [place, a] : adapters.adapters()) {
-    const std::string_view name = target_names[static_cast<std::size_t>(place.second)].second;
-    modules.emplace(name.substr(name.find('.') + 1));
-    const std::string prefix = detail::tensor_prefix(place.first, place.second);
-    const rota::train::lora_views<const float> v(a.shape, a.numbers.data());
-    const auto n = [](rota::index_t x) { return static_cast<std::uint64_t>(x); };
-    const auto span_of = [](const auto& w) {
-      return std::span(w.data, static_cast<std::size_t>(w.extent[0] * w.extent[1]));
-    };
-    out.add(prefix + ".lora_A.weight", {n(a.shape.rank), n(a.shape.in)}, span_of(v.down));
-    kept.push_back(detail::transposed(span_of(v.up), n(a.shape.rank), n(a.shape.out)));
-    out.add(prefix + ".lora_B.weight", {n(a.shape.out), n(a.shape.rank)}, kept.back());
-    if (!a.shape.routed()) continue;
-    out.add(prefix + ".lora_router.weight", {n(a.shape.subspaces), n(a.shape.in)},
-            span_of(v.router));
-    out.add(prefix + ".lora_router.bias", {n(a.shape.subspaces)},
-            {v.router_bias.data, static_cast<std::size_t>(a.shape.subspaces)});
-  }
-  nlohmann::ordered_json config = {{"peft_type", shape.routed() ? detail::routed_type : "LORA"},
-                                   {"task_type", "CAUSAL_LM"},
-                                   {"base_model_name_or_path", base},
-                                   {"r", shape.rank},
-                                   {"lora_alpha", shape.alpha},
-                                   {"lora_dropout", 0.0},
-                                   {"target_modules", modules},
-                                   {"bias", "none"},
-                                   {"fan_in_fan_out", false},
-                                   {"use_rslora", false},
-                                   {"use_dora", false},
-                                   {"inference_mode", true}};
-  if (shape.routed())
-    config["rota"] = {{"subspaces", shape.subspaces},
-                      {"active", shape.active},
-                      {"gate", shape.gate == gate_kind::softmax ? "softmax" : "sigmoid"}};
-  out.write(folder + "/adapter_model.safetensors");
-  write_file(folder + "/adapter_config.json", config.dump(2) + "\n");
-}
+/// `run`: of adapt, for all files that it writes; may be empty.
+void save_adapters(const lora_adapters& adapters, const std::string& base,
+                   const std::string& folder, const std::string& run = "");
+
+/// The run that the adapters in a folder say they are of; empty when they say none.
+std::string adapters_run(const std::string& folder);
+
+/// Removes the adapters in a folder, if there are any.
+void remove_adapters(const std::string& folder);
 
 }  // namespace rota_lm

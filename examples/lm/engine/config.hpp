@@ -1,17 +1,11 @@
 // config.json of the four supported architectures, checked field by field.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-#include "engine/error.hpp"
 #include "engine/json.hpp"
 #include "engine/rope_config.hpp"
 
@@ -31,8 +25,9 @@ struct model_config {
   std::size_t q_heads = 0;
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
-  std::size_t max_positions =
-      0;  ///< as trained; 0 when the file does not say. Programs refuse more.
+  /// The model's reach: the positions it was trained for, times the factor of a scaling that
+  /// stretches them. Programs refuse more. 0 when the file does not say.
+  std::size_t max_positions = 0;
   float norm_eps = 1e-6f;
   rope_config rope;
   /// Per layer: query i sees keys j with i - window < j <= i. 0 means no window.
@@ -48,183 +43,12 @@ struct model_config {
   std::size_t group() const { return q_heads / kv_heads; }
 };
 
-namespace detail {
-
-inline architecture architecture_named(const json_field& field) {
-  static constexpr std::array<std::pair<std::string_view, architecture>, 8> known = {
-      {{"qwen2", architecture::qwen2},
-       {"qwen3", architecture::qwen3},
-       {"mistral", architecture::mistral},
-       {"llama", architecture::llama},
-       {"Qwen2ForCausalLM", architecture::qwen2},
-       {"Qwen3ForCausalLM", architecture::qwen3},
-       {"MistralForCausalLM", architecture::mistral},
-       {"LlamaForCausalLM", architecture::llama}}};
-  for (const auto& [name, arch] : known) {
-    if (name == field.string()) return arch;
-  }
-  fail(field.where(), "architecture \"" + printable(field.string(), 80) +
-                          "\" is not supported; Qwen2, Qwen3, Mistral and Llama are");
-}
-
-inline architecture read_architecture(const json_field& root) {
-  std::optional<architecture> by_class;
-  if (const auto list = root.find("architectures")) {
-    if (list->size() != 1) fail(list->where(), "must name one architecture");
-    by_class = architecture_named(list->at(0));
-  }
-  if (!by_class) return architecture_named(root.at("model_type"));
-  if (const auto type = root.find("model_type"); type && architecture_named(*type) != *by_class) {
-    fail(type->where(), "contradicts architectures");
-  }
-  return *by_class;
-}
-
-inline bool flag_or(const json_field& root, const std::string& key, bool otherwise) {
-  const auto field = root.find(key);
-  return field ? field->boolean() : otherwise;
-}
-
-inline void read_sizes(const json_field& root, model_config& c) {
-  c.vocab_size = root.at("vocab_size").count(1, std::size_t{1} << 22);
-  c.hidden_size = root.at("hidden_size").count(1, 1 << 16);
-  c.intermediate_size = root.at("intermediate_size").count(1, 1 << 20);
-  c.layers = root.at("num_hidden_layers").count(1, 1024);
-  if (const auto positions = root.find("max_position_embeddings")) {
-    c.max_positions = positions->count(1, std::size_t{1} << 31);
-  }
-  if (const auto eps = root.find("rms_norm_eps")) {
-    c.norm_eps = static_cast<float>(eps->number(0.0, 1.0));
-  }
-}
-
-inline void read_heads(const json_field& root, model_config& c) {
-  const json_field q_heads = root.at("num_attention_heads");
-  c.q_heads = q_heads.count(1, 1 << 12);
-  // Written as null, or left out by the oldest Llama files: one kv head for each query head.
-  const bool absent = !root.object().contains("num_key_value_heads");
-  if (absent && c.arch != architecture::llama) root.at("num_key_value_heads");
-  const auto kv_heads = root.find("num_key_value_heads");
-  c.kv_heads = kv_heads ? kv_heads->count(1, c.q_heads) : c.q_heads;
-  if (c.q_heads % c.kv_heads != 0) {
-    fail(kv_heads->where(), "does not divide num_attention_heads");
-  }
-  if (const auto head_dim = root.find("head_dim")) {
-    c.head_dim = head_dim->count(2, 1024);
-  } else if (c.arch == architecture::qwen3 && !root.object().contains("head_dim")) {
-    c.head_dim = 128;  // Qwen3 does not derive it
-  } else {
-    if (c.hidden_size % c.q_heads != 0) {
-      fail(q_heads.where(), "does not divide hidden_size, and head_dim is not given");
-    }
-    c.head_dim = c.hidden_size / c.q_heads;
-  }
-  if (c.head_dim % 2 != 0 || c.head_dim > 1024) {
-    fail(root.where(),
-         "head_dim is " + std::to_string(c.head_dim) + ", must be even and at most 1024");
-  }
-}
-
-/// Which of the layers slide; `window` is what they slide by.
-inline void read_layer_types(const json_field& types, std::size_t window, model_config& c) {
-  if (types.size() != c.layers) fail(types.where(), "must have one entry for each layer");
-  const bool fixed = c.arch == architecture::mistral || c.arch == architecture::llama;
-  for (std::size_t i = 0; i < c.layers; ++i) {
-    const json_field type = types.at(i);
-    const bool slides = type.string() == "sliding_attention";
-    if (!slides && type.string() != "full_attention") {
-      fail(type.where(), "layer type \"" + printable(type.string(), 80) + "\" is not supported");
-    }
-    if (slides && window == 0) fail(type.where(), "slides, but no sliding_window is in use");
-    // The reference gives every layer of these two the same window and ignores the list.
-    if (fixed && slides != (window != 0)) fail(type.where(), "contradicts sliding_window");
-    c.sliding_window[i] = slides ? window : 0;
-  }
-}
-
-inline void read_windows(const json_field& root, model_config& c) {
-  c.sliding_window.assign(c.layers, 0);
-  const bool qwen = c.arch == architecture::qwen2 || c.arch == architecture::qwen3;
-  const bool used =
-      qwen ? flag_or(root, "use_sliding_window", false) : c.arch == architecture::mistral;
-  std::size_t window = 0;
-  if (used) {
-    const bool absent = !root.object().contains("sliding_window");
-    const auto field = root.find("sliding_window");
-    window = field ? field->count(1, std::size_t{1} << 31) : absent ? 4096 : 0;
-  }
-  if (const auto types = root.find("layer_types")) {
-    read_layer_types(*types, window, c);
-    return;
-  }
-  std::size_t first = 0;  // the first layer that slides
-  if (qwen && window != 0) {
-    const auto field = root.find("max_window_layers");
-    first = field ? field->count(0, std::size_t{1} << 20) : 28;
-  }
-  for (std::size_t i = first; i < c.layers; ++i) c.sliding_window[i] = window;
-}
-
-inline void read_switches(const json_field& root, model_config& c) {
-  if (const auto act = root.find("hidden_act"); act && act->string() != "silu") {
-    fail(act->where(),
-         "activation \"" + printable(act->string(), 80) + "\" is not supported; silu is");
-  }
-  if (const auto quantized = root.find("quantization_config")) {
-    fail(quantized->where(), "quantized checkpoints are not supported");
-  }
-  c.tie_embeddings = flag_or(root, "tie_word_embeddings", false);
-  // Qwen2 has biases on Q, K and V, always; Llama and Qwen3 say so for Q, K, V and O together.
-  const bool configurable = c.arch == architecture::llama || c.arch == architecture::qwen3;
-  c.output_bias = configurable && flag_or(root, "attention_bias", false);
-  c.qkv_bias = c.arch == architecture::qwen2 || c.output_bias;
-  c.mlp_bias = c.arch == architecture::llama && flag_or(root, "mlp_bias", false);
-  c.qk_norm = c.arch == architecture::qwen3;
-}
-
-/// `eos_token_id` is absent, an id or a list of ids.
-inline void read_eos(const json_field& root, model_config& c) {
-  const auto field = root.find("eos_token_id");
-  if (!field) return;
-  const auto top = static_cast<std::int64_t>(c.vocab_size) - 1;
-  c.eos.clear();
-  if (!field->value().is_array()) {
-    c.eos.push_back(static_cast<token_id>(field->integer(0, top)));
-    return;
-  }
-  for (std::size_t i = 0; i < field->size(); ++i) {
-    c.eos.push_back(static_cast<token_id>(field->at(i).integer(0, top)));
-  }
-}
-
-}  // namespace detail
-
 /// Reads a parsed config.json; `where` names it in errors. Throws on anything missing, out of
 /// range or not supported, naming the field.
-inline model_config parse_config(const json& document, const std::string& where) {
-  const json_field root(document, where);
-  model_config c;
-  c.arch = detail::read_architecture(root);
-  detail::read_sizes(root, c);
-  detail::read_heads(root, c);
-  detail::read_switches(root, c);
-  detail::read_windows(root, c);
-  c.rope = read_rope_config(root, c.max_positions);
-  detail::read_eos(root, c);
-  return c;
-}
+model_config parse_config(const json& document, const std::string& where);
 
 /// Reads config.json, and the end tokens of generation_config.json where there is one, in folder
 /// `directory`.
-inline model_config load_config(const std::string& directory) {
-  const std::string path = directory + "/config.json";
-  model_config c = parse_config(read_json(path), path);
-  const std::string generation = directory + "/generation_config.json";
-  if (std::error_code ignored; std::filesystem::exists(generation, ignored)) {
-    const json document = read_json(generation);
-    detail::read_eos(json_field(document, generation), c);
-  }
-  return c;
-}
+model_config load_config(const std::string& directory);
 
 }  // namespace rota_lm

@@ -17,16 +17,13 @@ class error : public std::runtime_error {
 
 /// Text from outside, made safe to print on one line: control and non-ASCII bytes become '?',
 /// and everything beyond `limit` characters becomes "...".
-inline std::string printable(std::string_view text, std::size_t limit = 200) {
-  std::string out;
-  for (const char c : text.substr(0, limit)) out += (c >= 0x20 && c < 0x7f) ? c : '?';
-  if (text.size() > limit) out += "...";
-  return out;
-}
+std::string printable(std::string_view text, std::size_t limit = 200);
+
+/// Text of many lines from outside, made safe to print: what a terminal would obey (control
+/// characters but for line ends and tabs, escape sequences) becomes '?', all else stays.
+std::string without_controls(std::string_view text);
 
 /// Throws `error` with the message "where: what"; both may hold foreign text.
-[[noreturn]] inline void fail(std::string_view where, std::string_view what) {
-  throw error(printable(where, 600) + ": " + printable(what, 600));
-}
+[[noreturn]] void fail(std::string_view where, std::string_view what);
 
 }  // namespace rota_lm

@@ -1,112 +1,37 @@
 // JSON from untrusted files: bounded size and depth, no duplicate keys, typed and ranged access
-// whose errors name the file and the field.
+// whose errors name the file and the field. Who looks into a `json` itself, beyond json_field,
+// includes <nlohmann/json.hpp>, which takes seconds to compile.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "engine/error.hpp"
-#include "engine/mapped_file.hpp"
 
 namespace rota_lm {
 
 using json = nlohmann::json;
 
-/// Bounds on a JSON document. Depth counts nested objects and arrays.
+/// Bounds on a JSON document. Depth counts nested objects and arrays. Values are all that stand in
+/// the document, containers too: "[]," takes three bytes of a file and thirty times that in memory.
 struct json_limits {
   std::size_t bytes = std::size_t{16} << 20;
   std::size_t depth = 32;
+  std::size_t values = std::size_t{4} << 20;
 };
 
-namespace detail {
-
-/// Builds a document from parse events. Depth and duplicate keys are checked as events arrive, so
-/// an absurd document is refused before it is built.
-class json_builder {
- public:
-  json_builder(json& root, std::string where, std::size_t max_depth)
-      : root_(root), where_(std::move(where)), max_depth_(max_depth) {}
-
-  bool null() { return add(json(nullptr)), true; }
-  bool boolean(bool value) { return add(json(value)), true; }
-  bool number_integer(json::number_integer_t value) { return add(json(value)), true; }
-  bool number_unsigned(json::number_unsigned_t value) { return add(json(value)), true; }
-  bool number_float(json::number_float_t value, const std::string&) {
-    return add(json(value)), true;
-  }
-  bool string(std::string& value) { return add(json(std::move(value))), true; }
-  bool binary(json::binary_t&) { fail(where_, "binary value in JSON"); }
-  bool start_object(std::size_t) { return open(json::object()), true; }
-  bool start_array(std::size_t) { return open(json::array()), true; }
-  bool end_object() { return open_.pop_back(), true; }
-  bool end_array() { return open_.pop_back(), true; }
-
-  bool key(std::string& name) {
-    const auto [place, fresh] = open_.back()->emplace(name, nullptr);
-    if (!fresh) fail(where_, "duplicate JSON key \"" + printable(name) + "\"");
-    member_ = &*place;
-    return true;
-  }
-
-  template <class Exception>
-  bool parse_error(std::size_t position, const std::string&, const Exception&) {
-    fail(where_, "not valid JSON at byte " + std::to_string(position));
-  }
-
- private:
-  json* add(json&& value) {
-    json* slot = &root_;
-    if (!open_.empty() && open_.back()->is_array()) {
-      open_.back()->push_back(nullptr);
-      slot = &open_.back()->back();
-    } else if (!open_.empty()) {
-      slot = member_;
-    }
-    *slot = std::move(value);
-    return slot;
-  }
-  void open(json&& container) {
-    if (open_.size() == max_depth_) {
-      fail(where_, "JSON nested deeper than " + std::to_string(max_depth_));
-    }
-    open_.push_back(add(std::move(container)));
-  }
-
-  json& root_;
-  std::string where_;
-  std::size_t max_depth_;
-  // Pointers stay valid: a container is not added to while a member of it is open.
-  std::vector<json*> open_;
-  json* member_ = nullptr;
-};
-
-}  // namespace detail
-
-/// Parses `text`; `where` names it in errors.
-inline json parse_json(std::string_view text, const std::string& where, json_limits limits = {}) {
-  if (text.size() > limits.bytes) {
-    fail(where, "JSON of " + std::to_string(text.size()) + " bytes, the limit is " +
-                    std::to_string(limits.bytes));
-  }
-  json root;
-  detail::json_builder builder(root, where, limits.depth);
-  json::sax_parse(text.begin(), text.end(), &builder);
-  return root;
-}
+/// Parses `text`; `where` names it in errors. Beyond its text a document takes less than 200 bytes
+/// for each of its values, of which there are no more than the limit.
+json parse_json(std::string_view text, const std::string& where, json_limits limits = {});
 
 /// Reads and parses the file at `path`.
-inline json read_json(const std::string& path, json_limits limits = {}) {
-  const mapped_file file(path);
-  return parse_json(file.text(), path, limits);
-}
+json read_json(const std::string& path, json_limits limits = {});
 
 /// A JSON value together with its name ("config.json: rope_scaling.factor"), so that each wrong
 /// type or range is reported where it is. Refers to the document, which must outlive it.
@@ -116,76 +41,31 @@ class json_field {
 
   const json& value() const { return *value_; }
   const std::string& where() const { return where_; }
-  bool is_null() const { return value_->is_null(); }
+  bool is_null() const;
 
   /// Whether this object has a member `key` that is not null.
-  bool has(const std::string& key) const {
-    const auto found = object().find(key);
-    return found != value_->end() && !found->is_null();
-  }
+  bool has(const std::string& key) const;
   /// The member `key`; throws when it is absent.
-  json_field at(const std::string& key) const {
-    const auto found = object().find(key);
-    if (found == value_->end()) fail(where_, "no field \"" + printable(key) + "\"");
-    return {*found, child(key)};
-  }
+  json_field at(const std::string& key) const;
   /// The member `key`, nothing when it is absent or null.
-  std::optional<json_field> find(const std::string& key) const {
-    if (!has(key)) return std::nullopt;
-    return at(key);
-  }
-  json_field at(std::size_t index) const {
-    if (index >= array().size()) fail(where_, "array too short");
-    return {(*value_)[index], where_ + "[" + std::to_string(index) + "]"};
-  }
-  std::size_t size() const { return array().size(); }
+  std::optional<json_field> find(const std::string& key) const;
+  json_field at(std::size_t index) const;
+  /// Elements of this array.
+  std::size_t size() const;
 
-  const json& object() const {
-    if (!value_->is_object()) fail(where_, "must be an object");
-    return *value_;
-  }
-  const json& array() const {
-    if (!value_->is_array()) fail(where_, "must be an array");
-    return *value_;
-  }
-  const std::string& string() const {
-    if (!value_->is_string()) fail(where_, "must be a string");
-    return value_->get_ref<const std::string&>();
-  }
-  bool boolean() const {
-    if (!value_->is_boolean()) fail(where_, "must be true or false");
-    return value_->get<bool>();
-  }
+  const json& object() const;
+  const json& array() const;
+  const std::string& string() const;
+  bool boolean() const;
   /// An integer in [low, high].
-  std::int64_t integer(std::int64_t low, std::int64_t high) const {
-    if (!value_->is_number_integer()) fail(where_, "must be an integer");
-    const bool huge = value_->is_number_unsigned() && value_->get<std::uint64_t>() > INT64_MAX;
-    if (huge || value_->get<std::int64_t>() < low || value_->get<std::int64_t>() > high) {
-      fail(where_, "is " + value_->dump() + ", must be in [" + std::to_string(low) + ", " +
-                       std::to_string(high) + "]");
-    }
-    return value_->get<std::int64_t>();
-  }
+  std::int64_t integer(std::int64_t low, std::int64_t high) const;
   /// A count in [low, high].
-  std::size_t count(std::size_t low, std::size_t high) const {
-    return static_cast<std::size_t>(
-        integer(static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)));
-  }
+  std::size_t count(std::size_t low, std::size_t high) const;
   /// A finite number in [low, high].
-  double number(double low, double high) const {
-    if (!value_->is_number()) fail(where_, "must be a number");
-    const double x = value_->get<double>();
-    if (!(x >= low && x <= high)) {
-      fail(where_, "is " + value_->dump() + ", must be in [" + json(low).dump() + ", " +
-                       json(high).dump() + "]");
-    }
-    return x;
-  }
+  double number(double low, double high) const;
 
  private:
-  std::string child(const std::string& key) const {
-    return where_ + (where_.find(": ") == std::string::npos ? ": " : ".") + printable(key, 80);
-  }
+  std::string child(const std::string& key) const;
 
   const json* value_;
   std::string where_;

@@ -101,7 +101,7 @@ void model::mlp_half(std::size_t layer, matrix& x) const {
 
 matrix model::logits(const matrix& x, std::size_t last) const {
   const matrix tail = normed(x.bottomRows(static_cast<Eigen::Index>(last)), weights_.final_norm);
-  return project(tail, config_.tie_embeddings ? weights_.embedding : weights_.head.weight);
+  return project(tail, weights_.output());
 }
 
 }  // namespace rota_lm

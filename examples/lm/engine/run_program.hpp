@@ -1,31 +1,18 @@
 // What the main of every program does beside its work.
 #pragma once
 
-#include <exception>
-#include <iostream>
-#include <new>
+#include <functional>
 #include <string_view>
 
 namespace rota_lm {
 
 /// Prints `help` for --help, else calls work(). An exception becomes one line on standard error
 /// that begins with the program's name, and the exit status 1.
-template <class Work>
 int run_program(const char* name, std::string_view help, int argc, const char* const* argv,
-                Work&& work) {
-  if (argc == 2 && std::string_view(argv[1]) == "--help") {
-    std::cout << help << std::flush;
-    return std::cout ? 0 : 1;
-  }
-  try {
-    work();
-    return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << name << ": out of memory\n";
-  } catch (const std::exception& problem) {
-    std::cerr << name << ": " << problem.what() << '\n';
-  }
-  return 1;
-}
+                const std::function<void()>& work);
+
+/// The same where work() parses a command_line: what --help and --version ask for goes to standard
+/// output.
+int run_program(const char* name, const std::function<void()>& work);
 
 }  // namespace rota_lm

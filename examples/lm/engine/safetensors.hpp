@@ -2,32 +2,24 @@
 // Nothing in the file is trusted until the whole header has been checked against the file.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "engine/error.hpp"
-#include "engine/json.hpp"
 #include "engine/mapped_file.hpp"
-#include "engine/number_formats.hpp"
 
 namespace rota_lm {
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
+class json_field;
 
 /// One tensor of a file. `begin` and `end` count from the start of the data section.
 struct tensor_info {
   std::string dtype;
-  std::size_t element_bytes = 0;
+  std::size_t element_bytes = 0;  ///< 0: of a dtype that this reader does not know
   std::vector<std::uint64_t> shape;
   std::uint64_t elements = 0;
   std::uint64_t begin = 0;
@@ -35,34 +27,15 @@ struct tensor_info {
 };
 
 /// "[2, 3]", for messages.
-inline std::string shape_text(std::span<const std::uint64_t> shape) {
-  std::string out = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (i != 0) out += ", ";
-    out += std::to_string(shape[i]);
-  }
-  return out + "]";
-}
+std::string shape_text(std::span<const std::uint64_t> shape);
 
-/// A memory-mapped safetensors file whose header has been checked: known dtypes, sizes that equal
-/// shape times element, aligned, in order, no overlap, no hole, nothing beyond the file.
+/// A memory-mapped safetensors file whose header has been checked: sizes that equal shape times
+/// element, in order, no overlap, no hole, nothing beyond the file. The format aligns nothing.
+/// Tensors of unknown dtypes may stand beside those that are read.
 class safetensors_file {
  public:
   /// Throws one-line errors "file: tensor "x": what".
-  explicit safetensors_file(const std::string& path) : file_(path) {
-    const std::string_view header = header_text();
-    // Shallow on purpose: name -> {dtype, shape [..], data_offsets [..]} is three levels.
-    const json document = parse_json(header, path, {max_header_bytes, 4});
-    if (!document.is_object()) fail(path, "safetensors header is not a JSON object");
-    for (const auto& [name, entry] : document.items()) {
-      if (name == "__metadata__") {
-        read_metadata(json_field(entry, path + ": __metadata__"));
-        continue;
-      }
-      tensors_.emplace(name, parse_entry(json_field(entry, tensor_label(name))));
-    }
-    check_layout();
-  }
+  explicit safetensors_file(const std::string& path);
 
   const std::string& path() const { return file_.path(); }
   const std::map<std::string, tensor_info>& tensors() const { return tensors_; }
@@ -70,173 +43,30 @@ class safetensors_file {
   /// The file's own words about itself; empty when there are none.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  const tensor_info& info(const std::string& name) const {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) fail(tensor_label(name), "not in this file");
-    return found->second;
-  }
-  /// The tensor's bytes inside the mapping, aligned to its element size.
-  std::span<const std::byte> bytes(const std::string& name) const {
-    const tensor_info& t = info(name);
-    return file_.bytes().subspan(data_start_ + t.begin, t.end - t.begin);
-  }
+  const tensor_info& info(const std::string& name) const;
+  /// The tensor's bytes inside the mapping, at any address: to be copied, not cast.
+  std::span<const std::byte> bytes(const std::string& name) const;
 
   /// Throws unless the tensor can be read by read_f32 and has exactly this shape: the check to
   /// make before memory is taken for it.
-  void check_weight(const std::string& name, std::span<const std::uint64_t> shape) const {
-    const tensor_info& t = info(name);
-    if (t.dtype != "F32" && t.dtype != "BF16" && t.dtype != "F16") {
-      fail(tensor_label(name), "dtype " + t.dtype + " cannot be a weight; F32, BF16 or F16 can");
-    }
-    if (!std::ranges::equal(t.shape, shape)) {
-      fail(tensor_label(name),
-           "has shape " + shape_text(t.shape) + ", needed is " + shape_text(shape));
-    }
-  }
+  void check_weight(const std::string& name, std::span<const std::uint64_t> shape) const;
 
   /// Widens an F32, BF16 or F16 tensor of any shape into `out`, which holds its elements exactly.
-  void read_f32(const std::string& name, std::span<float> out) const {
-    const tensor_info& t = info(name);
-    check_weight(name, t.shape);
-    if (out.size() != t.elements) fail(tensor_label(name), "output of the wrong size");
-    const std::span<const std::byte> raw = bytes(name);
-    if (raw.empty()) return;
-    if (t.dtype == "F32") {
-      std::memcpy(out.data(), raw.data(), raw.size());
-    } else {
-      widen(raw, t.dtype == "BF16", out);
-    }
-  }
+  void read_f32(const std::string& name, std::span<float> out) const;
+
+  /// read_f32() for what is computed with: throws where a number is infinite or NaN.
+  void read_weight(const std::string& name, std::span<float> out) const;
 
   /// The values of an I64 tensor of any shape.
-  std::vector<std::int64_t> read_i64(const std::string& name) const {
-    const tensor_info& t = info(name);
-    if (t.dtype != "I64") fail(tensor_label(name), "dtype is " + t.dtype + ", I64 was expected");
-    std::vector<std::int64_t> out(t.elements);
-    if (!out.empty()) std::memcpy(out.data(), bytes(name).data(), out.size() * 8);
-    return out;
-  }
+  std::vector<std::int64_t> read_i64(const std::string& name) const;
 
  private:
-  static constexpr std::uint64_t max_header_bytes = 100'000'000;  // the format's own limit
-
-  std::string tensor_label(const std::string& name) const {
-    return file_.path() + ": tensor \"" + printable(name, 120) + "\"";
-  }
-
-  std::string_view header_text() {
-    const std::span<const std::byte> all = file_.bytes();
-    if (all.size() < 8) fail(path(), "too short for a safetensors file");
-    std::uint64_t length = 0;
-    std::memcpy(&length, all.data(), 8);
-    if (length > max_header_bytes) {
-      fail(path(), "header length " + std::to_string(length) + " is above the limit");
-    }
-    if (length > all.size() - 8) {
-      fail(path(), "truncated: header length " + std::to_string(length) + " in a file of " +
-                       std::to_string(all.size()) + " bytes");
-    }
-    data_start_ = static_cast<std::size_t>(8 + length);
-    const std::string_view header = file_.text().substr(8, static_cast<std::size_t>(length));
-    if (header.empty() || header.front() != '{') fail(path(), "header does not begin with {");
-    return header;
-  }
-
-  void read_metadata(const json_field& entry) {
-    for (const auto& [key, value] : entry.object().items()) {
-      metadata_.emplace(key, entry.at(key).string());
-    }
-  }
-
-  tensor_info parse_entry(const json_field& entry) const {
-    tensor_info t;
-    t.dtype = entry.at("dtype").string();
-    t.element_bytes = element_size(entry, t.dtype);
-    const json_field shape = entry.at("shape");
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-      t.shape.push_back(shape.at(i).count(0, INT64_MAX));
-    }
-    const json_field offsets = entry.at("data_offsets");
-    if (offsets.size() != 2) fail(offsets.where(), "must be [begin, end]");
-    t.begin = offsets.at(0).count(0, INT64_MAX);
-    t.end = offsets.at(1).count(0, INT64_MAX);
-    check_extent(t, entry.where());
-    return t;
-  }
-
-  static std::size_t element_size(const json_field& entry, const std::string& dtype) {
-    static constexpr std::array<std::pair<std::string_view, std::size_t>, 15> known = {
-        {{"BOOL", 1},
-         {"U8", 1},
-         {"I8", 1},
-         {"F8_E4M3", 1},
-         {"F8_E5M2", 1},
-         {"U16", 2},
-         {"I16", 2},
-         {"F16", 2},
-         {"BF16", 2},
-         {"U32", 4},
-         {"I32", 4},
-         {"F32", 4},
-         {"U64", 8},
-         {"I64", 8},
-         {"F64", 8}}};
-    for (const auto& [name, bytes] : known) {
-      if (name == dtype) return bytes;
-    }
-    fail(entry.where(), "unknown dtype \"" + printable(dtype, 40) + "\"");
-  }
-
-  void check_extent(tensor_info& t, const std::string& where) const {
-    if (t.begin > t.end) fail(where, "data_offsets out of order");
-    const std::uint64_t available = file_.bytes().size() - data_start_;
-    if (t.end > available) {
-      fail(where, "data_offsets end at " + std::to_string(t.end) + ", the file has " +
-                      std::to_string(available) + " bytes of data");
-    }
-    const std::uint64_t wanted = checked_bytes(t, where);
-    if (wanted != t.end - t.begin) {
-      fail(where, "shape " + shape_text(t.shape) + " needs " + std::to_string(wanted) +
-                      " bytes, data_offsets give " + std::to_string(t.end - t.begin));
-    }
-    if ((data_start_ + t.begin) % t.element_bytes != 0) fail(where, "data is misaligned");
-  }
-
-  static std::uint64_t checked_bytes(tensor_info& t, const std::string& where) {
-    std::uint64_t bytes = t.element_bytes;
-    for (const std::uint64_t extent : t.shape) {
-      if (__builtin_mul_overflow(bytes, extent, &bytes)) {
-        fail(where, "shape " + shape_text(t.shape) + " overflows 64 bits");
-      }
-    }
-    t.elements = bytes / t.element_bytes;
-    return bytes;
-  }
-
-  /// In order of their bytes, each tensor must begin where the one before it ended.
-  void check_layout() const {
-    std::vector<std::pair<const std::string*, const tensor_info*>> order;
-    for (const auto& [name, info] : tensors_) order.emplace_back(&name, &info);
-    std::ranges::sort(order, [](const auto& a, const auto& b) {
-      return std::pair(a.second->begin, a.second->end) < std::pair(b.second->begin, b.second->end);
-    });
-    std::uint64_t at = 0;
-    for (const auto& [name, info] : order) {
-      if (info->begin < at) fail(tensor_label(*name), "overlaps another tensor");
-      if (info->begin > at) fail(tensor_label(*name), "leaves a hole before it");
-      at = info->end;
-    }
-    if (at != file_.bytes().size() - data_start_) fail(path(), "bytes after the last tensor");
-  }
-
-  static void widen(std::span<const std::byte> raw, bool is_bf16, std::span<float> out) {
-    const auto* bits = reinterpret_cast<const std::uint16_t*>(raw.data());  // alignment checked
-    if (is_bf16) {
-      std::transform(bits, bits + out.size(), out.begin(), bf16_to_f32);
-    } else {
-      std::transform(bits, bits + out.size(), out.begin(), f16_to_f32);
-    }
-  }
+  std::string tensor_label(const std::string& name) const;
+  std::string_view header_text();
+  void read_metadata(const json_field& entry);
+  tensor_info parse_entry(const json_field& entry) const;
+  void check_extent(tensor_info& t, const std::string& where) const;
+  void check_layout() const;
 
   mapped_file file_;
   std::size_t data_start_ = 0;

@@ -1,16 +1,11 @@
 // Writer of the safetensors format, for what this engine makes itself.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
-
-#include "engine/atomic_file.hpp"
-#include "engine/json.hpp"
 
 namespace rota_lm {
 
@@ -18,32 +13,11 @@ namespace rota_lm {
 class safetensors_writer {
  public:
   /// An F32 tensor; `shape` must hold as many elements as there are values.
-  void add(std::string name, std::vector<std::uint64_t> shape, std::span<const float> values) {
-    tensors_.emplace_back(tensor{std::move(name), std::move(shape), values});
-  }
-  void describe(std::string key, std::string value) {
-    metadata_[std::move(key)] = std::move(value);
-  }
+  void add(std::string name, std::vector<std::uint64_t> shape, std::span<const float> values);
+  void describe(std::string key, std::string value);
 
   /// Writes the file, whole or not at all.
-  void write(const std::string& path) const {
-    nlohmann::ordered_json header;
-    if (!metadata_.empty()) header["__metadata__"] = metadata_;
-    std::uint64_t at = 0;
-    for (const tensor& t : tensors_) {
-      const std::uint64_t end = at + t.values.size_bytes();
-      header[t.name] = {{"dtype", "F32"}, {"shape", t.shape}, {"data_offsets", {at, end}}};
-      at = end;
-    }
-    std::string text = header.dump();
-    text.resize((text.size() + 7) / 8 * 8, ' ');  // the data shall be aligned
-    const std::uint64_t length = text.size();
-    atomic_file out(path, readers::as_usual);
-    out.write(std::as_bytes(std::span(&length, 1)));
-    out.write(std::as_bytes(std::span(text)));
-    for (const tensor& t : tensors_) out.write(std::as_bytes(t.values));
-    out.commit();
-  }
+  void write(const std::string& path) const;
 
  private:
   struct tensor {

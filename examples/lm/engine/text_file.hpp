@@ -1,44 +1,14 @@
 // Text files as results: written whole or not at all. Devices and pipes are written to as they are.
 #pragma once
 
-#include <filesystem>
-#include <fstream>
-#include <span>
 #include <string>
-
-#include "engine/atomic_file.hpp"
 
 namespace rota_lm {
 
-namespace detail {
-/// Something that a new file must not take the place of.
-inline bool is_device(const std::string& path) {
-  std::error_code ignored;
-  const auto what = std::filesystem::status(path, ignored);
-  return std::filesystem::is_other(what);
-}
-}  // namespace detail
-
 /// Refuses a path that could not be written later: to be called before the work whose result it
 /// takes. Leaves nothing behind.
-inline void check_writable(const std::string& path) {
-  if (!detail::is_device(path)) {
-    const atomic_file tried(path, readers::as_usual);
-  } else if (!std::ofstream(path, std::ios::binary | std::ios::app)) {
-    fail(path, "cannot be written");
-  }
-}
+void check_writable(const std::string& path);
 
-inline void write_file(const std::string& path, const std::string& text) {
-  if (detail::is_device(path)) {
-    std::ofstream out(path, std::ios::binary);
-    out << text << std::flush;
-    if (!out) fail(path, "cannot be written");
-    return;
-  }
-  atomic_file file(path, readers::as_usual);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
-}
+void write_file(const std::string& path, const std::string& text);
 
 }  // namespace rota_lm

@@ -3,14 +3,13 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 #include <vector>
 
-#include <rota/cpu/train/value_fill.hpp>
-
-#include "engine/config.hpp"
+#include <rota/cpu/train/fill_kind.hpp>
 
 namespace rota_lm {
+
+struct model_config;
 
 using rota::cpu::fill_kind;
 
@@ -39,16 +38,7 @@ enum class router_form {
 };
 
 /// Rows of a router's weights.
-inline std::size_t router_outputs(router_form form, std::size_t kv_heads, std::size_t groups) {
-  switch (form) {
-    case router_form::per_head:
-      return kv_heads * groups;
-    case router_form::shared:
-      return groups;
-    default:
-      return kv_heads + groups;
-  }
-}
+std::size_t router_outputs(router_form form, std::size_t kv_heads, std::size_t groups);
 
 /// What a choice needs to keep rho of the groups on average, as it was calibrated: the least logit
 /// of adaptive_span, the mass of entropy_span.
@@ -74,7 +64,7 @@ struct value_routing {
   std::vector<span_threshold> thresholds;  ///< of a calibrated rule, falling rho
   std::vector<layer_routing> layers;
 
-  std::size_t groups(const model_config& c) const { return c.head_dim / group_width; }
+  std::size_t groups(const model_config& c) const;
 };
 
 }  // namespace rota_lm

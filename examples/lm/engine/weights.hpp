@@ -1,18 +1,14 @@
 // The weights of a model as float matrices.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
 #include <vector>
 
-#include "engine/checkpoint.hpp"
-#include "engine/config.hpp"
 #include "engine/matrix.hpp"
 
 namespace rota_lm {
+
+class checkpoint;
+struct model_config;
 
 /// One decoder layer. Shapes: h hidden, d head_dim, f intermediate; weights are [out, in].
 struct layer_weights {
@@ -34,77 +30,15 @@ struct model_weights {
   std::vector<layer_weights> layers;
   row_vector final_norm;  ///< [h]
   linear head;            ///< [vocab, h]; without rows when tied to the embedding
+
+  /// What turns the last hidden state into logits, [vocab, h].
+  const matrix& output() const { return head.weight.size() == 0 ? embedding : head.weight; }
 };
 
-namespace detail {
-
-/// Reads tensors by the names that the reference gives them.
-class weight_reader {
- public:
-  weight_reader(const checkpoint& source, const model_config& config)
-      : source_(source), config_(config) {}
-
-  row_vector vector(const std::string& name, std::size_t size) const {
-    source_.check_weight(name, std::array<std::uint64_t, 1>{size});
-    row_vector out(static_cast<Eigen::Index>(size));
-    source_.read_f32(name, {out.data(), size});
-    return out;
-  }
-  matrix table(const std::string& name, std::size_t rows, std::size_t columns) const {
-    // Before any memory is taken: a lying config.json must not make us allocate what no file has.
-    source_.check_weight(name, std::array<std::uint64_t, 2>{rows, columns});
-    matrix out(static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(columns));
-    source_.read_f32(name, values(out));
-    return out;
-  }
-  linear projection(const std::string& name, std::size_t out, std::size_t in, bool bias) const {
-    linear p;
-    p.weight = table(name + ".weight", out, in);
-    if (bias) p.bias = vector(name + ".bias", out);
-    return p;
-  }
-
-  layer_weights layer(std::size_t index) const {
-    const model_config& c = config_;
-    const std::string prefix = "model.layers." + std::to_string(index) + ".";
-    const std::string attention = prefix + "self_attn.";
-    const std::size_t q_width = c.q_heads * c.head_dim;
-    const std::size_t kv_width = c.kv_heads * c.head_dim;
-    layer_weights w;
-    w.attention_norm = vector(prefix + "input_layernorm.weight", c.hidden_size);
-    w.q = projection(attention + "q_proj", q_width, c.hidden_size, c.qkv_bias);
-    w.k = projection(attention + "k_proj", kv_width, c.hidden_size, c.qkv_bias);
-    w.v = projection(attention + "v_proj", kv_width, c.hidden_size, c.qkv_bias);
-    if (c.qk_norm) {
-      w.q_norm = vector(attention + "q_norm.weight", c.head_dim);
-      w.k_norm = vector(attention + "k_norm.weight", c.head_dim);
-    }
-    w.o = projection(attention + "o_proj", c.hidden_size, q_width, c.output_bias);
-    w.mlp_norm = vector(prefix + "post_attention_layernorm.weight", c.hidden_size);
-    w.gate = projection(prefix + "mlp.gate_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
-    w.up = projection(prefix + "mlp.up_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
-    w.down = projection(prefix + "mlp.down_proj", c.hidden_size, c.intermediate_size, c.mlp_bias);
-    return w;
-  }
-
- private:
-  const checkpoint& source_;
-  const model_config& config_;
-};
-
-}  // namespace detail
-
-/// Reads all weights; throws when a tensor is missing or has another shape than `config` implies.
-inline model_weights load_weights(const checkpoint& source, const model_config& config) {
-  const detail::weight_reader read(source, config);
-  model_weights w;
-  w.embedding = read.table("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
-  for (std::size_t i = 0; i < config.layers; ++i) w.layers.push_back(read.layer(i));
-  w.final_norm = read.vector("model.norm.weight", config.hidden_size);
-  if (!config.tie_embeddings) {
-    w.head = read.projection("lm_head", config.vocab_size, config.hidden_size, false);
-  }
-  return w;
-}
+/// Reads all weights; throws when a tensor is missing, has another shape than `config` implies or
+/// holds a number that is not finite, and when there are more layers than `config` says. A head in
+/// the files that differs from the embedding is used though `config` ties the two, and a head alone
+/// is both: so does transformers 5.
+model_weights load_weights(const checkpoint& source, const model_config& config);
 
 }  // namespace rota_lm

@@ -3,152 +3,49 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
-#include <span>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include <rota/store/step_search.hpp>
+#include <rota/core/types.hpp>
+#include <rota/cpu/backend.hpp>
+#include <rota/select/selection.hpp>
 
-#include "engine/cache_memory.hpp"
 #include "engine/packed_cache.hpp"
-#include "engine/rota_call.hpp"
+#include "engine/scratch_memory.hpp"
 #include "evaluate/kept.hpp"
-#include "evaluate/level.hpp"
 #include "evaluate/method.hpp"
+#include "evaluate/packing.hpp"
 #include "evaluate/score_cache.hpp"
+#include "evaluate/selection.hpp"
 
 namespace rota_lm::eval {
-
-/// How rows lie in memory: packing is by group width and fill alone, whatever selected.
-template <int Width, class Fill>
-using packing = rota::attention<rota::packed<element, Width>, Fill>;
-
-struct store_choice {
-  int group_width = 16;
-  fill stand_in = fill::zero;
-};
-
-/// Calls f.operator()<Op>() with the packing chosen.
-template <class F>
-decltype(auto) with_packing(const store_choice& c, F&& f) {
-  const bool mean = c.stand_in == fill::mean;
-  if (c.group_width == 8) {
-    return mean ? f.template operator()<packing<8, rota::mean_fill>>()
-                : f.template operator()<packing<8, rota::zero_fill>>();
-  }
-  return mean ? f.template operator()<packing<16, rota::mean_fill>>()
-              : f.template operator()<packing<16, rota::zero_fill>>();
-}
-
-/// Kept fractions of all tokens, and of the survivors' groups. Protected ones count inside.
-struct fractions {
-  double tokens = 1;
-  double groups = 1;
-};
-
-/// Packs what was selected of each layer as the layers of `out`, into memory of exactly their size
-/// with room for `tail` tokens each.
-template <class Op, class Context>
-void pack_layers(const rota::cpu::backend& b, const std::vector<Context>& contexts,
-                 const std::vector<rota::selection>& kept, std::size_t tail,
-                 scratch_memory& scratch, packed_cache& out) {
-  typename Op::params p;
-  p.store.tail_capacity = static_cast<rota::index_t>(tail);
-  for (std::size_t i = 0; i < contexts.size(); ++i) {
-    const auto bytes = Op::store_bytes(contexts[i], kept[i], p);
-    cache_buffer memory = out.allocate(static_cast<std::size_t>(bytes));
-    typename Op::store_type store{memory.data(), bytes};
-    const rota::workspace ws = scratch.at_least(Op::pack_workspace_bytes(b, contexts[i], p));
-    require(Op::pack(b, contexts[i], kept[i], p, store, ws), "layer " + std::to_string(i));
-    out.add_layer(std::move(memory), store);
-  }
-}
 
 /// The layers of one sequence. Contexts refer to memory that must outlive this.
 class compressor {
  public:
   compressor(std::vector<layer_context> contexts, rota::protection protect, store_choice store,
-             rota::cpu::backend backend = {}, sequence_extras extras = {})
-      : contexts_(std::move(contexts)),
-        store_(store),
-        backend_(backend),
-        scores_(store.group_width, protect.sinks, backend, std::move(extras)) {
-    groups_ = static_cast<int>(contexts_.at(0).d_v()) / store.group_width;
-    for (const layer_context& c : contexts_) {
-      rota::select_problem p;
-      p.tokens = c.tokens();
-      p.kv_heads = c.kv_heads();
-      p.groups = groups_;
-      p.protect = protect;
-      problems_.push_back(p);
-      kept_.emplace_back(p.kv_heads, p.tokens);
-      views_.push_back(kept_.back().view);
-    }
-  }
+             rota::cpu::backend backend = {}, sequence_extras extras = {});
 
   /// The largest fraction, to 1/4096, whose stores take at most `bytes` without their tails: of
   /// the tokens, with `rho` (or the method's own) of the survivors' groups where it selects those
   /// too, or else of the groups. Leaves that selection in place. Nothing when no fraction that can
   /// hold the protected tokens fits.
-  std::optional<fractions> fit(const method& m, double rho, std::size_t bytes) {
-    constexpr int steps = 4096;
-    const auto at = [&](int step) {
-      const double x = static_cast<double>(step) / steps;
-      return m.tokens ? fractions{x, m.groups ? m.rho.value_or(rho) : 1.0} : fractions{1.0, x};
-    };
-    const auto measure = [&](int step, rota::index_t& taken) -> rota::status {
-      if (!try_select(m, at(step))) return {rota::errc::budget_too_small, "fractions"};
-      taken = static_cast<rota::index_t>(sealed_bytes());
-      return {};
-    };
-    int step = 0;
-    if (!rota::largest_step_that_fits(steps, static_cast<rota::index_t>(bytes), measure, step))
-      return {};
-    if (!try_select(m, at(step))) return {};
-    return at(step);
-  }
+  std::optional<fractions> fit(const method& m, double rho, std::size_t bytes);
+
+  /// Bytes of the smallest such stores that hold the protected tokens; nothing where no fraction
+  /// does. Leaves that selection in place.
+  std::optional<std::size_t> least_bytes(const method& m, double rho);
 
   /// Whether the budgets could hold the protected tokens; else nothing was selected. Throws on
   /// any other failure. The layers up to a predictor's split are a span of their own, of the same
   /// fractions.
-  bool try_select(const method& m, const fractions& f) {
-    const std::vector<rota::layer_scores> all = scores_.of(m, contexts_);
-    const std::size_t split = scores_.split_of(m);
-    const auto select = [&](const method& how, std::size_t first, std::size_t last) {
-      const layer_span span{std::span(problems_).subspan(first, last - first),
-                            std::span(all).subspan(first, last - first),
-                            std::span(views_).subspan(first, last - first)};
-      const rota::status s = how.groups ? select_groups(how, f, span) : select_tokens(how, f, span);
-      if (s == rota::errc::budget_too_small) return false;
-      require(s, "selection");
-      return true;
-    };
-    if (split > 0 && !select(without_predictor(m, scores_.fallback()), 0, split)) return false;
-    return select(m, split, contexts_.size());
-  }
+  bool try_select(const method& m, const fractions& f);
 
   /// Bytes of the last selection's stores, without tails, everything else counted.
-  std::size_t sealed_bytes() const {
-    return with_packing(store_, [&]<class Op>() {
-      typename Op::params p;
-      p.store.tail_capacity = 0;
-      rota::index_t bytes = 0;
-      for (std::size_t i = 0; i < contexts_.size(); ++i) {
-        bytes += Op::store_bytes(contexts_[i], views_[i], p);
-      }
-      return static_cast<std::size_t>(bytes);
-    });
-  }
+  std::size_t sealed_bytes() const { return eval::sealed_bytes(store_, contexts_, views_); }
 
   /// Packs the last selection as all the layers of `out`, with room for `tail` tokens each.
-  void pack(std::size_t tail, packed_cache& out) {
-    with_packing(store_, [&]<class Op>() {
-      pack_layers<Op>(backend_, contexts_, views_, tail, scratch_, out);
-    });
-  }
+  void pack(std::size_t tail, packed_cache& out);
 
   kept_counts kept() const { return count_kept(problems_, views_); }
 
@@ -157,65 +54,6 @@ class compressor {
   const rota::selection& selection(std::size_t layer) const { return views_.at(layer); }
 
  private:
-  /// Selection depends on scores and budgets alone, so any scorer may stand in for the one that
-  /// made the scores: 24 selectors are compiled instead of 118.
-  template <class Budget>
-  using by_tokens = rota::tokens<rota::key_norm, Budget>;
-  template <class Budget>
-  using by_groups = rota::groups<rota::value_norm, Budget>;
-
-  /// Layers that share a budget.
-  struct layer_span {
-    std::span<const rota::select_problem> problems;
-    std::span<const rota::layer_scores> scores;
-    std::span<const rota::selection> kept;
-  };
-
-  template <class Op>
-  rota::status run(const typename Op::params& p, const layer_span& span) {
-    const rota::workspace ws =
-        scratch_.at_least(Op::select_workspace_bytes(backend_, span.problems));
-    return Op::select(backend_, span.problems, p, span.scores, span.kept, ws);
-  }
-
-  /// The token stage alone.
-  rota::status select_tokens(const method& m, const fractions& f, const layer_span& span) {
-    if (!m.tokens) return run<rota::attention<>>({}, span);
-    return with_budget(m.tokens->rule, [&]<class Budget>() {
-      using op = rota::attention<by_tokens<Budget>>;
-      typename op::params p;
-      p.tokens.budget = budget_at<Budget>(f.tokens, token_level(span.problems, span.scores));
-      return run<op>(p, span);
-    });
-  }
-
-  /// Both stages, or the group stage alone.
-  rota::status select_groups(const method& m, const fractions& f, const layer_span& span) {
-    // What these budgets count depends on who survives, so that is asked first.
-    const bool needs_survivors =
-        m.groups->rule == budget::global_top_m || m.groups->rule == budget::adaptive_span;
-    if (needs_survivors) {
-      if (rota::status s = select_tokens(m, f, span); !s.ok()) return s;
-    }
-    const group_level level(span.problems, span.scores, span.kept);
-    return with_budget(m.groups->rule, [&]<class GroupBudget>() {
-      const typename GroupBudget::params groups = budget_at<GroupBudget>(f.groups, level);
-      if (!m.tokens) {
-        using op = rota::attention<by_groups<GroupBudget>>;
-        typename op::params p;
-        p.groups.budget = groups;
-        return run<op>(p, span);
-      }
-      return with_budget(m.tokens->rule, [&]<class TokenBudget>() {
-        using op = rota::attention<by_tokens<TokenBudget>, by_groups<GroupBudget>>;
-        typename op::params p;
-        p.tokens.budget = budget_at<TokenBudget>(f.tokens, token_level(span.problems, span.scores));
-        p.groups.budget = groups;
-        return run<op>(p, span);
-      });
-    });
-  }
-
   std::vector<layer_context> contexts_;
   store_choice store_;
   rota::cpu::backend backend_;

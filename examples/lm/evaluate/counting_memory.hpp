@@ -4,10 +4,8 @@
 
 #include <atomic>
 #include <cstddef>
-#include <string>
 
 #include "engine/cache_memory.hpp"
-#include "engine/error.hpp"
 
 namespace rota_lm::eval {
 
@@ -18,17 +16,7 @@ class counting_memory {
 
   /// Called around every decode of a compressed row. Throws when a dense byte is alive: then what
   /// was measured would not be what is claimed.
-  void packed_row_decodes() {
-    const std::size_t now = dense.live_bytes();
-    std::size_t seen = dense_while_packed_.load();
-    while (seen < now && !dense_while_packed_.compare_exchange_weak(seen, now)) {
-    }
-    ++checks_;
-    if (now != 0) {
-      fail("memory",
-           std::to_string(now) + " bytes of dense cache alive while a packed row decodes");
-    }
-  }
+  void packed_row_decodes();
 
   /// The most dense bytes that were alive at any of checks() looks during packed decodes.
   std::size_t dense_bytes_while_packed_decodes() const { return dense_while_packed_.load(); }

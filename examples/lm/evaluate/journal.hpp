@@ -3,18 +3,19 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
 #include <fstream>
 #include <map>
-#include <span>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
-#include "engine/error.hpp"
-#include "engine/json.hpp"
+#include <nlohmann/json_fwd.hpp>
+
 #include "evaluate/results.hpp"
+
+namespace rota_lm {
+class json_field;
+}  // namespace rota_lm
 
 namespace rota_lm::eval {
 
@@ -31,90 +32,21 @@ class journal {
  public:
   /// Opens the file or begins it. `run` says everything that all entries depend on; a file of
   /// another run is refused.
-  journal(std::string path, const std::string& run) : path_(std::move(path)) {
-    const bool fresh = !std::filesystem::exists(path_);
-    if (!fresh) read(run);
-    out_.open(path_, std::ios::binary | std::ios::app);
-    if (fresh) write_line(json{{"run", run}});
-    if (!out_) fail(path_, "cannot be written");
-  }
+  journal(std::string path, const std::string& run);
 
   /// Null where the row has not been run on these samples.
   const journal_entry* find(const std::string& row, const std::string& task, std::size_t first,
-                            std::size_t last) const {
-    const auto found = entries_.find(key(row, task, first));
-    const bool whole = found != entries_.end() && found->second.outcomes.size() == last - first;
-    return whole ? &found->second : nullptr;
-  }
-
+                            std::size_t last) const;
   void add(const std::string& row, const std::string& task, std::size_t first,
-           const journal_entry& entry) {
-    json line{{"row", row}, {"task", task}, {"first", first}};
-    for (const outcome& o : entry.outcomes) {
-      line["scores"].push_back(o.score);
-      line["weights"].push_back(o.weight);
-    }
-    const byte_sums& b = entry.bytes;
-    line["bytes"] = {b.packed,     b.dense,  b.worst_ratio, b.tokens,
-                     b.all_tokens, b.groups, b.all_groups,  b.read};
-    if (!entry.failure.empty()) line["failure"] = entry.failure;
-    write_line(line);
-  }
+           const journal_entry& entry);
 
  private:
   using entry_key = std::tuple<std::string, std::string, std::size_t>;
-  static entry_key key(const std::string& row, const std::string& task, std::size_t first) {
-    return {row, task, first};
-  }
-
-  void write_line(const json& line) {
-    out_ << line.dump() << '\n' << std::flush;
-    if (!out_) fail(path_, "cannot be written");
-  }
-
-  void read(const std::string& run) {
-    std::ifstream in(path_, std::ios::binary);
-    std::string line;
-    std::size_t number = 0;
-    std::uintmax_t whole = 0;  // bytes of complete lines
-    while (std::getline(in, line) && !in.eof()) {
-      whole += line.size() + 1;
-      const std::string where = path_ + ":" + std::to_string(++number);
-      const json document = parse_json(line, where);
-      const json_field field(document, where);
-      if (number == 1) {
-        if (field.at("run").string() != run) {
-          fail(path_, "is of another run: take another folder, or delete it");
-        }
-      } else {
-        take(field);
-      }
-    }
-    in.close();
-    // Cut off what a killed process left half written: the next line shall be one of its own.
-    std::filesystem::resize_file(path_, whole);
-    if (number == 0) write_first(run);
-  }
-
-  void write_first(const std::string& run) {
-    std::ofstream out(path_, std::ios::binary | std::ios::app);
-    out << json{{"run", run}}.dump() << '\n';
-  }
-
-  void take(const json_field& line) {
-    journal_entry e;
-    const json_field scores = line.at("scores"), weights = line.at("weights");
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-      e.outcomes.push_back({scores.at(i).number(-1e300, 1e300), weights.at(i).number(0, 1e300)});
-    }
-    const json_field b = line.at("bytes");
-    const auto number = [&](std::size_t i) { return b.at(i).number(0, 1e300); };
-    const double read = number(b.size() > 7 ? 7 : 0);  // older journals know packed rows only
-    e.bytes = {number(0), number(1), number(2), number(3), number(4), number(5), number(6), read};
-    if (line.has("failure")) e.failure = line.at("failure").string();
-    entries_[key(line.at("row").string(), line.at("task").string(),
-                 line.at("first").count(0, SIZE_MAX / 2))] = std::move(e);
-  }
+  static entry_key key(const std::string& row, const std::string& task, std::size_t first);
+  void write_line(const nlohmann::json& line);
+  void read(const std::string& run);
+  void write_first(const std::string& run);
+  void take(const json_field& line);
 
   std::string path_;
   std::ofstream out_;

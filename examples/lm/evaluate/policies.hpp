@@ -1,4 +1,4 @@
-// The library's policies by name: what a command line says becomes a type.
+// The library's policies by name, as command lines say them.
 #pragma once
 
 #include <array>
@@ -7,8 +7,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <rota/rota.hpp>
 
 #include "engine/error.hpp"
 
@@ -36,7 +34,7 @@ enum class group_scorer {
   predictor,
   oracle
 };
-enum class budget { keep_ratio, fixed_k, global_top_m, adaptive_span };
+enum class budget { keep_ratio, fixed_k, global_top_m, adaptive_span, head_adaptive, pyramid };
 enum class fill { zero, mean };
 
 template <class Enum>
@@ -65,7 +63,9 @@ inline constexpr std::array group_scorer_names{
 inline constexpr std::array budget_names{named<budget>{"keep_ratio", budget::keep_ratio},
                                          named<budget>{"fixed_k", budget::fixed_k},
                                          named<budget>{"global_top_m", budget::global_top_m},
-                                         named<budget>{"adaptive_span", budget::adaptive_span}};
+                                         named<budget>{"adaptive_span", budget::adaptive_span},
+                                         named<budget>{"head_adaptive", budget::head_adaptive},
+                                         named<budget>{"pyramid", budget::pyramid}};
 inline constexpr std::array fill_names{named<fill>{"zero", fill::zero},
                                        named<fill>{"mean", fill::mean}};
 
@@ -103,62 +103,6 @@ std::string name_of(const Table& table, Enum value) {
     if (known == value) return std::string(name);
   }
   return "?";
-}
-
-// Each visitor calls f.operator()<Policy>(). The predictor and the oracle need more than a layer's
-// context and are not visited: see score_cache.
-
-template <class F>
-decltype(auto) with_token_scorer(token_scorer s, F&& f) {
-  switch (s) {
-    case token_scorer::window_sink:
-      return f.template operator()<rota::window_sink>();
-    case token_scorer::key_norm:
-      return f.template operator()<rota::key_norm>();
-    case token_scorer::key_diff:
-      return f.template operator()<rota::key_diff>();
-    case token_scorer::snapkv:
-      return f.template operator()<rota::snapkv>();
-    case token_scorer::tova:
-      return f.template operator()<rota::tova>();
-    case token_scorer::observed_attention:
-      return f.template operator()<rota::observed_attention>();
-    case token_scorer::lag_kv:
-      return f.template operator()<rota::lag_kv>();
-    case token_scorer::critical:
-      return f.template operator()<rota::critical<rota::expected_attention>>();
-    default:
-      return f.template operator()<rota::expected_attention>();
-  }
-}
-
-template <class F>
-decltype(auto) with_group_scorer(group_scorer s, F&& f) {
-  switch (s) {
-    case group_scorer::value_norm:
-      return f.template operator()<rota::value_norm>();
-    case group_scorer::wo_norm:
-      return f.template operator()<rota::wo_norm>();
-    case group_scorer::attention_mass_wo:
-      return f.template operator()<rota::attention_mass_wo>();
-    default:
-      return f.template operator()<rota::attention_mass>();
-  }
-}
-
-template <class F>
-decltype(auto) with_budget(budget b, F&& f) {
-  switch (b) {
-    case budget::keep_ratio:
-      return f.template operator()<rota::keep_ratio>();
-    case budget::fixed_k:
-      return f.template operator()<rota::fixed_k>();
-    case budget::global_top_m:
-      return f.template operator()<rota::global_top_m>();
-    case budget::adaptive_span:
-      break;
-  }
-  return f.template operator()<rota::adaptive_span>();
 }
 
 }  // namespace rota_lm::eval

@@ -1,28 +1,25 @@
 // The one prefill of a sample, which all rows share.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <vector>
 
+#include <rota/cpu/backend.hpp>
+
 #include "engine/dense_cache.hpp"
+#include "engine/matrix.hpp"
 #include "engine/model.hpp"
+#include "engine/packed_cache.hpp"
 #include "engine/scoring_context.hpp"
 #include "evaluate/adapted.hpp"
 #include "evaluate/compressor.hpp"
 #include "evaluate/counting_memory.hpp"
 #include "evaluate/options.hpp"
 #include "evaluate/sample.hpp"
+#include "evaluate/sequence.hpp"
 #include "evaluate/split_scores.hpp"
 
 namespace rota_lm::eval {
-
-/// The group width that is used: half the default where heads are narrow, so that there is
-/// something to choose from.
-inline int group_width_of(const options& o, std::size_t head_dim) {
-  if (o.group_width != 0) return o.group_width;
-  return head_dim >= 64 ? 16 : 8;
-}
 
 /// A sample's dense cache, and the compressor that reads it. Neither copies nor moves. With a
 /// predictor, its scores are made on the way; with `oracle`, the queries of the answer,
@@ -30,38 +27,13 @@ inline int group_width_of(const options& o, std::size_t head_dim) {
 class prefilled {
  public:
   prefilled(const model& lm, const prepared& sample, const options& o, counting_memory& memory,
-            shared_extras shared = {}, rota::cpu::backend backend = {})
-      : dense_(lm.config(), sample.prefill.size() + sample.room(), backend, &memory.dense),
-        window_(std::max(o.window, sample.question_prefilled)),
-        question_(sample.question_prefilled),
-        record_(lm, queries_kept(o, sample), o.sinks, moment_layers(o, lm.config(), shared)),
-        shared_(shared),
-        predicted_(shared.predictor, of_predictor(o), sample.compressed(), backend),
-        inputs_(shared.routing != nullptr) {
-    observers all({&record_, &predicted_, &inputs_});
-    lm.forward(sample.prefill, dense_, 0, &all);
-    for (std::size_t i = 0; i < dense_.layers(); ++i) scoring_.emplace_back(dense_, record_, i);
-    taken_back_ = sample.taken_back;
-    dense_.truncate(sample.compressed());
-    const auto asks = [](const method& m) { return m.uses_oracle(); };
-    if (std::any_of(o.methods.begin(), o.methods.end(), asks)) {
-      foresee(lm, sample, group_width_of(o, lm.config().head_dim));
-    }
-  }
+            shared_extras shared = {}, rota::cpu::backend backend = {});
   prefilled(const prefilled&) = delete;
   prefilled& operator=(const prefilled&) = delete;
 
   /// What the scorers see of each layer. A token that was taken back still judges by its query:
   /// queries move up by one against the tokens, so that each sees those before it but not itself.
-  std::vector<layer_context> contexts() const {
-    std::vector<layer_context> out;
-    for (const auto& s : scoring_) {
-      out.push_back(s.get());
-      out.back().keys.extent[0] -= static_cast<rota::index_t>(taken_back_);
-      out.back().values.extent[0] -= static_cast<rota::index_t>(taken_back_);
-    }
-    return out;
-  }
+  std::vector<layer_context> contexts() const;
 
   /// Tokens at the end that are kept whole: the question's, where they are there, and judge the
   /// rest.
@@ -69,99 +41,28 @@ class prefilled {
   /// [layers] of oracle scores; empty unless a method asks for them.
   const std::vector<scored<3>>& oracle() const { return oracle_; }
 
-  compressor make_compressor(const options& o) const {
-    const int width = group_width_of(o, dense_.config().head_dim);
-    return compressor(
-        contexts(),
-        {static_cast<rota::index_t>(o.sinks), static_cast<rota::index_t>(protected_window())},
-        {width, o.stand_in}, dense_.backend(), extras(o));
-  }
+  compressor make_compressor(const options& o) const;
 
   /// What the adapted model keeps by itself; the shared extras must have its routing. Kept whole
   /// is what was whole in training, and a question that is there.
-  adapted_compressor make_adapted() const {
-    const value_routing& routing = *shared_.routing;
-    const std::size_t question = question_ > taken_back_ ? question_ - taken_back_ : 0;
-    return adapted_compressor(contexts(), inputs_.inputs(), routing,
-                              {static_cast<rota::index_t>(routing.sinks),
-                               static_cast<rota::index_t>(std::max(routing.window, question))},
-                              dense_.backend());
-  }
-
+  adapted_compressor make_adapted() const;
   dense_cache<element>& dense() { return dense_; }
+  /// [1, vocabulary] of the prefill's last token; empty unless the sample wants them.
+  const matrix& logits() const { return logits_; }
   const split_scores& predicted() const { return predicted_; }
 
  private:
   /// The queries that the methods ask for: the window's, or more.
-  std::size_t queries_kept(const options& o, const prepared& sample) const {
-    std::size_t most = window_;
-    for (const method& m : o.methods) {
-      if (!m.tokens) continue;
-      const auto snap = static_cast<std::size_t>(rota::snapkv::params{}.window);
-      if (m.tokens->scorer == token_scorer::snapkv) most = std::max(most, snap);
-      if (m.tokens->scorer == token_scorer::observed_attention) most = sample.prefill.size();
-    }
-    return std::min(most, sample.prefill.size());
-  }
+  std::size_t queries_kept(const options& o, const prepared& sample) const;
 
   /// Moments of the queries are taken of the layers whose scorers read them.
-  static std::size_t moment_layers(const options& o, const model_config& c, shared_extras shared) {
-    const auto asks = [](const method& m) { return m.uses_moments(); };
-    if (std::any_of(o.methods.begin(), o.methods.end(), asks)) return c.layers;
-    const auto falls_back = [](const method& m) { return m.uses_predictor(); };
-    const bool fallback = shared.predictor != nullptr && o.fallback.uses_moments() &&
-                          std::any_of(o.methods.begin(), o.methods.end(), falls_back);
-    return fallback ? shared.predictor->split : 0;
-  }
-
-  static split_scores::wanted of_predictor(const options& o) {
-    split_scores::wanted out;
-    for (const method& m : o.methods) {
-      if (m.tokens && m.tokens->scorer == token_scorer::predictor) out.tokens = true;
-      if (m.groups && m.groups->scorer == group_scorer::predictor) out.groups = true;
-    }
-    return out;
-  }
-
-  sequence_extras extras(const options& o) const {
-    sequence_extras e;
-    e.window = static_cast<rota::index_t>(window_);
-    e.fallback = o.fallback;
-    for (const scored<3>& s : oracle_) {
-      e.oracle.emplace_back(s.view.extent[0], s.view.extent[1], s.view.extent[2]);
-      e.oracle.back().memory.assign(s.memory.begin(), s.memory.end());
-    }
-    e.shared = shared_;
-    e.predicted = &predicted_;
-    return e;
-  }
+  static std::size_t moment_layers(const options& o, const model_config& c, shared_extras shared);
+  static split_scores::wanted of_predictor(const options& o);
+  sequence_extras extras(const options& o) const;
 
   /// Runs the rest of the prompt and the right answer, scores the context by their queries, and
   /// forgets them.
-  void foresee(const model& lm, const prepared& sample, int width) {
-    token_ids ids = sample.prompt;
-    const token_ids& answer = sample.answers.at(sample.answers.size() > 1 ? sample.correct : 0);
-    ids.insert(ids.end(), answer.begin(), answer.end());
-    prefill_record record(lm, ids.size(), 0, 0);
-    lm.forward(ids, dense_, 0, &record);
-    for (std::size_t i = 0; i < dense_.layers(); ++i) {
-      const scoring_context<element> context(dense_, record, i);
-      const layer_context& c = context.get();
-      scored<3> all(c.kv_heads(), c.tokens(), c.d_v() / width);
-      const rota::attention_mass scorer;
-      scratch_memory scratch;
-      const rota::workspace ws = scratch.at_least(
-          rota::cpu::score_groups_workspace_bytes(dense_.backend(), scorer, {}, c, width));
-      require(rota::cpu::score_groups(dense_.backend(), scorer, {}, c, width, all.view, ws),
-              "oracle");
-      const auto kept = static_cast<rota::index_t>(sample.compressed());
-      scored<3>& out = oracle_.emplace_back(c.kv_heads(), kept, c.d_v() / width);
-      for (rota::index_t h = 0; h < c.kv_heads(); ++h) {
-        std::copy_n(all.view.row(h, 0), kept * out.view.extent[2], out.view.row(h, 0));
-      }
-    }
-    dense_.truncate(sample.compressed());
-  }
+  void foresee(const model& lm, const prepared& sample, int width);
 
   dense_cache<element> dense_;
   std::size_t window_, question_;
@@ -172,16 +73,10 @@ class prefilled {
   input_record inputs_;
   std::vector<scoring_context<element>> scoring_;
   std::vector<scored<3>> oracle_;
+  matrix logits_;
 };
 
 /// Bytes of a row without its tail, as the allocator counted them.
-inline std::size_t measured_bytes(const packed_cache& cache) {
-  std::size_t tails = 0;
-  for (std::size_t i = 0; i < cache.layers(); ++i) {
-    tails += static_cast<std::size_t>(
-        cache.store(i).visit([](const auto& s) { return s.tail_bytes(); }));
-  }
-  return cache.allocated_bytes() - tails;
-}
+std::size_t measured_bytes(const packed_cache& cache);
 
 }  // namespace rota_lm::eval

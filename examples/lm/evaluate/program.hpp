@@ -1,72 +1,33 @@
 // The program, but for the command line and the exit code.
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
-#include <filesystem>
+#include <initializer_list>
+#include <iosfwd>
 #include <optional>
-#include <ostream>
 #include <string>
-#include <system_error>
-#include <utility>
 #include <vector>
 
-#include "engine/adapted_model.hpp"
 #include "engine/model.hpp"
-#include "engine/model_tag.hpp"
-#include "engine/text_file.hpp"
+#include "engine/model_outputs.hpp"
+#include "engine/predictor_file.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
-#include "evaluate/attend_timing.hpp"
-#include "evaluate/decode_timing.hpp"
-#include "evaluate/json_report.hpp"
-#include "evaluate/quality_chart.hpp"
-#include "evaluate/retention_chart.hpp"
-#include "evaluate/runner.hpp"
-#include "evaluate/table.hpp"
-#include "evaluate/task_list.hpp"
+#include "engine/value_routing.hpp"
+#include "evaluate/options.hpp"
+#include "evaluate/results.hpp"
+#include "evaluate/sequence.hpp"
+#include "evaluate/task.hpp"
 
 namespace rota_lm::eval {
 
-/// Refuses what would only be found out after minutes. `result`: the file that --out will hold.
-inline void check_before(const options& o, const model_config& c, const std::string& result) {
-  if (c.max_positions != 0 && o.context > c.max_positions) {
-    fail("--context", std::to_string(o.context) + " is more than the model's " +
-                          std::to_string(c.max_positions) + " positions");
-  }
-  const auto width = static_cast<std::size_t>(group_width_of(o, c.head_dim));
-  if (c.head_dim % width != 0 || c.head_dim / width > rota::max_groups) {
-    fail("--group-width", std::to_string(width) + " does not cut heads of " +
-                              std::to_string(c.head_dim) + " into at most 16 groups");
-  }
-  if (!o.json.empty()) check_writable(o.json);
-  if (o.out.empty()) return;
-  std::error_code problem;
-  std::filesystem::create_directories(o.out, problem);
-  if (problem) fail("--out", printable(o.out) + ": " + problem.message());
-  check_writable(o.out + "/" + result);
-}
-
-inline std::size_t packed_rows(const std::vector<row_result>& rows) {
-  return static_cast<std::size_t>(
-      std::count_if(rows.begin(), rows.end(), [](const row_result& r) { return r.spec.packed(); }));
-}
+/// Refuses what would only be found out after minutes. `results`: the files that --out will hold.
+void check_before(const options& o, const model_config& c,
+                  std::initializer_list<const char*> results);
+std::size_t packed_rows(const std::vector<row_result>& rows);
 
 /// The predictor that the options name, if any. It must be for this model and, where it ranks
 /// groups, for groups of this width; tokens it ranks for any.
-inline std::optional<fitted_predictor> find_predictor(const options& o, const model& lm) {
-  if (o.predictor.empty()) return {};
-  fitted_predictor p = load_predictor(o.predictor, lm.config(), model_identity(lm));
-  const int width = group_width_of(o, lm.config().head_dim);
-  const bool ranks_groups = std::any_of(o.methods.begin(), o.methods.end(), [](const method& m) {
-    return m.groups && m.groups->scorer == group_scorer::predictor;
-  });
-  if (ranks_groups && p.group_width != static_cast<std::size_t>(width)) {
-    fail(o.predictor, "was fitted for groups of " + std::to_string(p.group_width) + ", not of " +
-                          std::to_string(width));
-  }
-  return p;
-}
+std::optional<fitted_predictor> find_predictor(const options& o, const model& lm);
 
 /// What the methods of a run ask for beside a sample.
 struct run_extras {
@@ -75,80 +36,17 @@ struct run_extras {
   const value_routing* routing = nullptr;
 
   /// Refers to this.
-  shared_extras shared() const {
-    return {predictor ? &*predictor : nullptr, outputs ? &*outputs : nullptr, routing};
-  }
+  shared_extras shared() const;
 };
 
-inline run_extras find_extras(const options& o, const model& lm) {
-  run_extras out;
-  out.predictor = find_predictor(o, lm);
-  const auto asks = [](const method& m) { return m.uses_outputs(); };
-  if (std::any_of(o.methods.begin(), o.methods.end(), asks) || o.fallback.uses_outputs()) {
-    out.outputs.emplace(lm, group_width_of(o, lm.config().head_dim));
-  }
-  return out;
-}
+run_extras find_extras(const options& o, const model& lm);
 
 /// `routing`: of an adapted model; may be null.
-inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
-                           std::vector<task> tasks, const value_routing* routing = nullptr) {
-  const auto start = std::chrono::steady_clock::now();
-  evaluation e;
-  e.how = o;
-  for (row_spec& spec : list_rows(o.methods, o.budgets, o.every_token_budgets, o.rhos)) {
-    row_result row;
-    row.spec = std::move(spec);
-    e.rows.push_back(std::move(row));
-  }
-  e.tasks = std::move(tasks);
-  counting_memory memory;
-  // In units of the runner's: what timing took on one machine.
-  const double decode_work = o.timing ? 2 : 0, attend_work = o.timing ? 6 : 0;
-  progress shown("evaluate", runner::work(e) + decode_work +
-                                 attend_work * static_cast<double>(packed_rows(e.rows)));
-  run_extras extras = find_extras(o, lm);
-  const auto asks = [](const method& m) { return m.adapted; };
-  if (std::any_of(o.methods.begin(), o.methods.end(), asks)) extras.routing = routing;
-  runner(o, lm, text, extras.shared(), memory, shown).run(e);
-  if (o.timing) {
-    time_decoding(lm, e.tasks[0], o, extras.shared(), memory, e.rows);
-    shown.add(decode_work, "timing of decode");
-    rota::cpu::thread_pool pool(o.threads);
-    time_attention(o, attend_shape{}, pool.get_backend(), e.rows,
-                   [&](const row_result&) { shown.add(attend_work, "timing of attention"); });
-  }
-  e.dense_bytes_while_packed_decodes = memory.dense_bytes_while_packed_decodes();
-  e.memory_checks = memory.checks();
-  e.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return e;
-}
-
-inline evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
-                           const value_routing* routing = nullptr) {
-  return evaluate(o, lm, text, make_tasks(o, lm.config(), text), routing);
-}
-
-inline void report(const options& o, const evaluation& e, std::ostream& out) {
-  out << results_table(e) << '\n' << difference_table(e);
-  const std::string json = results_json(e).dump(1) + "\n";
-  if (!o.json.empty()) write_file(o.json, json);
-  if (o.out.empty()) return;
-  write_file(o.out + "/results.json", json);
-  write_file(o.out + "/quality.svg", quality_svg(e));
-  write_file(o.out + "/retention.svg", retention_svg(e));
-  out << "\nwritten in " << progress::clock_time(e.seconds) << ": " << o.out
-      << "/results.json, quality.svg, retention.svg\n";
-}
-
-inline void run(const options& o, std::ostream& out) {
-  const adapted_model lm = o.adapter.empty() ? adapted_model{model::load(o.model), {}}
-                                             : load_adapted(o.model, o.adapter);
-  const tokenizer text = tokenizer::load(o.model);
-  check_before(o, lm.lm.config(), "results.json");
-  report(o, evaluate(o, lm.lm, text, &lm.routing), out);
-  out.flush();
-  if (!out) fail("the table", "cannot be written");
-}
+evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
+                    std::vector<task> tasks, const value_routing* routing = nullptr);
+evaluation evaluate(const options& o, const model& lm, const tokenizer& text,
+                    const value_routing* routing = nullptr);
+void report(const options& o, const evaluation& e, std::ostream& out);
+void run(const options& o, std::ostream& out);
 
 }  // namespace rota_lm::eval

@@ -1,8 +1,6 @@
 // What a run finds out, row by row.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -30,17 +28,7 @@ struct byte_sums {
   double all_groups = 0;  ///< of the survivors
   double read = 0;        ///< of a step: `packed`, or less where a step reads a part
 
-  byte_sums& operator+=(const byte_sums& more) {
-    packed += more.packed;
-    dense += more.dense;
-    worst_ratio = std::max(worst_ratio, more.worst_ratio);
-    tokens += more.tokens;
-    all_tokens += more.all_tokens;
-    groups += more.groups;
-    all_groups += more.all_groups;
-    read += more.read;
-    return *this;
-  }
+  byte_sums& operator+=(const byte_sums& more);
   double ratio() const { return dense > 0 ? packed / dense : unknown; }
   double tokens_kept() const { return all_tokens > 0 ? tokens / all_tokens : unknown; }
   double read_ratio() const { return dense > 0 ? read / dense : unknown; }
@@ -57,20 +45,10 @@ struct row_result {
 };
 
 // What a row keeps and reads, as shares of dense; the references' are 1 and 0.
-inline double tokens_kept(const row_result& r) {
-  if (r.spec.reading()) return 1;
-  return r.spec.packed() ? r.bytes.tokens_kept() : r.spec.kv_budget;
-}
-inline double groups_kept(const row_result& r) {
-  if (r.spec.reading()) return 1;
-  return r.spec.packed() ? r.bytes.rho() : r.spec.kv_budget;
-}
-inline double bytes_ratio(const row_result& r) {
-  return r.spec.packed() || r.spec.reading() ? r.bytes.ratio() : r.spec.kv_budget;
-}
-inline double read_bytes_ratio(const row_result& r) {
-  return r.spec.packed() || r.spec.reading() ? r.bytes.read_ratio() : r.spec.kv_budget;
-}
+double tokens_kept(const row_result& r);
+double groups_kept(const row_result& r);
+double bytes_ratio(const row_result& r);
+double read_bytes_ratio(const row_result& r);
 
 /// How many groups each token of one sample keeps: the paper's diagnostic.
 struct retention_map {
@@ -84,9 +62,7 @@ struct retention_map {
   std::size_t question = 0;       ///< of these, tokens of the question
   double depth = 0;               ///< where the asked statement begins, 0..1 of the context
 
-  int at(std::size_t layer, std::size_t head, std::size_t token) const {
-    return kept[(layer * heads + head) * tokens + token];
-  }
+  int at(std::size_t layer, std::size_t head, std::size_t token) const;
 };
 
 struct evaluation {
@@ -98,46 +74,17 @@ struct evaluation {
   std::size_t memory_checks = 0;
   double seconds = 0;
 
-  const row_result* find(row_spec::kind what) const {
-    for (const row_result& r : rows) {
-      if (r.spec.what == what) return &r;
-    }
-    return nullptr;
-  }
+  const row_result* find(row_spec::kind what) const;
 };
 
 /// What a task's outcomes come to: a perplexity, or an accuracy.
-inline estimate score_of(const row_result& r, const task& t, std::uint64_t seed) {
-  const auto found = r.outcomes.find(t.name);
-  if (found == r.outcomes.end() || !r.failure.empty()) return {};
-  if (t.is_perplexity()) return perplexity(found->second, seed);
-  return hits_only(found->second) ? accuracy(found->second) : mean_share(found->second, seed);
-}
+estimate score_of(const row_result& r, const task& t, std::uint64_t seed);
 
 /// exp of the loss per word, where the words are known. Perplexities of models with different
 /// tokenizers compare by word only.
-inline double word_perplexity(const row_result& r, const task& t) {
-  const auto found = r.outcomes.find(t.name);
-  if (found == r.outcomes.end() || !r.failure.empty() || t.words.empty()) return unknown;
-  double loss = 0, words = 0;
-  for (std::size_t i = 0; i < found->second.size(); ++i) {
-    loss += found->second[i].score;
-    words += t.words[i];
-  }
-  return words > 0 ? std::exp(loss / words) : unknown;
-}
+double word_perplexity(const row_result& r, const task& t);
 
 /// The same minus dense's, on the same samples.
-inline estimate difference_to_dense(const evaluation& e, const row_result& r, const task& t) {
-  const row_result* dense = e.find(row_spec::kind::dense);
-  const auto mine = r.outcomes.find(t.name);
-  if (dense == nullptr || mine == r.outcomes.end() || !r.failure.empty()) return {};
-  const std::vector<outcome>& theirs = dense->outcomes.at(t.name);
-  if (!t.is_perplexity() && hits_only(mine->second) && hits_only(theirs)) {
-    return paired_difference(paired_hits(mine->second, theirs));
-  }
-  return paired_difference(mine->second, theirs, e.how.seed,
-                           [&](double mean) { return t.is_perplexity() ? std::exp(mean) : mean; });
-}
+estimate difference_to_dense(const evaluation& e, const row_result& r, const task& t);
 
 }  // namespace rota_lm::eval

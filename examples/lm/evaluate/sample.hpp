@@ -1,14 +1,11 @@
 // A sample as token ids, cut where the protocol says that the cache is compressed.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/config.hpp"
-#include "engine/error.hpp"
 #include "evaluate/options.hpp"
 
 namespace rota_lm::eval {
@@ -53,42 +50,15 @@ struct prepared {
   std::size_t new_tokens = 0;
   std::size_t question_prefilled = 0;  ///< question tokens at the end of the prefill, all counted
   double depth = 0;
+  bool wants_logits = false;  ///< of the prefill's last token
 
   /// Tokens that are compressed.
   std::size_t compressed() const { return prefill.size() - taken_back; }
   /// Tokens that a row appends at most.
-  std::size_t room() const {
-    std::size_t longest = new_tokens;
-    for (const token_ids& a : answers) longest = std::max(longest, a.size());
-    return prompt.size() + longest;
-  }
+  std::size_t room() const;
 };
 
 /// Throws where the sample is longer than `max_positions` (0: no limit).
-inline prepared cut(written_sample s, protocol when, std::size_t max_positions) {
-  if (s.context.empty()) fail(s.where, "a sample without context");
-  prepared p;
-  p.how = s.how;
-  p.prefill = std::move(s.context);
-  const bool seen = when == protocol::seen || s.question.empty();
-  if (seen) {
-    p.prefill.insert(p.prefill.end(), s.question.begin(), s.question.end());
-    p.question_prefilled = s.question.size();
-    p.taken_back = 1;
-  }
-  p.prompt = seen ? token_ids{p.prefill.back()} : s.question;
-  p.question = s.question.empty() ? p.prompt : std::move(s.question);
-  p.answers = std::move(s.answers);
-  p.correct = s.correct;
-  p.references = std::move(s.references);
-  p.new_tokens = s.new_tokens;
-  p.depth = s.depth;
-  const std::size_t length = p.prefill.size() + p.room();
-  if (max_positions != 0 && length > max_positions) {
-    fail(s.where, "a sample of " + std::to_string(length) + " tokens is longer than the model's " +
-                      std::to_string(max_positions));
-  }
-  return p;
-}
+prepared cut(written_sample s, protocol when, std::size_t max_positions);
 
 }  // namespace rota_lm::eval

@@ -4,10 +4,17 @@
 #include <cstddef>
 #include <vector>
 
-#include "engine/model_outputs.hpp"
-#include "engine/predictor_file.hpp"
-#include "engine/value_routing.hpp"
+#include <rota/core/element.hpp>
+#include <rota/core/types.hpp>
+#include <rota/core/view.hpp>
+
 #include "evaluate/method.hpp"
+
+namespace rota_lm {
+struct fitted_predictor;
+class model_outputs;
+struct value_routing;
+}  // namespace rota_lm
 
 namespace rota_lm::eval {
 

@@ -2,11 +2,10 @@
 // gives the same sample.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/config.hpp"
@@ -31,45 +30,17 @@ struct task {
 /// What the synthetic tasks are made of; refers to its tokenizer.
 class synthetic_samples {
  public:
-  synthetic_samples(const options& o, const model_config& config, const tokenizer& text)
-      : seed_(o.seed), when_(o.when), max_positions_(config.max_positions), text_(text) {}
+  synthetic_samples(const options& o, const model_config& config, const tokenizer& text);
 
   /// Held out from training. `length` in tokens, of the context; of a text three quarters of them
   /// are context and the rest is scored. `depth`: see synth::request.
   prepared make(synth::task kind, std::size_t length, std::size_t number,
-                double depth = synth::anywhere) const {
-    synth::request r;
-    r.seed = seed_ * 1'000'003 + number;
-    r.from = synth::split::eval;
-    r.length = synth::is_text(kind) ? length * 3 / 4 : length;
-    r.depth = depth;
-    r.count = [this](std::string_view part) { return text_.encode(part, false).size(); };
-    const synth::sample s =
-        synth::is_text(kind) ? synth::make_text(r, length / 4, kind) : synth::make_sample(kind, r);
-    return cut(tokenize(s), when_, max_positions_);
-  }
+                double depth = synth::anywhere) const;
+  static scoring scoring_of(synth::task kind);
 
  private:
-  written_sample tokenize(const synth::sample& s) const {
-    written_sample w;
-    w.how = scoring_of(s.kind);
-    w.where = "--context";
-    w.context = text_.encode(s.context);
-    w.question = text_.encode(s.question, false);
-    if (s.choices.empty()) w.answers.push_back(text_.encode(s.answer, false));
-    for (const std::string& choice : s.choices) w.answers.push_back(text_.encode(choice, false));
-    w.correct = s.correct;
-    w.depth = s.depth;
-    return w;
-  }
+  written_sample tokenize(const synth::sample& s) const;
 
- public:
-  static scoring scoring_of(synth::task kind) {
-    if (synth::is_text(kind)) return scoring::perplexity;
-    return kind == synth::task::choice ? scoring::choice : scoring::exact;
-  }
-
- private:
   std::uint64_t seed_;
   protocol when_;
   std::size_t max_positions_;
@@ -77,16 +48,7 @@ class synthetic_samples {
 };
 
 /// Refers to the tokenizer.
-inline task synthetic_task(synth::task kind, const options& o, const model_config& config,
-                           const tokenizer& text) {
-  task t;
-  t.name = name_of(task_names, kind);
-  t.how = synthetic_samples::scoring_of(kind);
-  t.chance = kind == synth::task::choice ? 0.25 : 0;
-  t.samples = o.samples;
-  t.make = [source = synthetic_samples(o, config, text), kind,
-            length = o.context](std::size_t number) { return source.make(kind, length, number); };
-  return t;
-}
+task synthetic_task(synth::task kind, const options& o, const model_config& config,
+                    const tokenizer& text);
 
 }  // namespace rota_lm::eval

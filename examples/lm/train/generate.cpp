@@ -1,75 +1,63 @@
 // generate: prints the synthetic language, for training (--task mix), for tests and for reading.
-// --help prints the arguments. Lengths are in words and punctuation marks, close to tokens of the
+// --help lists the options. Lengths are in words and punctuation marks, close to tokens of the
 // trained tokenizer.
-#include <charconv>
+#include <array>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <map>
-#include <stdexcept>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "engine/command_line.hpp"
+#include "engine/error.hpp"
+#include "engine/name_option.hpp"
+#include "engine/run_program.hpp"
 #include "generator.hpp"
 
 namespace {
 
 namespace synth = rota_lm::synth;
 
-constexpr const char* usage =
-    "generate --split train|eval --task mix|needle|vartrack|choice|text|market --seed N --count N\n"
-    "         --length N [--format jsonl|text]\n";
+constexpr std::array<std::pair<std::string_view, synth::split>, 2> split_names = {
+    {{"train", synth::split::train}, {"eval", synth::split::eval}}};
+constexpr std::array<std::pair<std::string_view, bool>, 2> format_names = {
+    {{"jsonl", false}, {"text", true}}};
+using task_kind = std::optional<synth::task>;  // none: documents of all tasks
+constexpr std::array<std::pair<std::string_view, task_kind>, 6> task_names = {
+    {{"mix", task_kind()},
+     {"needle", synth::task::needle},
+     {"vartrack", synth::task::vartrack},
+     {"choice", synth::task::choice},
+     {"text", synth::task::text},
+     {"market", synth::task::market}}};
 
-struct arguments {
+struct setting {
   synth::request request;
-  std::string task = "mix";
-  std::string format = "jsonl";
+  task_kind task;
+  bool as_text = false;
   std::uint64_t count = 1;
 };
 
-std::uint64_t parse_number(const std::string& name, const std::string& text, std::uint64_t low,
-                           std::uint64_t high) {
-  std::uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || value < low || value > high)
-    throw std::runtime_error(name + " wants a number from " + std::to_string(low) + " to " +
-                             std::to_string(high) + ", not '" + text.substr(0, 40) + "'");
-  return value;
+setting parse(int argc, char** argv) {
+  setting s;
+  rota_lm::command_line line("generate", "Prints the synthetic language of rota-synth.");
+  line.group("What");
+  rota_lm::name_option(line, "split", split_names, s.request.from, "Texts of");
+  rota_lm::name_option(line, "task", task_names, s.task, "Samples of one task, or documents");
+  line.count("seed", s.request.seed, 0, UINT64_MAX / 16, "Of the first");
+  line.count("count", s.count, 1, 100'000'000, "How many");
+  line.count("length", s.request.length, 96, 1'000'000, "Words and marks of a context");
+  line.group("How");
+  rota_lm::name_option(line, "format", format_names, s.as_text, "Lines of");
+  line.parse(argc, argv);
+  return s;
 }
 
-std::string one_of(const std::string& name, const std::string& text,
-                   std::initializer_list<const char*> legal) {
-  std::string all;
-  for (const char* word : legal) {
-    if (text == word) return text;
-    all += all.empty() ? word : std::string("|") + word;
-  }
-  throw std::runtime_error(name + " wants " + all + ", not '" + text.substr(0, 40) + "'");
-}
-
-arguments parse(int argc, char** argv) {
-  arguments a;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    if (i + 1 == argc) throw std::runtime_error("'" + name.substr(0, 40) + "' wants a value");
-    const std::string value = argv[i + 1];
-    if (name == "--split")
-      a.request.from = one_of(name, value, {"train", "eval"}) == "train" ? synth::split::train
-                                                                         : synth::split::eval;
-    else if (name == "--task")
-      a.task = one_of(name, value, {"mix", "needle", "vartrack", "choice", "text", "market"});
-    else if (name == "--format")
-      a.format = one_of(name, value, {"jsonl", "text"});
-    else if (name == "--seed")
-      a.request.seed = parse_number(name, value, 0, UINT64_MAX / 16);
-    else if (name == "--count")
-      a.count = parse_number(name, value, 1, 100'000'000);
-    else if (name == "--length")
-      a.request.length = parse_number(name, value, 96, 1'000'000);
-    else
-      throw std::runtime_error("unknown option '" + name.substr(0, 40) + "'");
-  }
-  return a;
+std::string_view name_of(task_kind task) {
+  for (const auto& [name, kind] : task_names)
+    if (kind == task) return name;
+  return "";
 }
 
 // The language has no character that JSON escapes.
@@ -84,25 +72,20 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
-void print_document(const arguments& a) {
+void print_document(const setting& s) {
   std::string line = "{\"pieces\":[", text;
-  for (const synth::piece& p : synth::make_document(a.request)) {
+  for (const synth::piece& p : synth::make_document(s.request)) {
     if (!text.empty()) line += ',';
     line += "[" + quoted(p.text) + (p.is_answer ? ",1]" : ",0]");
     text += p.text;
   }
   line += "]}";
-  std::puts(a.format == "text" ? (text + "\n").c_str() : line.c_str());
+  std::puts(s.as_text ? (text + "\n").c_str() : line.c_str());
 }
 
-void print_sample(const arguments& a) {
-  static const std::map<std::string, synth::task> kinds = {{"needle", synth::task::needle},
-                                                           {"vartrack", synth::task::vartrack},
-                                                           {"choice", synth::task::choice},
-                                                           {"text", synth::task::text},
-                                                           {"market", synth::task::market}};
-  const synth::sample s = synth::make_sample(kinds.at(a.task), a.request);
-  if (a.format == "text") {
+void print_sample(const setting& how) {
+  const synth::sample s = synth::make_sample(*how.task, how.request);
+  if (how.as_text) {
     std::puts((s.context + s.question + s.answer + "\n").c_str());
     return;
   }
@@ -111,25 +94,23 @@ void print_sample(const arguments& a) {
   std::printf(
       "{\"task\":\"%s\",\"context\":%s,\"question\":%s,\"choices\":[%s],\"answer\":%s,"
       "\"correct\":%zu,\"depth\":%.6f,\"chance\":%g}\n",
-      a.task.c_str(), quoted(s.context).c_str(), quoted(s.question).c_str(), choices.c_str(),
-      quoted(s.answer).c_str(), s.correct, s.depth, s.chance);
+      std::string(name_of(how.task)).c_str(), quoted(s.context).c_str(), quoted(s.question).c_str(),
+      choices.c_str(), quoted(s.answer).c_str(), s.correct, s.depth, s.chance);
+}
+
+void run(setting s) {
+  for (std::uint64_t i = 0; i < s.count; ++i, ++s.request.seed) {
+    if (s.task)
+      print_sample(s);
+    else
+      print_document(s);
+    if (std::ferror(stdout) != 0) rota_lm::fail("standard output", "cannot be written");
+  }
+  if (std::fflush(stdout) != 0) rota_lm::fail("standard output", "cannot be written");
 }
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-  if (argc == 2 && std::string_view(argv[1]) == "--help")
-    return std::fputs(usage, stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
-  arguments a = parse(argc, argv);
-  for (std::uint64_t i = 0; i < a.count; ++i, ++a.request.seed) {
-    if (a.task == "mix")
-      print_document(a);
-    else
-      print_sample(a);
-    if (std::ferror(stdout) != 0) throw std::runtime_error("cannot write the output");
-  }
-  return 0;
-} catch (const std::exception& e) {
-  std::fprintf(stderr, "generate: %s\n", e.what());
-  return 1;
+int main(int argc, char** argv) {
+  return rota_lm::run_program("generate", [&] { run(parse(argc, argv)); });
 }

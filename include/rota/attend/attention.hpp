@@ -136,7 +136,8 @@ struct attention {
   template <class Backend>
   static std::size_t select_workspace_bytes(const Backend& b,
                                             std::span<const select_problem> layers) {
-    return seam::selection_bytes<Backend, token_selector, group_selector>(b, layers);
+    return seam::selection_bytes<Backend, typename token_selector::budget,
+                                 typename group_selector::budget>(b, layers);
   }
 
   /// Selects in a span of layers under one budget.
@@ -144,8 +145,9 @@ struct attention {
   static status select(const Backend& b, std::span<const select_problem> layers, const params& p,
                        std::span<const layer_scores> scores, std::span<const selection> out,
                        workspace ws) {
-    return seam::selections<Backend, token_selector, group_selector>(b, layers, p.tokens, p.groups,
-                                                                     scores, out, ws);
+    return seam::selections<Backend, typename token_selector::budget,
+                            typename group_selector::budget>(b, layers, p.tokens.budget,
+                                                             p.groups.budget, scores, out, ws);
   }
 
   // --- pack ----------------------------------------------------------------------------------

@@ -14,10 +14,6 @@
 namespace rota::cpu {
 namespace detail {
 
-/// A token selector whose survivors can be held to a ratio of the tokens.
-template <class Selector>
-using held_selector = tokens<typename Selector::scorer, at_most<typename Selector::budget>>;
-
 /// Bytes of the largest workspace among the steps that follow unpacking: scoring one head of
 /// `longest` tokens, selecting in all of them, packing.
 template <class Op, codec E, int W, element From, class... Parts>
@@ -33,8 +29,7 @@ std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s
   c.values = view<const plain, 3>(&row, {n.longest, 1, n.d_v}, {0, 0, 1});
   const select_problem longest = s.problem(nullptr, n.longest, p);
   return std::max({Op::score_workspace_bytes(b, c, p),
-                   select_workspace_bytes<typename Op::token_selector, typename Op::group_selector>(
-                       b, {&longest, 1}, n.heads),
+                   select_workspace_bytes(b, {&longest, 1}, n.heads, Op::group_selector::selects),
                    pack_workspace_bytes(b, Op::shape_of(n.heads, n.d_k, n.d_v, p))});
 }
 
@@ -94,13 +89,13 @@ status score_heads(const backend& b, const packed_store<E, W>& from,
 }
 
 /// Selects over all heads as over a span of layers.
-template <class Tokens, class Op, codec E, int W>
-status select_heads(const backend& b, const typename Tokens::params& tokens,
+template <class TokenBudget, class Op, codec E, int W>
+status select_heads(const backend& b, const typename TokenBudget::params& tokens,
                     const typename Op::params& p, const reroute_memory<Op, E, W>& m) {
   const auto n = static_cast<std::size_t>(m.rows.size.heads);
-  return select<rota::detail::across_heads_selector<Tokens>,
-                rota::detail::across_heads_selector<typename Op::group_selector>>(
-      b, std::span<const select_problem>(m.rows.problems, n), tokens, p.groups,
+  return select<rota::detail::across_heads<TokenBudget>,
+                rota::detail::across_heads<typename Op::group_selector::budget>>(
+      b, std::span<const select_problem>(m.rows.problems, n), tokens, p.groups.budget,
       std::span<const layer_scores>(m.rows.scores, n),
       std::span<const selection>(m.rows.selections, n), m.inner);
 }
@@ -147,8 +142,8 @@ status reroute(const backend& b, const packed_store<E, W>& from,
   if (status s = c.check(); !s) return s;
   if (status s = detail::check_reroute_overlaps(from, parts, to, ws); !s) return s;
   if (status s = detail::score_heads<Op>(b, from, parts, p, m); !s) return s;
-  if (status s = detail::select_heads<typename Op::token_selector, Op>(b, p.tokens, p, m); !s)
-    return s;
+  using budget = typename Op::token_selector::budget;
+  if (status s = detail::select_heads<budget, Op>(b, p.tokens.budget, p, m); !s) return s;
   return detail::pack_heads<Op>(b, from, parts, p, m, to);
 }
 
@@ -185,11 +180,11 @@ status reroute_within(const backend& b, const packed_store<E, W>& from,
   if (status s = detail::check_reroute_overlaps(from, parts, to, ws); !s) return s;
   if (status s = detail::score_heads<Op>(b, from, parts, p, m); !s) return s;
 
-  using held = detail::held_selector<typename Op::token_selector>;
+  using held = at_most<typename Op::token_selector::budget>;
   const packed_shape shape = Op::shape_of(from.kv_heads(), from.d_k(), from.d_v(), p);
-  typename held::params tokens{p.tokens.scorer, {p.tokens.budget, 1}};
+  typename held::params tokens{p.tokens.budget, 1};
   const auto measure = [&](double ratio, index_t& bytes) {
-    tokens.budget.ratio = ratio;
+    tokens.ratio = ratio;
     const status s = detail::select_heads<held, Op>(b, tokens, p, m);
     if (s.ok()) bytes = packed_bytes(shape, m.rows.kept);
     return s;

@@ -90,20 +90,20 @@ status select_heads(const backend& b, const typename Op::params& p,
     return entry_of(rows.problem(h, p), rows.scores(h), rows.selected(h));
   };
   if (status s = stage_layers(b, memory.table, entry); !s) return s;
-  using rota::detail::across_heads_selector;
-  return select_staged<across_heads_selector<typename Op::token_selector>,
-                       across_heads_selector<typename Op::group_selector>>(b, memory, p.tokens,
-                                                                           p.groups);
+  using rota::detail::across_heads;
+  return select_staged<across_heads<typename Op::token_selector::budget>,
+                       across_heads<typename Op::group_selector::budget>>(
+      b, memory, p.tokens.budget, p.groups.budget);
 }
 
 /// What select() checks of its problems and budgets.
 template <class Op, element E, int W>
 status check_selecting(const backend& b, const typename Op::params& p,
                        const reroute_scratch<E, W>& rows) {
-  if (status s = check_budget<typename Op::token_selector>(b, p.tokens, "tokens.budget"); !s)
-    return s;
-  if (status s = check_budget<typename Op::group_selector>(b, p.groups, "groups.budget"); !s)
-    return s;
+  using Tokens = typename Op::token_selector::budget;
+  using Groups = typename Op::group_selector::budget;
+  if (status s = check_budget<Tokens>(b, p.tokens.budget, "tokens.budget"); !s) return s;
+  if (status s = check_budget<Groups>(b, p.groups.budget, "groups.budget"); !s) return s;
   const select_problem one = rows.problem(0, p);
   return check_problems({&one, 1}, static_cast<std::size_t>(rows.heads));
 }

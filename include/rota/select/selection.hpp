@@ -28,6 +28,9 @@ struct select_problem {
   view<const std::uint8_t, 1> types;
   /// Read by budgets that give layers different shares (pyramid), and by nothing else.
   layer_place place;
+  /// Where the heads here are only some of a layer's, as when a store is routed again: the first of
+  /// them, and how many the layer has; 0: kv_heads. For budgets that give heads different shares.
+  index_t first_head = 0, layer_heads = 0;
   /// For backends on a device: where in its memory the number of tokens lies, at most `tokens`.
   /// Null: `tokens`.
   const std::int32_t* device_tokens = nullptr;
@@ -37,6 +40,9 @@ struct select_problem {
   index_t last_ranked() const {
     const index_t last = protect.window < tokens ? tokens - protect.window : 0;
     return last > first_ranked() ? last : first_ranked();
+  }
+  budget_place place_of(index_t head) const {
+    return {place, first_head + head, layer_heads > 0 ? layer_heads : kv_heads};
   }
   int type_of(index_t i) const { return types.data ? types(i) : 0; }
   group_mask available_groups(index_t head, index_t i) const {
@@ -53,6 +59,8 @@ inline status check_problem(const select_problem& p) {
   if (p.protect.window < 0) return {errc::bad_count, "window"};
   if (p.place.layers < 1 || p.place.layer < 0 || p.place.layer >= p.place.layers)
     return {errc::bad_count, "place"};
+  const index_t heads = p.layer_heads != 0 ? p.layer_heads : p.kv_heads;
+  if (p.first_head < 0 || p.first_head > heads - p.kv_heads) return {errc::bad_count, "first_head"};
   if (p.types.data != nullptr) {
     if (status s = check_view(p.types, "types"); !s) return s;
     if (p.types.extent[0] != p.tokens) return {errc::bad_shape, "types"};

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/config.hpp"
 #include "engine/error.hpp"
 #include "engine/json.hpp"

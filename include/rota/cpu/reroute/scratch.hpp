@@ -130,6 +130,8 @@ struct reroute_scratch {
   void describe_head(index_t h, const Params& p) const {
     const index_t n = tokens(h);
     problems[h] = problem(available + first[h], n, p);
+    problems[h].first_head = h;
+    problems[h].layer_heads = size.heads;
     scores[h] = {view<float, 2>(token_scores + first[h], 1, n),
                  view<float, 3>(group_scores + first[h] * groups, 1, n, groups)};
     selections[h] = {view<std::int32_t, 2>(kept.indices.row(h), 1, n),

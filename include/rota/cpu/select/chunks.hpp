@@ -144,6 +144,10 @@ struct select_map {
     return scope == budget_scope::layer ? c.layer->number : c.row();
   }
 
+  budget_place place_of_row(index_t row) const {
+    const select_layer& l = layer_of_row(row);
+    return l.problem.place_of(row - l.first_row);
+  }
   select_unit unit(budget_scope scope, index_t number) const {
     if (scope == budget_scope::span) return {0, rows, 0, chunks};
     if (scope == budget_scope::layer) {

@@ -4,7 +4,6 @@
 
 namespace rota::cpu::inline ROTA_CPU_ISA::select_detail {
 
-using detail::budget_rule;
 using detail::row_items;
 using detail::select_layer;
 

@@ -2,11 +2,10 @@
 
 #include <vector>
 
+#include <rota/cpu/train/fill_kind.hpp>
 #include <rota/cpu/train/matrix.hpp>
 
 namespace rota::cpu {
-
-enum class fill_kind { zero, mean, low_rank };
 
 /// What later tokens read of a prefix's values once groups are dropped: kept groups as they are,
 /// dropped ones as the fill has them. Forth and back; the mask is a number between 0 and 1 here, so

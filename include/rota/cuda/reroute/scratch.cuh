@@ -80,6 +80,8 @@ struct reroute_scratch {
     s.drop_empty = p.drop_empty;
     s.available = view<const group_mask, 2>(rows.available + h * most, 1, most);
     s.place = p.place;
+    s.first_head = h;
+    s.layer_heads = heads;
     s.device_tokens = rows.lengths + h;
     return s;
   }

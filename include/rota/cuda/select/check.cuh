@@ -28,14 +28,13 @@ inline status check_problems(std::span<const select_problem> problems, std::size
 }
 
 /// A budget does not know which level it serves: `argument` says so.
-template <class Selector>
+template <level_budget Budget>
 status check_budget([[maybe_unused]] const backend& b,
-                    [[maybe_unused]] const typename Selector::params& params,
+                    [[maybe_unused]] const typename Budget::params& params,
                     [[maybe_unused]] const char* argument) {
-  if constexpr (Selector::selects) {
-    if (status s = Selector::budget::check(params.budget); !s) return {s.code, argument};
-    if constexpr (checked_on_device<typename Selector::budget>)
-      return check_memory(b, params.budget.at, argument);
+  if constexpr (selects_by<Budget>) {
+    if (status s = Budget::check(params); !s) return {s.code, argument};
+    if constexpr (checked_on_device<Budget>) return check_memory(b, params.at, argument);
   }
   return {};
 }
@@ -136,6 +135,8 @@ inline select_entry entry_of(const select_problem& p, const layer_scores& scores
   e.sinks = p.protect.sinks;
   e.window = p.protect.window;
   e.place = p.place;
+  e.first_head = p.first_head;
+  e.layer_heads = p.place_of(0).heads;
   e.kv_heads = static_cast<std::int32_t>(p.kv_heads);
   e.group_count = p.groups;
   e.drop_empty = p.drop_empty;

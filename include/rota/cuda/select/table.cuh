@@ -30,6 +30,7 @@ struct select_entry {
   index_t n = 0;  ///< tokens: read by the first kernel
   index_t sinks = 0, window = 0;
   layer_place place;
+  index_t first_head = 0, layer_heads = 1;  ///< of the layer that these heads belong to
   index_t first_row = 0, first_chunk = 0, chunks_per_head = 0;
   std::int32_t kv_heads = 0, group_count = 0;
   bool drop_empty = false;
@@ -41,6 +42,9 @@ struct select_entry {
   }
   ROTA_DEVICE bool is_ranked(index_t i) const { return i >= first_ranked() && i < last_ranked(); }
   ROTA_DEVICE index_t guarded_tokens() const { return n - (last_ranked() - first_ranked()); }
+  ROTA_DEVICE budget_place place_of(index_t head) const {
+    return {place, first_head + head, layer_heads};
+  }
   ROTA_DEVICE group_mask available_groups(index_t head, index_t i) const {
     const group_mask all = full_mask(group_count);
     if (available == nullptr) return all;

@@ -1,0 +1,32 @@
+// What the states of a fit and of a training have in common: checked as they are read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/safetensors.hpp"
+
+namespace rota_lm {
+
+/// A whole number of the metadata, up to `most`.
+std::uint64_t state_number(const safetensors_file& file, const std::string& key,
+                           std::uint64_t most);
+
+/// Throws where the file is not a state.
+const std::string& state_text(const safetensors_file& file, const char* key);
+
+/// A tensor [size] of finite numbers.
+std::vector<float> state_vector(const safetensors_file& file, const std::string& name,
+                                std::size_t size);
+
+/// Means of squares, none of which is negative.
+std::vector<float> state_squares(const safetensors_file& file, const std::string& name,
+                                 std::size_t size);
+
+/// The rows of "course", whose first column is a step: rising, up to the state's own.
+std::vector<float> state_course(const safetensors_file& file, std::size_t columns,
+                                std::size_t step);
+
+}  // namespace rota_lm
