@@ -13,6 +13,19 @@
 #include <rota/cpu/cpu.hpp>
 #include <rota/rota.hpp>
 
+// smallest: begin
+struct value_sum {  // keeps the tokens with the largest L1 norm of their value
+  using policy_kind = rota::token_scorer_tag;
+  struct params {};
+  static float score(const params&, const rota::token_ref& t) {
+    float sum = 0;
+    for (int i = 0; i < t.d_v; ++i) sum += std::fabs(t.value[i]);
+    return sum;
+  }
+};
+using heavy = rota::attention<rota::tokens<value_sum, rota::keep_ratio>>;
+// smallest: end
+
 // pointwise: begin
 /// Pointwise: the newer the better, large keys first among equals.
 struct decayed_norm {
@@ -172,7 +185,11 @@ int main() {
   e.tokens.scorer.half_life = 100;
   const bool told_apart = kept::fingerprint(d) != kept::fingerprint(e);
 
-  const bool good = told_apart && report<recent>("decayed_norm x keep_ratio", a) &&
+  heavy::params f;
+  f.tokens.budget.ratio = 0.5;
+
+  const bool good = told_apart && report<heavy>("value_sum x keep_ratio", f) &&
+                    report<recent>("decayed_norm x keep_ratio", a) &&
                     report<diverse>("key_diversity x root, value_peak", b) &&
                     report<mixed>("key_norm, value_peak x root", c);
   return good ? 0 : 1;
