@@ -53,7 +53,7 @@ std::size_t select_workspace_bytes(const backend& b, const select_problem& probl
 }
 
 /// Selects tokens, and groups inside the survivors, over one layer or a span of layers of one
-/// sequence (DESIGN section 3, "Selection contract").
+/// sequence, by the selection contract (docs/policies.md).
 ///
 /// `problems` holds one problem for each layer, or one that all layers share; layers may differ in
 /// length. `Tokens` is rota::tokens<...> or all_tokens, `Groups` is rota::groups<...> or

@@ -9,8 +9,8 @@
 #include <rota/select/selection.hpp>
 #include <rota/select/selectors.hpp>
 
-// The selection contract (DESIGN section 3) by sorting. Slow on purpose; it shares nothing with
-// the backends: floats are compared as floats, not by their keys.
+// The selection contract (docs/policies.md) by sorting. Slow on purpose, and it shares nothing with
+// the backends: it compares floats as floats, not by their keys.
 
 namespace rota::reference {
 
