@@ -9,7 +9,7 @@
 #   5. quick-reference.md names every stock policy and every status, with the sentence of its
 #      describe(); "In the umbrella headers" and "Beside the umbrella headers" name headers that are
 #      in rota.hpp or cpu/cpu.hpp, or are not, and so does every page that says so of a header;
-#      declarations there, and the fields that stores.md lists, are those of the headers
+#      names and declarations there, and the fields that stores.md lists, are those of the headers
 #
 # Prints one line a fault and fails where there is one.
 # shellcheck disable=SC2016,SC2086  # the back-ticks are Markdown's; none of our names has a space
@@ -97,6 +97,10 @@ headers_of() { section "$page" "$1" | grep -oE '[a-z0-9_]+/[a-z0-9_/]+\.hpp' || 
 } | while read -r policy; do
   section "$page" Policies | grep -qE "\`${policy}[\`<]" || echo "$page: does not name the policy $policy"
 done >"$faults/policies"
+# Names in back-ticks, and declarations; paths of headers aside.
+grep -oE '`[^`]+`' "$page" | sed 's|[a-z_/]*\.hpp||g' | grep -owE '[a-z][a-z0-9_]{3,}' | sort -u | while read -r name; do
+  grep -qw -- "$name" "$faults/.strings" || echo "$page: no header has the name $name"
+done >"$faults/names"
 section "$page" 'In the umbrella headers' | sed -n 's/^| | `\([^`]*([^`]*\)`.*/\1/p' | grep -v '^op::' |
   while IFS= read -r declaration; do
     grep -qF -- "$declaration" "$faults/.strings" || echo "$page: no header declares: $declaration"

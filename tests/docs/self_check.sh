@@ -143,6 +143,8 @@ good && sed -i 's/more than/less than/' "$root/docs/quick-reference.md"
 refuses 'docs/quick-reference.md: does not say of the status too_much: more than there is'
 good && sed -i 's/int y/long y/' "$root/docs/quick-reference.md"
 refuses 'docs/quick-reference.md: no header declares: float of(int x, long y)'
+good && echo 'Call `normal()`.' >>"$root/docs/quick-reference.md"
+refuses 'docs/quick-reference.md: no header has the name normal'
 good && sed -i 's/, `keys`//' "$root/docs/stores.md"
 refuses 'docs/stores.md and include/rota/store/block.hpp do not both have the field keys'
 good && sed -i 's/`count`/`size`, &/' "$root/docs/stores.md"
