@@ -46,6 +46,7 @@ class adapted_compressor {
       p.kv_heads = contexts[i].kv_heads();
       p.groups = groups;
       p.protect = protect;
+      p.sliding_window = contexts[i].sliding_window;
       problems_.push_back(p);
       kept_.emplace_back(p.kv_heads, p.tokens);
       views_.push_back(kept_.back().view);
@@ -89,8 +90,7 @@ class adapted_compressor {
   adapted_context with_weights(const layer_context& c, const matrix& input,
                                std::size_t layer) const {
     adapted_context out;
-    out.keys = c.keys;
-    out.values = c.values;
+    static_cast<rota::context_views<element>&>(out) = c;
     out.layer_hidden = rota::view<const float, 2>(input.data(), c.tokens(), input.cols());
     const layer_routing& w = routing_.layers.at(layer);
     const auto outputs = static_cast<rota::index_t>(w.router_bias.size());

@@ -84,6 +84,7 @@ class compressor {
       p.kv_heads = c.kv_heads();
       p.groups = groups_;
       p.protect = protect;
+      p.sliding_window = c.sliding_window;
       problems_.push_back(p);
       kept_.emplace_back(p.kv_heads, p.tokens);
       views_.push_back(kept_.back().view);
