@@ -5,8 +5,6 @@
 #include <rota/budget/global_top_m.hpp>
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/cpu/select.hpp>
-#include <rota/score/key_norm.hpp>
-#include <rota/score/value_norm.hpp>
 #include <rota/select/reference.hpp>
 
 #include "fixture.hpp"
@@ -25,9 +23,9 @@ namespace {
 
 using namespace rota_bench;
 
-using global_tokens = rota::tokens<rota::key_norm, rota::global_top_m>;
-using head_tokens = rota::tokens<rota::key_norm, rota::keep_ratio>;
-using global_groups = rota::groups<rota::value_norm, rota::global_top_m>;
+using rota::global_top_m;
+using rota::keep_all;
+using rota::keep_ratio;
 
 constexpr double kept_share = 0.375;
 
@@ -76,9 +74,9 @@ class selecting {
       out_.push_back(out);
     }
     const auto kept = static_cast<index_t>(kept_share * static_cast<double>(s.scores()));
-    if constexpr (std::is_same_v<Tokens, global_tokens>) tokens_.budget.m = kept;
-    if constexpr (std::is_same_v<Tokens, head_tokens>) tokens_.budget.ratio = kept_share;
-    if constexpr (Groups::selects) groups_.budget.m = kept;
+    if constexpr (std::is_same_v<Tokens, global_top_m>) tokens_.m = kept;
+    if constexpr (std::is_same_v<Tokens, keep_ratio>) tokens_.ratio = kept_share;
+    if constexpr (rota::selects_by<Groups>) groups_.m = kept;
   }
 
   double seconds(const rota::cpu::backend& b) {
@@ -115,7 +113,7 @@ class selecting {
     float* at = reinterpret_cast<float*>(memory_.data()) + turn_++ % copies_ * shape_.scores();
     std::vector<rota::layer_scores> scores(out_.size());
     for (rota::layer_scores& l : scores) {
-      if constexpr (Tokens::selects)
+      if constexpr (rota::selects_by<Tokens>)
         l.tokens = rota::view<float, 2>(at, shape_.kv_heads, shape_.tokens);
       else
         l.groups = rota::view<float, 3>(at, shape_.kv_heads, shape_.tokens, shape_.groups);
@@ -171,9 +169,9 @@ void add(const char* name, const select_shape& shape) {
 }
 
 [[maybe_unused]] const bool registered = [] {
-  add<global_tokens, rota::all_groups>("global_top_m", {});
-  add<head_tokens, rota::all_groups>("head_top_k", {});
-  add<rota::all_tokens, global_groups>("pairs", {1, 8, 65536, 8});
+  add<global_top_m, keep_all>("global_top_m", {});
+  add<keep_ratio, keep_all>("head_top_k", {});
+  add<keep_all, global_top_m>("pairs", {1, 8, 65536, 8});
   return true;
 }();
 

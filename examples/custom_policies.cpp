@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <span>
 #include <vector>
 
 #include <rota/cpu/cpu.hpp>
@@ -119,42 +120,123 @@ struct root_budget {
 static_assert(rota::budget<root_budget>);
 // budget: end
 
+// heads: begin
+/// Budget: every kv head has its own share, from a table that a calibration made. What keeps all
+/// in a few retrieval heads and little in the others (DuoAttention, arXiv 2410.10819).
+struct head_shares {
+  using policy_kind = rota::budget_tag;
+  struct params {
+    std::span<const double> ratio;  ///< [layers * heads], each in [0, 1]
+  };
+  static constexpr rota::budget_scope scope = rota::budget_scope::head;
+  static rota::status check(const params& p) {
+    for (const double r : p.ratio)
+      if (!(r >= 0 && r <= 1)) return {rota::errc::bad_ratio, "ratio"};
+    return {};
+  }
+  static rota::index_t count(const params& p, rota::index_t items, const rota::budget_place& at) {
+    const auto cell = static_cast<std::size_t>(at.layer * at.heads + at.head);
+    if (cell >= p.ratio.size()) return -1;  // bad_count: the table is of another model
+    return std::llround(p.ratio[cell] * static_cast<double>(items));
+  }
+};
+static_assert(rota::budget<head_shares>);
+// heads: end
+
 namespace {
 
-/// Compresses a random layer with `Op` and says what was kept.
-template <class Op>
-bool report(const char* name, const typename Op::params& p) {
-  const rota::index_t n = 2048, kv_heads = 4, d = 64;
-  std::mt19937 rng(7);
-  std::normal_distribution<float> normal;
-  std::vector<float> k(static_cast<std::size_t>(n * kv_heads * d)), v(k.size());
-  for (float& x : k) x = normal(rng);
-  for (float& x : v) x = normal(rng);
-  rota::context<float> ctx;
-  ctx.keys = rota::view<const float, 3>(k.data(), n, kv_heads, d);
-  ctx.values = rota::view<const float, 3>(v.data(), n, kv_heads, d);
+/// Memory as stores and workspaces want it.
+class buffer {
+ public:
+  explicit buffer(std::size_t bytes)
+      : memory_(static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)),
+                &std::free),
+        bytes_(bytes) {}
+  std::byte* data() const { return memory_.get(); }
+  rota::workspace workspace() const { return {data(), bytes_}; }
 
-  const rota::cpu::backend cpu;
-  const auto allocate = [](std::size_t bytes) {
-    return std::unique_ptr<std::byte, decltype(&std::free)>(
-        static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)), &std::free);
-  };
-  const std::size_t scratch_bytes = Op::compress_workspace_bytes(cpu, ctx, p);
-  const rota::index_t store_bytes = Op::max_store_bytes(ctx, p);
-  const auto scratch = allocate(scratch_bytes);
-  const auto memory = allocate(static_cast<std::size_t>(store_bytes));
-  typename Op::store_type store{memory.get(), store_bytes};
-  if (const rota::status s = Op::compress(cpu, ctx, p, store, {scratch.get(), scratch_bytes}); !s) {
-    std::fprintf(stderr, "%s: %s: %s\n", name, s.argument, s.what());
-    return false;
+ private:
+  std::unique_ptr<std::byte, decltype(&std::free)> memory_;
+  std::size_t bytes_;
+};
+
+/// A store and its memory.
+template <class Op>
+struct owned_store {
+  buffer memory;
+  typename Op::store_type store;
+  explicit owned_store(rota::index_t bytes)
+      : memory(static_cast<std::size_t>(bytes)), store{memory.data(), bytes} {}
+};
+
+/// A layer of random keys and values.
+struct layer {
+  static constexpr rota::index_t n = 2048, kv_heads = 4, d = 64;
+  std::vector<float> k, v;
+  rota::context<float> context;
+
+  layer() : k(static_cast<std::size_t>(n * kv_heads * d)), v(k.size()) {
+    std::mt19937 rng(7);
+    std::normal_distribution<float> normal;
+    for (float& x : k) x = normal(rng);
+    for (float& x : v) x = normal(rng);
+    context.keys = rota::view<const float, 3>(k.data(), n, kv_heads, d);
+    context.values = rota::view<const float, 3>(v.data(), n, kv_heads, d);
   }
+};
+
+const rota::cpu::backend cpu;
+
+bool succeeded(const char* name, const rota::status& s) {
+  if (!s) std::fprintf(stderr, "%s: %s: %s\n", name, s.argument, s.what());
+  return s.ok();
+}
+
+template <class Store>
+void print(const char* name, const Store& store) {
   std::printf("%-34s", name);
-  for (rota::index_t h = 0; h < kv_heads; ++h)
+  for (rota::index_t h = 0; h < store.kv_heads(); ++h)
     std::printf("  head %lld: %4llu tokens, %5llu groups", static_cast<long long>(h),
                 static_cast<unsigned long long>(store.head(h).tokens),
                 static_cast<unsigned long long>(store.head(h).slices));
   std::printf("\n");
+}
+
+/// Compresses a layer with `Op` and says what was kept.
+template <class Op>
+bool report(const char* name, const layer& l, const typename Op::params& p) {
+  const buffer ws(Op::compress_workspace_bytes(cpu, l.context, p));
+  owned_store<Op> to(Op::max_store_bytes(l.context, p));
+  if (!succeeded(name, Op::compress(cpu, l.context, p, to.store, ws.workspace()))) return false;
+  print(name, to.store);
   return true;
+}
+
+/// Heads of different shares, compressed and then routed again: each keeps its own share of what
+/// it holds by then.
+template <class Op>
+bool report_again(const char* name, const layer& l, const typename Op::params& p) {
+  const buffer ws(Op::compress_workspace_bytes(cpu, l.context, p));
+  owned_store<Op> first(Op::max_store_bytes(l.context, p)),
+      again(Op::max_store_bytes(l.context, p));
+  if (!succeeded(name, Op::compress(cpu, l.context, p, first.store, ws.workspace()))) return false;
+  const rota::context<float> no_parts;
+  const buffer more(Op::reroute_workspace_bytes(cpu, first.store, no_parts, p));
+  if (!succeeded(name, Op::reroute(cpu, first.store, no_parts, p, again.store, more.workspace())))
+    return false;
+  print(name, first.store);
+  print("  routed again", again.store);
+  bool right = true;
+  for (rota::index_t h = 0; h < layer::kv_heads; ++h) {
+    const double share = p.tokens.budget.ratio[static_cast<std::size_t>(h)];
+    const auto kept = [share](rota::index_t n) {
+      return static_cast<std::uint64_t>(std::llround(share * static_cast<double>(n)));
+    };
+    const auto held = static_cast<rota::index_t>(first.store.head(h).tokens);
+    right = right && first.store.head(h).tokens == kept(layer::n) &&
+            again.store.head(h).tokens == kept(held);
+  }
+  return right;
 }
 
 }  // namespace
@@ -185,12 +267,20 @@ int main() {
   e.tokens.scorer.half_life = 100;
   const bool told_apart = kept::fingerprint(d) != kept::fingerprint(e);
 
-  heavy::params f;
-  f.tokens.budget.ratio = 0.5;
+  using retrieval = attention<tokens<window_sink, head_shares>, store>;
+  retrieval::params f;
+  f.protect = {4, 16};
+  const double shares[] = {1, 0.25, 0.25, 0.5};
+  f.tokens.budget.ratio = shares;
 
-  const bool good = told_apart && report<heavy>("value_sum x keep_ratio", f) &&
-                    report<recent>("decayed_norm x keep_ratio", a) &&
-                    report<diverse>("key_diversity x root, value_peak", b) &&
-                    report<mixed>("key_norm, value_peak x root", c);
+  heavy::params g;
+  g.tokens.budget.ratio = 0.5;
+
+  const layer l;
+  const bool good = told_apart && report<heavy>("value_sum x keep_ratio", l, g) &&
+                    report<recent>("decayed_norm x keep_ratio", l, a) &&
+                    report<diverse>("key_diversity x root, value_peak", l, b) &&
+                    report<mixed>("key_norm, value_peak x root", l, c) &&
+                    report_again<retrieval>("window_sink x head_shares", l, f);
   return good ? 0 : 1;
 }

@@ -159,11 +159,9 @@ void check_selection(const work& w, const rota::cuda::backend& b, const select_c
   std::vector<float> tokens = c.token_scores.download(), of_groups = c.group_scores.download();
   const rota::layer_scores scores = scores_in(c.s, tokens.data(), of_groups.data());
   const rota::cpu::backend one;
-  const aligned ws(rota::cpu::select_workspace_bytes<op::token_selector, op::group_selector>(
-      one, {&w.problem, 1}, 1));
+  const aligned ws(op::select_workspace_bytes(one, {&w.problem, 1}));
   std::fill(want.counts.begin(), want.counts.end(), -1);
-  expect(rota::cpu::select<op::token_selector, op::group_selector>(
-             one, w.problem, w.params.tokens, w.params.groups, scores, want.kept, ws.get()),
+  expect(op::select(one, {&w.problem, 1}, w.params, {&scores, 1}, {&want.kept, 1}, ws.get()),
          "select on the CPU");
   require(got.equals(want), "the device selects something else than the CPU");
 }

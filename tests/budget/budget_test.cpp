@@ -12,6 +12,7 @@
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
 #include <rota/budget/head_adaptive.hpp>
+#include <rota/budget/k_by_type.hpp>
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/budget/pyramid.hpp>
 
@@ -73,6 +74,23 @@ TEST_CASE("at_most keeps what its budget keeps, up to a ratio of the items") {
   capped::describe({{1}, 0.25}, c);
   CHECK(a.value() != b.value());
   CHECK(a.value() != c.value());
+}
+
+TEST_CASE("a cap passes on whatever form of count a budget has") {
+  static_assert(floored_budget<at_most<head_adaptive>> && !floored_budget<at_most<keep_ratio>>);
+  static_assert(counting_budget<at_most<pyramid>> && !typed_budget<at_most<pyramid>>);
+  static_assert(typed_budget<at_most<k_by_type<2>>> && !counting_budget<at_most<k_by_type<2>>>);
+  static_assert(counting_budget<at_most<at_most<pyramid>>>);
+  CHECK(at_most<head_adaptive>::floor({{1, 0, 0.2}, 0.4}, 100, 4) == 5);
+  const pyramid::params p{0.4, 0, 4, 10};
+  for (index_t l = 0; l < 3; ++l) {
+    const budget_place at{{l, 3}, 0, 1};
+    CHECK(budget_count<at_most<pyramid>>({p, 1}, 100, at) == pyramid::count(p, 100, at));
+    CHECK(budget_count<at_most<pyramid>>({p, 0.5}, 100, at) ==
+          std::min<index_t>(50, pyramid::count(p, 100, at)));
+  }
+  CHECK(at_most<k_by_type<2>>::count_of_type({{{3, 8}}, 0.5}, 8, 0) == 3);
+  CHECK(at_most<k_by_type<2>>::count_of_type({{{3, 8}}, 0.5}, 8, 1) == 4);
 }
 
 TEST_CASE("adaptive_span's threshold may be infinite but not NaN") {

@@ -33,7 +33,7 @@ TEST_CASE("head_adaptive keeps what AdaKV keeps") {
         p.ratio = static_cast<double>(p.m) / static_cast<double>(shape[0] * shape[1]);
         p.m = 0;
       }
-      REQUIRE(span.run<tokens<key_norm, head_adaptive>, all_groups>({{}, p}, {}, 2).ok());
+      REQUIRE(span.run<head_adaptive, keep_all>(p, {}, 2).ok());
       std::vector<std::int64_t> got;
       for (index_t h = 0; h < shape[0]; ++h)
         for (index_t i = 0; i < layer.out.counts(h); ++i)

@@ -13,8 +13,6 @@ using namespace rota_test;
 
 namespace {
 
-using groups_by_mass = groups<value_norm, entropy_span>;
-
 float calibrated(const std::vector<float>& scores, index_t heads, index_t n, index_t groups,
                  double mean_k, int threads) {
   cpu::thread_pool pool(threads);
@@ -59,7 +57,7 @@ TEST_CASE("selection by a calibrated tau keeps mean_k groups a token") {
   auto& m = span.layers.emplace_back(500, 2, 8);
   for (float& x : m.group_scores) x = rng.normal();
   const float tau = calibrated(m.group_scores, 2, 500, 8, 2.5, 2);
-  REQUIRE(span.run<all_tokens, groups<value_norm, adaptive_span>>({}, {{}, {tau}}, 2).ok());
+  REQUIRE(span.run<keep_all, adaptive_span>({}, {tau}, 2).ok());
   CHECK(count_head(m.out, 0).groups + count_head(m.out, 1).groups == 2500);
 }
 
@@ -79,7 +77,7 @@ TEST_CASE("the calibrated mass is the smallest that keeps mean_k groups a token"
     double mass = -99;
     REQUIRE(cpu::calibrate_entropy_span(b, layer.scores.groups, mean_k, mass, ws.workspace()).ok());
     const auto kept = [&](double at) {
-      REQUIRE(span.run<all_tokens, groups_by_mass>({}, {{}, {at}}, 2).ok());
+      REQUIRE(span.run<keep_all, entropy_span>({}, {at}, 2).ok());
       index_t sum = 0;
       for (index_t h = 0; h < heads; ++h) sum += count_head(layer.out, h).groups;
       return sum;
@@ -102,7 +100,7 @@ TEST_CASE("selection by a calibrated mass keeps mean_k groups a token") {
   const aligned_memory ws(cpu::calibrate_entropy_span_workspace_bytes(b));
   double mass = 0;
   REQUIRE(cpu::calibrate_entropy_span(b, m.scores.groups, 2.5, mass, ws.workspace()).ok());
-  REQUIRE(span.run<all_tokens, groups_by_mass>({}, {{}, {mass}}, 2).ok());
+  REQUIRE(span.run<keep_all, entropy_span>({}, {mass}, 2).ok());
   CHECK(count_head(m.out, 0).groups + count_head(m.out, 1).groups == 2500);
 }
 

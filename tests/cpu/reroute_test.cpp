@@ -6,6 +6,7 @@
 #include <rota/rota.hpp>
 
 #include "support/memory.hpp"
+#include "support/policies.hpp"
 #include "support/random_layer.hpp"
 
 namespace {
@@ -204,6 +205,73 @@ TEST_CASE("floors and pyramids hold when a store is re-routed") {
     REQUIRE(steep::reroute(cpu_backend, a.store, no_parts, q, b.store, ws.workspace()).ok());
     for (index_t h = 0; h < 2; ++h)
       CHECK(static_cast<index_t>(b.store.head(h).tokens) == 76 - 36 * l);
+  }
+}
+
+TEST_CASE("floors and pyramids hold under a cap of bytes") {
+  random_source rng(8);
+  random_layer<bf16> layer(rng, 100, 2, 16, 32);
+  for (std::size_t i = 0; i < layer.keys.size(); ++i)  // key_norm likes the first head's less
+    if (i / 16 % 2 == 0) layer.keys[i] = bf16(100 * static_cast<float>(layer.keys[i]));
+  using whole = attention<packed<bf16, 16>>;
+  whole::params all;
+  all.store.tail_capacity = 0;
+  owned_store<whole> a(whole::max_store_bytes(layer.context, all));
+  compress_into<whole>(a, layer.context, all);
+  const context<bf16> no_parts;
+  owned_store<whole> b(a.store.bytes());
+  const auto reroute_within = [&]<class Op>(Op, const typename Op::params& p, index_t cap) {
+    const aligned_memory ws(
+        Op::reroute_within_workspace_bytes(cpu_backend, a.store, no_parts, p, cap));
+    REQUIRE(
+        Op::reroute_within(cpu_backend, a.store, no_parts, p, cap, b.store, ws.workspace()).ok());
+    CHECK(b.store.bytes() <= cap);
+  };
+
+  using adaptive = attention<tokens<key_norm, head_adaptive>, packed<bf16, 16>>;
+  adaptive::params p;
+  p.store = all.store;
+  for (const index_t share : {2, 3, 4}) {
+    reroute_within(adaptive{}, p, a.store.bytes() / share);
+    const auto first = static_cast<index_t>(b.store.head(0).tokens);
+    const auto second = static_cast<index_t>(b.store.head(1).tokens);
+    CHECK(first == (first + second) / 2 / 5);  // a fifth of the mean, not nothing
+    CHECK(second > 4 * first);
+  }
+
+  using steep = attention<tokens<key_norm, pyramid>, packed<bf16, 16>>;
+  steep::params q;
+  q.store = all.store;
+  q.tokens.budget = {0.4, 0, 4, 10};  // 76 to 4
+  q.place = {2, 3};
+  reroute_within(steep{}, q, a.store.bytes() / 2);
+  for (index_t h = 0; h < 2; ++h) CHECK(b.store.head(h).tokens == 4);  // below the cap already
+  q.place = {0, 3};
+  reroute_within(steep{}, q, a.store.bytes() / 2);
+  for (index_t h = 0; h < 2; ++h) {
+    CHECK(b.store.head(h).tokens < 76);
+    CHECK(b.store.head(h).tokens > 20);
+  }
+}
+
+TEST_CASE("a budget knows the heads of a store that is routed again") {
+  random_source rng(10);
+  const random_layer<bf16> layer(rng, 80, 4, 16, 32);
+  using op =
+      attention<tokens<key_norm, by_head>, groups<value_norm, rows_by_head>, packed<bf16, 16>>;
+  op::params p;
+  p.tokens.budget.least = 0;
+  p.groups.budget.least = 0;
+  p.place = {1, 2};
+  owned_store<op> a(op::max_store_bytes(layer.context, p));
+  compress_into<op>(a, layer.context, p);
+  owned_store<op> b(op::max_store_bytes(layer.context, p));
+  REQUIRE(reroute_into<op>(b, a, p).ok());
+  for (index_t h = 0; h < 4; ++h) {
+    const index_t first = 80 * (5 + h) / 8;  // heads 4 to 7 of 8
+    CHECK(static_cast<index_t>(a.store.head(h).tokens) == first);
+    CHECK(static_cast<index_t>(b.store.head(h).tokens) == first * (5 + h) / 8);
+    CHECK(b.store.head(h).slices == b.store.head(h).tokens * static_cast<unsigned>(h == 3 ? 2 : 1));
   }
 }
 

@@ -122,8 +122,8 @@ TEST_CASE("tokens of large units: every kind of score, every share") {
         layer.problem.protect = {rng.below(3), rng.below(3)};
       }
       const auto m = static_cast<index_t>(share * 2 * 29017) + 24;  // protected tokens count
-      compare<by_token<global_top_m>, all_groups>(span, {{}, {m}}, {});
-      compare<by_token<keep_ratio>, all_groups>(span, {{}, {std::max(share, 0.4)}}, {});
+      compare<global_top_m, keep_all>(span, {m}, {});
+      compare<keep_ratio, keep_all>(span, {std::max(share, 0.4)}, {});
     }
 }
 
@@ -144,11 +144,11 @@ TEST_CASE("groups of large units, with floors, holes and dropped tokens") {
       }
       const double share = rng.pick<double>({0.2, 0.598, 0.602});
       const auto m = static_cast<index_t>(share * 16000 * groups) + 100 * groups;
-      compare<all_tokens, by_group<global_top_m>>(span, {}, {{}, {m}});
+      compare<keep_all, global_top_m>(span, {}, {m});
       head_adaptive::params floored;
       floored.ratio = share;
       floored.safeguard = 0.3;
-      compare<by_token<keep_ratio>, by_group<head_adaptive>>(span, {{}, {0.7}}, {{}, floored});
+      compare<keep_ratio, head_adaptive>(span, {0.7}, floored);
     }
 }
 
@@ -162,9 +162,9 @@ TEST_CASE("group scores whose rows do not lie one after another") {
   for (index_t i = 0; i < 2 * 9000; ++i)
     std::copy_n(layer.group_scores.begin() + i * 4, 4, other.group_scores.begin() + i * 6);
   other.scores.groups.extent[2] = 4;
-  using pairs = by_group<global_top_m>;
-  REQUIRE(span.run<all_tokens, pairs>({}, {{}, {30000}}, 2).ok());
-  REQUIRE(apart.run<all_tokens, pairs>({}, {{}, {30000}}, 2).ok());
+  using pairs = global_top_m;
+  REQUIRE(span.run<keep_all, pairs>({}, {30000}, 2).ok());
+  REQUIRE(apart.run<keep_all, pairs>({}, {30000}, 2).ok());
   CHECK(layer.selected() == other.selected());
 }
 
@@ -258,11 +258,11 @@ TEST_CASE("a thread that flushes denormal floats selects the same") {
   select_span span;
   auto& layer = span.layers.emplace_back(20000, 1, 1);
   for (float& x : layer.token_scores) x = 1e-41f * rng.normal();
-  compare<by_token<global_top_m>, all_groups>(span, {{}, {9000}}, {});
+  compare<global_top_m, keep_all>(span, {9000}, {});
   const auto want = layer.selected();
   const unsigned before = _mm_getcsr();
   _mm_setcsr(before | 0x8040);  // flush to zero, denormals are zero
-  REQUIRE(span.run<by_token<global_top_m>, all_groups>({{}, {9000}}, {}, 1).ok());
+  REQUIRE(span.run<global_top_m, keep_all>({9000}, {}, 1).ok());
   _mm_setcsr(before);
   CHECK(layer.selected() == want);
 }

@@ -18,8 +18,6 @@ using namespace rota_test;
 
 namespace {
 
-using token_level = tokens<key_norm, keep_ratio>;
-using group_level = groups<value_norm, keep_ratio>;
 constexpr index_t n = 40, kv_heads = 2;
 constexpr int S = 4;
 
@@ -28,8 +26,8 @@ struct good_call {
   std::vector<select_problem> problems;
   std::vector<layer_scores> scores;
   std::vector<selection> out;
-  token_level::params tokens{{}, {0.5}};
-  group_level::params groups{{}, {0.5}};
+  keep_ratio::params tokens{0.5};
+  keep_ratio::params groups{0.5};
 
   good_call() {
     for (int l = 0; l < 2; ++l) span.layers.emplace_back(n, kv_heads, S).problem.protect = {2, 3};
@@ -48,11 +46,11 @@ struct refusal {
 
 // clang-format off
 const refusal table[] = {
-    {"tokens.budget", errc::bad_ratio, [](good_call& g) { g.tokens.budget.ratio = -0.1; }},
-    {"tokens.budget", errc::bad_ratio, [](good_call& g) { g.tokens.budget.ratio = 1.0001; }},
-    {"groups.budget", errc::bad_ratio, [](good_call& g) { g.groups.budget.ratio = NAN; }},
-    {"tokens", errc::budget_too_small, [](good_call& g) { g.tokens.budget.ratio = 0.05; }},
-    {"groups", errc::budget_too_small, [](good_call& g) { g.groups.budget.ratio = 0.05; }},
+    {"tokens.budget", errc::bad_ratio, [](good_call& g) { g.tokens.ratio = -0.1; }},
+    {"tokens.budget", errc::bad_ratio, [](good_call& g) { g.tokens.ratio = 1.0001; }},
+    {"groups.budget", errc::bad_ratio, [](good_call& g) { g.groups.ratio = NAN; }},
+    {"tokens", errc::budget_too_small, [](good_call& g) { g.tokens.ratio = 0.05; }},
+    {"groups", errc::budget_too_small, [](good_call& g) { g.groups.ratio = 0.05; }},
     {"out", errc::bad_shape, [](good_call& g) { g.out.pop_back(); }},
     {"problems", errc::bad_shape, [](good_call& g) { g.problems.push_back(g.problems[0]); }},
     {"problems", errc::bad_shape, [](good_call& g) { g.problems.clear(); }},
@@ -96,14 +94,14 @@ TEST_CASE("bad input to selection is refused by name and nothing is written") {
   for (const refusal& r : table) {
     good_call g;
     r.spoil(g);
-    const status s = run<token_level, group_level>(g, g.tokens, g.groups);
+    const status s = run<keep_ratio, keep_ratio>(g, g.tokens, g.groups);
     CAPTURE(r.argument);
     CHECK(s.code == r.code);
     CHECK(std::string(s.argument) == r.argument);
     CHECK(g.untouched());
   }
   good_call g;
-  CHECK(run<token_level, group_level>(g, g.tokens, g.groups).ok());
+  CHECK(run<keep_ratio, keep_ratio>(g, g.tokens, g.groups).ok());
 }
 
 TEST_CASE("the other budgets refuse their parameters and say when the protected do not fit") {
@@ -113,25 +111,44 @@ TEST_CASE("the other budgets refuse their parameters and say when the protected 
     CHECK(std::string(s.argument) == argument);
     CHECK(g.untouched());
   };
-  using top = tokens<key_norm, global_top_m>;
-  using best = tokens<key_norm, fixed_k>;
-  using span = tokens<key_norm, adaptive_span>;
-  check(run<top, all_groups>(g, {{}, {-1}}, {}), errc::bad_count, "tokens.budget");
-  check(run<best, all_groups>(g, {{}, {-1}}, {}), errc::bad_count, "tokens.budget");
-  check(run<span, all_groups>(g, {{}, {NAN}}, {}), errc::bad_parameter, "tokens.budget");
-  check(run<top, all_groups>(g, {{}, {2 * 2 * 5 - 1}}, {}), errc::budget_too_small, "tokens");
-  check(run<best, all_groups>(g, {{}, {4}}, {}), errc::budget_too_small, "tokens");
-  check(run<all_tokens, groups<value_norm, global_top_m>>(g, {}, {{}, {2 * 2 * 5 * S - 1}}),
-        errc::budget_too_small, "groups");
+  using top = global_top_m;
+  using best = fixed_k;
+  using span = adaptive_span;
+  check(run<top, keep_all>(g, {-1}, {}), errc::bad_count, "tokens.budget");
+  check(run<best, keep_all>(g, {-1}, {}), errc::bad_count, "tokens.budget");
+  check(run<span, keep_all>(g, {NAN}, {}), errc::bad_parameter, "tokens.budget");
+  check(run<top, keep_all>(g, {2 * 2 * 5 - 1}, {}), errc::budget_too_small, "tokens");
+  check(run<best, keep_all>(g, {4}, {}), errc::budget_too_small, "tokens");
+  check(run<keep_all, global_top_m>(g, {}, {2 * 2 * 5 * S - 1}), errc::budget_too_small, "groups");
   // At row scope protected tokens keep their groups besides.
-  CHECK(run<all_tokens, groups<value_norm, fixed_k>>(g, {}, {{}, {0}}).ok());
-  CHECK(run<top, all_groups>(g, {{}, {2 * 2 * 5}}, {}).ok());
+  CHECK(run<keep_all, fixed_k>(g, {}, {0}).ok());
+  CHECK(run<top, keep_all>(g, {2 * 2 * 5}, {}).ok());
+}
+
+TEST_CASE("budgets chosen at run time select as those that are types, and carry what is wrong") {
+  good_call typed, erased;
+  REQUIRE(run<keep_ratio, fixed_k>(typed, {0.6}, {2}).ok());
+  const cpu::backend b;
+  const aligned_memory ws(cpu::select_workspace_bytes(b, erased.problems, 2, true));
+  const auto select = [&](const cpu::budget_rule& tokens, const cpu::budget_rule& groups) {
+    return cpu::select(b, erased.problems, tokens, groups, erased.scores, erased.out,
+                       ws.workspace());
+  };
+  const keep_ratio::params ratio{0.6}, bad{1.5};
+  const fixed_k::params k{2};
+  const status s = select({}, cpu::rule_of<keep_ratio>(bad));
+  CHECK(s == errc::bad_ratio);
+  CHECK(std::string(s.argument) == "groups.budget");
+  CHECK(erased.untouched());
+  REQUIRE(select(cpu::rule_of<keep_ratio>(ratio), cpu::rule_of<fixed_k>(k)).ok());
+  for (std::size_t l = 0; l < 2; ++l)
+    CHECK(erased.span.layers[l].selected() == typed.span.layers[l].selected());
 }
 
 TEST_CASE("a level that does not select needs no scores") {
   good_call g;
   for (layer_scores& s : g.scores) s = {};
-  CHECK(run<all_tokens, all_groups>(g, {}, {}).ok());
+  CHECK(run<keep_all, keep_all>(g, {}, {}).ok());
   for (const auto& l : g.span.layers)
     for (index_t h = 0; h < kv_heads; ++h)
       CHECK((count_head(l.out, h).tokens == n && count_head(l.out, h).groups == n * S));
@@ -141,10 +158,10 @@ TEST_CASE("selection's workspace must be large enough, aligned and apart") {
   good_call g;
   const cpu::backend b;
   const auto select = [&](workspace ws) {
-    return cpu::select<token_level, group_level>(b, g.problems, g.tokens, g.groups, g.scores, g.out,
-                                                 ws);
+    return cpu::select<keep_ratio, keep_ratio>(b, g.problems, g.tokens, g.groups, g.scores, g.out,
+                                               ws);
   };
-  const std::size_t need = cpu::select_workspace_bytes<token_level, group_level>(b, g.problems, 2);
+  const std::size_t need = cpu::select_workspace_bytes<keep_ratio, keep_ratio>(b, g.problems, 2);
   const aligned_memory memory(need + 64);
   for (const workspace ws : {workspace{memory.data(), need - 1}, workspace{memory.data() + 8, need},
                              workspace{nullptr, need}, workspace{}}) {
@@ -157,5 +174,5 @@ TEST_CASE("selection's workspace must be large enough, aligned and apart") {
   CHECK(select({memory.data(), need}).code == errc::overlapping_memory);
   CHECK(g.untouched());
   g.problems[0].tokens = -1;
-  CHECK(cpu::select_workspace_bytes<token_level, group_level>(b, g.problems, 2) == 0);
+  CHECK(cpu::select_workspace_bytes<keep_ratio, keep_ratio>(b, g.problems, 2) == 0);
 }

@@ -12,11 +12,11 @@ namespace {
 /// A budget at either level, beside a plain one at the other.
 template <class Budget>
 void compare_levels(std::uint64_t seed, index_t longest, tally& seen) {
-  compare<by_token<Budget>, all_groups>(seed, longest, seen);
-  compare<by_token<Budget>, by_group<keep_ratio>>(seed, longest, seen);
-  compare<by_token<Budget>, by_group<Budget>>(seed, longest, seen);
-  compare<all_tokens, by_group<Budget>>(seed, longest, seen);
-  compare<by_token<keep_ratio>, by_group<Budget>>(seed, longest, seen);
+  compare<Budget, keep_all>(seed, longest, seen);
+  compare<Budget, keep_ratio>(seed, longest, seen);
+  compare<Budget, Budget>(seed, longest, seen);
+  compare<keep_all, Budget>(seed, longest, seen);
+  compare<keep_ratio, Budget>(seed, longest, seen);
 }
 
 template <class... Budgets>
@@ -43,6 +43,52 @@ TEST_CASE("selection equals sorting: floors and pyramids") {
   compare_budgets<head_adaptive, spared, pyramid>(1000, 250, 70, 300, 50);
 }
 
+TEST_CASE("selection equals sorting: shares of each layer and head") {
+  compare_budgets<by_head, rows_by_head>(3000, 100, 70, 100, 0);
+}
+
+TEST_CASE("selection equals sorting: budgets under a cap keep their floors, layers and heads") {
+  compare_budgets<at_most<head_adaptive>, at_most<spared>, at_most<pyramid>, at_most<by_head>>(
+      4000, 100, 70, 100, 10);
+  tally seen;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed)
+    compare<keep_ratio, at_most<k_by_type<3>>>(seed, 70, seen);
+  CHECK(seen.same > 50);
+}
+
+TEST_CASE("a budget under a cap selects what it selects alone at the capped ratio") {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    random_source rng(seed);
+    select_span span, alone;
+    fill_span(rng, span, 3, 300);
+    random_source again(seed);
+    fill_span(again, alone, 3, 300);
+    const double ratio = rng.uniform();
+    const auto compare_with = [&](const status& capped, const status& expected) {
+      CAPTURE(seed);
+      REQUIRE(capped.code == expected.code);
+      for (std::size_t l = 0; capped.ok() && l < 3; ++l)
+        REQUIRE(span.layers[l].selected() == alone.layers[l].selected());
+    };
+    const auto check = [&]<class Budget>(Budget, const typename Budget::params& whole,
+                                         const typename Budget::params& at_ratio) {
+      compare_with(span.run<at_most<Budget>, keep_all>({whole, ratio}, {}, 2),
+                   alone.run<Budget, keep_all>(at_ratio, {}, 2));
+      // No cap at all: as without.
+      compare_with(span.run<at_most<Budget>, keep_all>({whole, 1}, {}, 2),
+                   alone.run<Budget, keep_all>(whole, {}, 2));
+    };
+    check(keep_ratio{}, {1}, {ratio});
+    check(keep_ratio_in<budget_scope::span>{}, {1}, {ratio});
+    check(head_adaptive{}, {1, 0, 0.3}, {ratio, 0, 0.3});
+    // A pyramid whose mean the cap exceeds everywhere, and one that is capped everywhere.
+    compare_with(span.run<at_most<pyramid>, keep_all>({{ratio / 2, 0, 0, 20}, ratio}, {}, 2),
+                 alone.run<pyramid, keep_all>({ratio / 2, 0, 0, 20}, {}, 2));
+    compare_with(span.run<at_most<pyramid>, keep_all>({{1, 0, 0, 20}, ratio}, {}, 2),
+                 alone.run<keep_ratio, keep_all>({ratio}, {}, 2));
+  }
+}
+
 TEST_CASE("selection equals sorting over many chunks, with floors") {
   compare_budgets<head_adaptive, spared>(2000, 6, 4000, 10, 0);
 }
@@ -50,10 +96,10 @@ TEST_CASE("selection equals sorting over many chunks, with floors") {
 TEST_CASE("selection equals sorting: the softmax mass of each token") {
   tally seen;
   for (std::uint64_t seed = 1; seed <= 400; ++seed) {
-    compare<all_tokens, by_group<entropy_span>>(seed, 70, seen);
-    compare<all_tokens, by_group<k_by_type<3>>>(seed, 70, seen);
-    compare<by_token<keep_ratio>, by_group<k_by_type<3>>>(seed, 70, seen);
-    compare<by_token<global_top_m>, by_group<entropy_span>>(seed, 70, seen);
+    compare<keep_all, entropy_span>(seed, 70, seen);
+    compare<keep_all, k_by_type<3>>(seed, 70, seen);
+    compare<keep_ratio, k_by_type<3>>(seed, 70, seen);
+    compare<global_top_m, entropy_span>(seed, 70, seen);
   }
   CHECK(seen.same > 600);
 }
@@ -66,8 +112,8 @@ TEST_CASE("the scope says among what the best m are kept") {
       for (std::size_t i = 0; i < 20; ++i)  // the second layer and the second head score higher
         layer.token_scores[i] = static_cast<float>(i + 20 * static_cast<std::size_t>(l));
     }
-    using level = by_token<decltype(budget)>;
-    REQUIRE(span.run<level, all_groups>({{}, {m}}, {}, 2).ok());
+    using level = decltype(budget);
+    REQUIRE(span.run<level, keep_all>({m}, {}, 2).ok());
     std::vector<index_t> heads;
     for (const auto& l : span.layers)
       for (index_t h = 0; h < 2; ++h) heads.push_back(l.out.counts(h));
@@ -90,7 +136,7 @@ TEST_CASE("a head that loses everywhere keeps its safeguard") {
     head_adaptive::params p;
     p.ratio = 0.4;
     p.safeguard = safeguard;
-    REQUIRE(span.run<by_token<head_adaptive>, all_groups>({{}, p}, {}, 2).ok());
+    REQUIRE(span.run<head_adaptive, keep_all>(p, {}, 2).ok());
     return std::vector<index_t>{layer.out.counts(0), layer.out.counts(1)};
   };
   CHECK(counts(0) == std::vector<index_t>{0, 80});
@@ -109,7 +155,7 @@ TEST_CASE("a pyramid gives each layer the count of its place") {
   p.ratio = 0.25;
   p.window = 16;
   p.beta = 10;
-  REQUIRE(span.run<by_token<pyramid>, all_groups>({{}, p}, {}, 2).ok());
+  REQUIRE(span.run<pyramid, keep_all>(p, {}, 2).ok());
   // mean 250, least 25, most 475, a step of 150
   for (index_t l = 0; l < 4; ++l)
     for (index_t h = 0; h < 2; ++h)
@@ -124,12 +170,12 @@ TEST_CASE("flat tokens keep more groups than peaked ones, whatever their level")
                         109, 100, 99, 90,    // peaked and high
                         NAN, 1,   1,  -inf,  // half each; nothing for the others
                         inf, 5,   5,  inf};
-  REQUIRE(span.run<all_tokens, by_group<entropy_span>>({}, {{}, {0.7}}, 1).ok());
+  REQUIRE(span.run<keep_all, entropy_span>({}, {0.7}, 1).ok());
   CHECK(layer.selected()[0] == std::vector<reference::kept_token>{{0, 7}, {1, 1}, {2, 6}, {3, 9}});
-  REQUIRE(span.run<all_tokens, by_group<entropy_span>>({}, {{}, {1}}, 1).ok());
+  REQUIRE(span.run<keep_all, entropy_span>({}, {1}, 1).ok());
   CHECK(layer.selected()[0] ==
         std::vector<reference::kept_token>{{0, 15}, {1, 15}, {2, 14}, {3, 15}});
-  REQUIRE(span.run<all_tokens, by_group<entropy_span>>({}, {{}, {0}}, 1).ok());
+  REQUIRE(span.run<keep_all, entropy_span>({}, {0}, 1).ok());
   CHECK(layer.selected()[0] == std::vector<reference::kept_token>{{0, 0}, {1, 0}, {2, 0}, {3, 0}});
 }
 
@@ -139,12 +185,12 @@ TEST_CASE("each type of token has a number of groups of its own") {
   layer.group_scores = {1, 2, 3, 4, 1, 2, 3, 4, 4, 3, 2, 1, 1, 2, 3, 4};
   layer.types = {2, 0, 1, 2};
   layer.problem.types = view<const std::uint8_t, 1>(layer.types.data(), 4);
-  using by_type = by_group<k_by_type<3>>;
-  REQUIRE(span.run<all_tokens, by_type>({}, {{}, {{1, 2, 3}}}, 1).ok());
+  using by_type = k_by_type<3>;
+  REQUIRE(span.run<keep_all, by_type>({}, {{1, 2, 3}}, 1).ok());
   CHECK(layer.selected()[0] ==
         std::vector<reference::kept_token>{{0, 0b1110}, {1, 0b1000}, {2, 0b0011}, {3, 0b1110}});
   layer.problem.protect.window = 1;
-  REQUIRE(span.run<all_tokens, by_type>({}, {{}, {{0, 9, 0}}}, 1).ok());
+  REQUIRE(span.run<keep_all, by_type>({}, {{0, 9, 0}}, 1).ok());
   CHECK(layer.selected()[0] ==
         std::vector<reference::kept_token>{{0, 0}, {1, 0}, {2, 15}, {3, 15}});
 
@@ -154,14 +200,13 @@ TEST_CASE("each type of token has a number of groups of its own") {
     CHECK(std::string(s.argument) == argument);
     CHECK(layer.is_untouched());
   };
-  refused(span.run<all_tokens, by_type>({}, {{}, {{0, -1, 0}}}, 1), errc::bad_count,
-          "groups.budget");
+  refused(span.run<keep_all, by_type>({}, {{0, -1, 0}}, 1), errc::bad_count, "groups.budget");
   layer.types[3] = 3;
-  refused(span.run<all_tokens, by_type>({}, {{}, {{1, 1, 1}}}, 1), errc::bad_parameter, "types");
+  refused(span.run<keep_all, by_type>({}, {{1, 1, 1}}, 1), errc::bad_parameter, "types");
   layer.problem.types.extent[0] = 3;
-  refused(span.run<all_tokens, by_type>({}, {{}, {{1, 1, 1}}}, 1), errc::bad_shape, "types");
+  refused(span.run<keep_all, by_type>({}, {{1, 1, 1}}, 1), errc::bad_shape, "types");
   layer.problem.types = {};
-  REQUIRE(span.run<all_tokens, by_type>({}, {{}, {{1, 2, 3}}}, 1).ok());
+  REQUIRE(span.run<keep_all, by_type>({}, {{1, 2, 3}}, 1).ok());
   CHECK(layer.selected()[0].front() == reference::kept_token{0, 0b1000});  // all are of type 0
 }
 
@@ -169,7 +214,7 @@ TEST_CASE("the new budgets refuse their parameters and say when they cannot hold
   select_span span;
   span.layers.emplace_back(40, 2, 4).problem.protect = {2, 3};
   const auto refused = [&]<class Budget>(Budget, auto p, errc code, const char* argument) {
-    const status s = span.run<by_token<Budget>, all_groups>({{}, p}, {}, 1);
+    const status s = span.run<Budget, keep_all>(p, {}, 1);
     CHECK(s.code == code);
     CHECK(std::string(s.argument) == argument);
     CHECK(span.layers[0].is_untouched());
@@ -197,15 +242,15 @@ TEST_CASE("the new budgets refuse their parameters and say when they cannot hold
     span.layers[0].reset();
     const cpu::backend b;
     const aligned_memory ws(1 << 16);
-    const status s = cpu::select<by_token<pyramid>, all_groups>(b, span.layers[0].problem, {}, {},
-                                                                span.layers[0].scores,
-                                                                span.layers[0].out, ws.workspace());
+    const status s =
+        cpu::select<pyramid, keep_all>(b, span.layers[0].problem, {}, {}, span.layers[0].scores,
+                                       span.layers[0].out, ws.workspace());
     CHECK(s == errc::bad_count);
     CHECK(std::string(s.argument) == "place");
   }
   span.layers[0].problem.place = {};
   for (const double bad : {-0.1, 1.1, std::nan("")}) {
-    const status s = span.run<all_tokens, by_group<entropy_span>>({}, {{}, {bad}}, 1);
+    const status s = span.run<keep_all, entropy_span>({}, {bad}, 1);
     CHECK(s == errc::bad_ratio);
     CHECK(std::string(s.argument) == "groups.budget");
   }

@@ -19,6 +19,11 @@ namespace {
 
 const rota::cpu::backend cpu_backend;
 
+template <class Budget>
+using by_token = rota::tokens<rota::key_norm, Budget>;
+template <class Budget>
+using by_group = rota::groups<rota::value_norm, Budget>;
+
 /// The same operator on both backends.
 template <class Tokens, class Groups, class Fill = rota::zero_fill>
 struct both {
@@ -109,8 +114,8 @@ void compare(std::uint64_t seed, index_t longest, Set set, tally& seen) {
   select_layers span;
   fill_span(rng, span, rng.between(1, 3), longest);
   typename host::params p;
-  p.tokens = random_params<typename host::token_selector>(rng, longest);
-  p.groups = random_params<typename host::group_selector>(rng, longest);
+  p.tokens.budget = random_params<typename host::token_selector::budget>(rng, longest);
+  p.groups.budget = random_params<typename host::group_selector::budget>(rng, longest);
   p.store.tail_capacity = 5;
   typename device::params q;
   q.tokens = p.tokens;

@@ -10,10 +10,9 @@
 // Selection on the device against sorting: the same sets, bit for bit.
 
 using namespace rota_test;
-using rota::all_groups;
-using rota::all_tokens;
 using rota::budget_scope;
 using rota::errc;
+using rota::keep_all;
 
 namespace {
 
@@ -65,9 +64,9 @@ void compare(std::uint64_t seed, index_t longest, tally& seen) {
 
 template <class Budget>
 void compare_levels(std::uint64_t seed, index_t longest, tally& seen) {
-  compare<by_token<Budget>, by_group<rota::keep_ratio>>(seed, longest, seen);
-  compare<all_tokens, by_group<Budget>>(seed, longest, seen);
-  compare<by_token<Budget>, by_group<Budget>>(seed, longest, seen);
+  compare<Budget, rota::keep_ratio>(seed, longest, seen);
+  compare<keep_all, Budget>(seed, longest, seen);
+  compare<Budget, Budget>(seed, longest, seen);
 }
 
 template <class Budget>
@@ -93,11 +92,11 @@ TEST_CASE("selection equals sorting: floors and pyramids") {
 TEST_CASE("selection equals sorting: each token alone") {
   tally seen;
   for (std::uint64_t seed = 500; seed < 520; ++seed) {
-    compare<all_tokens, by_group<rota::fixed_k>>(seed, 70, seen);
-    compare<by_token<rota::adaptive_span>, by_group<rota::adaptive_span>>(seed, 70, seen);
-    compare<all_tokens, by_group<rota::entropy_span>>(seed, 70, seen);
-    compare<by_token<rota::keep_ratio>, by_group<rota::k_by_type<3>>>(seed, 70, seen);
-    compare<all_tokens, all_groups>(seed, 70, seen);
+    compare<keep_all, rota::fixed_k>(seed, 70, seen);
+    compare<rota::adaptive_span, rota::adaptive_span>(seed, 70, seen);
+    compare<keep_all, rota::entropy_span>(seed, 70, seen);
+    compare<rota::keep_ratio, rota::k_by_type<3>>(seed, 70, seen);
+    compare<keep_all, keep_all>(seed, 70, seen);
   }
   CHECK(seen.same > 80);
 }
@@ -105,8 +104,8 @@ TEST_CASE("selection equals sorting: each token alone") {
 TEST_CASE("selection equals sorting over many chunks") {
   tally seen;
   for (std::uint64_t seed = 600; seed < 604; ++seed) {
-    compare<by_token<rota::head_adaptive>, by_group<rota::global_top_m>>(seed, 3000, seen);
-    compare<by_token<rota::keep_ratio>, by_group<rota::keep_ratio>>(seed, 3000, seen);
+    compare<rota::head_adaptive, rota::global_top_m>(seed, 3000, seen);
+    compare<rota::keep_ratio, rota::keep_ratio>(seed, 3000, seen);
   }
   CHECK(seen.same >= 4);
 }
@@ -137,8 +136,8 @@ TEST_CASE("counts and lengths in device memory") {
   for (const std::int32_t length : {100, 60, 101, -1}) {
     const device_array<std::int32_t> lengths(std::vector<std::int32_t>{length});
     const gpu g;
-    const rota::status s = select_on_device<by_token<count_on_device>, all_groups>(
-        g, span, {{}, {count.data()}}, {}, lengths.data());
+    const rota::status s =
+        select_on_device<count_on_device, keep_all>(g, span, {count.data()}, {}, lengths.data());
     if (length < 0 || length > 100) {
       CHECK(s == errc::bad_count);
       CHECK(std::strcmp(s.argument, "length") == 0);
@@ -174,22 +173,19 @@ void compare_on_device(std::uint64_t seed, int& refused) {
     for (std::size_t l = 0; l < span.layers.size() && got.ok(); ++l)
       REQUIRE(span.layers[l].selected() == want[l]);
   };
-  const auto gp = random_params<by_group<Budget>>(rng, 50);
-  there.upload({gp.budget});
-  check(all_tokens{}, by_group<Budget>{}, all_tokens{},
-        by_group<rota::cuda::device_budget<Budget>>{}, all_tokens::params{}, gp,
-        all_tokens::params{},
-        typename by_group<rota::cuda::device_budget<Budget>>::params{{}, {there.data()}});
+  const auto gp = random_params<Budget>(rng, 50);
+  there.upload({gp});
+  check(keep_all{}, Budget{}, keep_all{}, rota::cuda::device_budget<Budget>{}, keep_all::params{},
+        gp, keep_all::params{}, typename rota::cuda::device_budget<Budget>::params{there.data()});
   if constexpr (rota::counting_budget<Budget> || rota::threshold_budget<Budget>)
-    check(by_token<Budget>{}, all_groups{}, by_token<rota::cuda::device_budget<Budget>>{},
-          all_groups{}, typename by_token<Budget>::params{{}, gp.budget}, all_groups::params{},
-          typename by_token<rota::cuda::device_budget<Budget>>::params{{}, {there.data()}},
-          all_groups::params{});
+    check(Budget{}, keep_all{}, rota::cuda::device_budget<Budget>{}, keep_all{}, gp,
+          keep_all::params{}, typename rota::cuda::device_budget<Budget>::params{there.data()},
+          keep_all::params{});
 }
 
 TEST_CASE("budgets in device memory") {
   int refused = 0;
-  for (std::uint64_t seed = 700; seed < 706; ++seed) {
+  for (std::uint64_t seed = 700; seed < 708; ++seed) {
     compare_on_device<rota::keep_ratio>(seed, refused);
     compare_on_device<rota::global_top_m>(seed, refused);
     compare_on_device<rota::head_adaptive>(seed, refused);
@@ -212,27 +208,24 @@ TEST_CASE("budgets in device memory are checked there") {
     const device_array<rota::keep_ratio::params> there(
         std::vector<rota::keep_ratio::params>{{bad}});
     const gpu g;
-    const rota::status tokens =
-        select_on_device<by_token<ratio>, all_groups>(g, span, {{}, {there.data()}}, {});
+    const rota::status tokens = select_on_device<ratio, keep_all>(g, span, {there.data()}, {});
     CHECK(tokens == errc::bad_ratio);
     CHECK(std::string(tokens.argument) == "tokens");
     CHECK(span.layers[0].is_untouched());
     const gpu h;
-    const rota::status groups =
-        select_on_device<all_tokens, by_group<ratio>>(h, span, {}, {{}, {there.data()}});
+    const rota::status groups = select_on_device<keep_all, ratio>(h, span, {}, {there.data()});
     CHECK(groups == errc::bad_ratio);
     CHECK(std::string(groups.argument) == "groups");
   }
   const device_array<rota::k_by_type<2>::params> types(
       std::vector<rota::k_by_type<2>::params>{{{1, -1}}});
   const gpu g;
-  CHECK(select_on_device<all_tokens, by_group<by_type>>(g, span, {}, {{}, {types.data()}}) ==
-        errc::bad_count);
+  CHECK(select_on_device<keep_all, by_type>(g, span, {}, {types.data()}) == errc::bad_count);
   CHECK(span.layers[0].is_untouched());
   const rota::keep_ratio::params on_host;
   const auto refused = [&](const rota::keep_ratio::params* at) {
     const gpu h;
-    return select_on_device<by_token<ratio>, all_groups>(h, span, {{}, {at}}, {});
+    return select_on_device<ratio, keep_all>(h, span, {at}, {});
   };
   CHECK(refused(nullptr) == errc::null_view);
   CHECK(refused(&on_host) == errc::wrong_memory);
@@ -245,11 +238,11 @@ TEST_CASE("more layers than one launch carries") {
   for (auto& l : span.layers) l.problem.protect = {};
   std::vector<rota::reference::layer_selection> want;
   const rota::global_top_m::params m{300};
-  REQUIRE(rota::reference::select<all_tokens, by_group<rota::global_top_m>>(
-              span.problems(), {}, {{}, m}, span.scores(), want)
+  REQUIRE(rota::reference::select<keep_all, rota::global_top_m>(span.problems(), {}, m,
+                                                                span.scores(), want)
               .ok());
   const gpu g;
-  REQUIRE(select_on_device<all_tokens, by_group<rota::global_top_m>>(g, span, {}, {{}, m}).ok());
+  REQUIRE(select_on_device<keep_all, rota::global_top_m>(g, span, {}, m).ok());
   for (std::size_t l = 0; l < 20; ++l) CHECK(span.layers[l].selected() == want[l]);
 }
 
@@ -262,12 +255,12 @@ TEST_CASE("units of more rows than a warp has lanes") {
     for (float& x : layer.group_scores) x = rng.normal();
     layer.problem.protect.sinks = 1;
   }
-  using tokens = by_token<rota::head_adaptive>;
-  using groups = by_group<rota::global_top_m>;
+  using tokens = rota::head_adaptive;
+  using groups = rota::global_top_m;
   tokens::params tp;
-  tp.budget.ratio = 0.4;
+  tp.ratio = 0.4;
   groups::params gp;
-  gp.budget.m = 400;
+  gp.m = 400;
   std::vector<rota::reference::layer_selection> want;
   REQUIRE(
       rota::reference::select<tokens, groups>(span.problems(), tp, gp, span.scores(), want).ok());
@@ -277,7 +270,7 @@ TEST_CASE("units of more rows than a warp has lanes") {
     for (std::size_t l = 0; l < 2; ++l) CHECK(span.layers[l].selected() == want[l]);
   }
   const gpu g;  // the sinks have 105 groups
-  gp.budget.m = 100;
+  gp.m = 100;
   CHECK(select_on_device<tokens, groups>(g, span, tp, gp) == errc::budget_too_small);
 }
 
@@ -286,8 +279,7 @@ TEST_CASE("a selection takes so many launches") {
   select_layers span;
   span.layers.emplace_back(50, 1, 4);
   const gpu g;
-  REQUIRE(select_on_device<by_token<rota::keep_ratio>, by_group<rota::keep_ratio>>(g, span, {}, {})
-              .ok());
+  REQUIRE(select_on_device<rota::keep_ratio, rota::keep_ratio>(g, span, {}, {}).ok());
   CHECK(g.emulator().launches() == 26);  // docs/cuda.md
 }
 #endif
@@ -298,8 +290,7 @@ TEST_CASE("types that there are not are reported") {
   layer.types[49] = 3;
   layer.problem.types = rota::view<const std::uint8_t, 1>(layer.types.data(), 50);
   const gpu g;
-  const rota::status s =
-      select_on_device<all_tokens, by_group<rota::k_by_type<3>>>(g, span, {}, {{}, {{1, 2, 3}}});
+  const rota::status s = select_on_device<keep_all, rota::k_by_type<3>>(g, span, {}, {{1, 2, 3}});
   CHECK(s == errc::bad_parameter);
   CHECK(std::strcmp(s.argument, "types") == 0);
   CHECK(layer.is_untouched());

@@ -24,23 +24,19 @@ rota::status select(const rota::cuda::backend& b, std::span<const rota::select_p
                     rota::workspace ws) {
   return rota::cuda::select<Tokens, Groups>(b, p, {}, {}, s, o, ws);
 }
-template <class Budget>
-using by_token = rota::tokens<rota::key_norm, Budget>;
-template <class Budget>
-using by_group = rota::groups<rota::value_norm, Budget>;
 
 template <class Tokens, class Groups>
 constexpr auto keep = &select<Tokens, Groups>;
 extern const void* const selections[];
 const void* const selections[] = {
-    reinterpret_cast<const void*>(keep<by_token<rota::head_adaptive>, by_group<rota::fixed_k>>),
-    reinterpret_cast<const void*>(keep<by_token<rota::pyramid>, by_group<rota::k_by_type<3>>>),
-    reinterpret_cast<const void*>(
-        keep<by_token<rota::adaptive_span>, by_group<rota::entropy_span>>),
-    reinterpret_cast<const void*>(keep<rota::all_tokens, by_group<rota::global_top_m>>)};
+    reinterpret_cast<const void*>(keep<rota::head_adaptive, rota::fixed_k>),
+    reinterpret_cast<const void*>(keep<rota::pyramid, rota::k_by_type<3>>),
+    reinterpret_cast<const void*>(keep<rota::adaptive_span, rota::entropy_span>),
+    reinterpret_cast<const void*>(keep<rota::keep_all, rota::global_top_m>)};
 
 template <class Scorer, class Fill>
-using op = rota::attention<rota::tokens<Scorer, rota::keep_ratio>, by_group<rota::keep_ratio>,
+using op = rota::attention<rota::tokens<Scorer, rota::keep_ratio>,
+                           rota::groups<rota::value_norm, rota::keep_ratio>,
                            rota::cuda::packed<bf16, 16>, Fill>;
 using means = op<rota::key_norm, rota::mean_fill>;
 using codes = op<rota::key_diff, rota::low_rank_fill<16>>;

@@ -24,9 +24,9 @@ rota::status fit(const rota::cuda::backend& b, std::span<const rota::select_prob
                                    ws);
 }
 
-using threshold = rota::groups<rota::value_norm, rota::cuda::device_budget<rota::adaptive_span>>;
+using threshold = rota::cuda::device_budget<rota::adaptive_span>;
 rota::status select(const rota::cuda::backend& b, std::span<const rota::select_problem> layers,
                     const threshold::params& p, std::span<const rota::layer_scores> scores,
                     std::span<const rota::selection> out, rota::workspace ws) {
-  return rota::cuda::select<rota::all_tokens, threshold>(b, layers, {}, p, scores, out, ws);
+  return rota::cuda::select<rota::keep_all, threshold>(b, layers, {}, p, scores, out, ws);
 }

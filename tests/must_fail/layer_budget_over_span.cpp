@@ -1,4 +1,4 @@
-// expect: rota: a budget whose count takes a rota::layer_place counts in one layer
+// expect: rota: a budget whose count takes a rota::budget_place counts in one layer
 #include <rota/rota.hpp>
 
 struct steps {
@@ -6,7 +6,7 @@ struct steps {
   struct params {};
   static constexpr rota::budget_scope scope = rota::budget_scope::span;
   static rota::status check(const params&) { return {}; }
-  static rota::index_t count(const params&, rota::index_t items, const rota::layer_place& at) {
+  static rota::index_t count(const params&, rota::index_t items, const rota::budget_place& at) {
     return items / (1 + at.layer);
   }
 };

@@ -67,6 +67,29 @@ struct spared {
   static rota::index_t floor(const params& p, rota::index_t, rota::index_t) { return p.floor; }
 };
 
+/// Budget with a share of its own for every layer and kv head.
+struct by_head {
+  using policy_kind = rota::budget_tag;
+  struct params {
+    double least = 0.25;
+  };
+  static constexpr rota::budget_scope scope = rota::budget_scope::head;
+  ROTA_HD static rota::status check(const params&) { return {}; }
+  ROTA_HD static rota::index_t count(const params& p, rota::index_t items,
+                                     const rota::budget_place& at) {
+    const double part = static_cast<double>(at.layer * at.heads + at.head + 1) /
+                        static_cast<double>(at.layers * at.heads);
+    return static_cast<rota::index_t>((p.least + (1 - p.least) * part) *
+                                      static_cast<double>(items));
+  }
+};
+
+/// The same of each token's groups.
+struct rows_by_head : by_head {
+  static constexpr rota::budget_scope scope = rota::budget_scope::row;
+};
+
+static_assert(rota::counting_budget<by_head> && rota::counting_budget<rows_by_head>);
 static_assert(rota::pointwise_token_scorer<weighted_norms>);
 static_assert(rota::pointwise_group_scorer<slice_peak>);
 static_assert(rota::counting_budget<one_in> && !rota::floored_budget<one_in>);

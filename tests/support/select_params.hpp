@@ -3,6 +3,7 @@
 #include <limits>
 
 #include <rota/budget/adaptive_span.hpp>
+#include <rota/budget/at_most.hpp>
 #include <rota/budget/entropy_span.hpp>
 #include <rota/budget/fixed_k.hpp>
 #include <rota/budget/global_top_m.hpp>
@@ -10,9 +11,6 @@
 #include <rota/budget/k_by_type.hpp>
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/budget/pyramid.hpp>
-#include <rota/score/key_norm.hpp>
-#include <rota/score/value_norm.hpp>
-#include <rota/select/selectors.hpp>
 
 #include "support/policies.hpp"
 #include "support/random.hpp"
@@ -20,12 +18,6 @@
 namespace rota_test {
 
 using rota::index_t;
-
-// Selection reads scores, whoever made them: the scorers below stand for any.
-template <class Budget>
-using by_token = rota::tokens<rota::key_norm, Budget>;
-template <class Budget>
-using by_group = rota::groups<rota::value_norm, Budget>;
 
 /// A ratio that is often 0 or 1.
 inline double random_ratio(random_source& rng) {
@@ -74,10 +66,19 @@ inline void randomise(random_source& rng, spared, auto& p, index_t) {
   p.floor = rng.below(12);
 }
 
-template <class Selector>
-typename Selector::params random_params(random_source& rng, index_t items) {
-  typename Selector::params p;
-  if constexpr (Selector::selects) randomise(rng, typename Selector::budget{}, p.budget, items);
+inline void randomise(random_source& rng, by_head, auto& p, index_t) {
+  p.least = random_ratio(rng);
+}
+template <class Budget>
+void randomise(random_source& rng, rota::at_most<Budget>, auto& p, index_t items) {
+  randomise(rng, Budget{}, p.budget, items);
+  p.ratio = random_ratio(rng);
+}
+
+template <class Budget>
+typename Budget::params random_params(random_source& rng, index_t items) {
+  typename Budget::params p;
+  if constexpr (rota::selects_by<Budget>) randomise(rng, Budget{}, p, items);
   return p;
 }
 

@@ -46,6 +46,7 @@ class adapted_compressor {
       p.kv_heads = contexts[i].kv_heads();
       p.groups = groups;
       p.protect = protect;
+      p.sliding_window = contexts[i].sliding_window;
       problems_.push_back(p);
       kept_.emplace_back(p.kv_heads, p.tokens);
       views_.push_back(kept_.back().view);
@@ -56,7 +57,7 @@ class adapted_compressor {
 
   /// Keeps a share rho of the groups: as many of each token, or as the calibrated threshold says.
   void select(double rho) {
-    if (rho >= 1 || routing_.rule == group_rule::all) return keep_all();
+    if (rho >= 1 || routing_.rule == group_rule::all) return run(rota::cpu::budget_rule{});
     if (routing_.rule == group_rule::adaptive_span) {
       run<rota::adaptive_span>({threshold_of(rho)});
     } else if (routing_.rule == group_rule::entropy_span) {
@@ -81,8 +82,6 @@ class adapted_compressor {
  private:
   using adapted_context =
       rota::context<element, rota::layer_states, rota::router_weights, rota::fill_codec>;
-  template <class Budget>
-  using by_groups = rota::attention<rota::groups<rota::value_norm, Budget>>;
   template <int Width, class Fill>
   using packing = rota::attention<rota::packed<element, Width>, Fill>;
 
@@ -91,8 +90,7 @@ class adapted_compressor {
   adapted_context with_weights(const layer_context& c, const matrix& input,
                                std::size_t layer) const {
     adapted_context out;
-    out.keys = c.keys;
-    out.values = c.values;
+    static_cast<rota::context_views<element>&>(out) = c;
     out.layer_hidden = rota::view<const float, 2>(input.data(), c.tokens(), input.cols());
     const layer_routing& w = routing_.layers.at(layer);
     const auto outputs = static_cast<rota::index_t>(w.router_bias.size());
@@ -158,20 +156,16 @@ class adapted_compressor {
 
   template <class Budget>
   void run(const typename Budget::params& budget) {
-    using op = by_groups<Budget>;
-    typename op::params p;
-    p.groups.budget = budget;
-    std::vector<rota::layer_scores> scores(scores_.size());
-    for (std::size_t i = 0; i < scores.size(); ++i) scores[i].groups = scores_[i].view;
-    const rota::workspace ws = scratch_.at_least(op::select_workspace_bytes(backend_, problems_));
-    require(op::select(backend_, problems_, p, scores, views_, ws), "selection");
+    run(rota::cpu::rule_of<Budget>(budget));
   }
 
-  void keep_all() {
-    using op = rota::attention<>;
-    const std::vector<rota::layer_scores> none(problems_.size());
-    const rota::workspace ws = scratch_.at_least(op::select_workspace_bytes(backend_, problems_));
-    require(op::select(backend_, problems_, {}, none, views_, ws), "selection");
+  /// Every token survives; `groups` says what it keeps.
+  void run(const rota::cpu::budget_rule& groups) {
+    std::vector<rota::layer_scores> scores(scores_.size());
+    for (std::size_t i = 0; i < scores.size(); ++i) scores[i].groups = scores_[i].view;
+    const rota::workspace ws = scratch_.at_least(rota::cpu::select_workspace_bytes(
+        backend_, problems_, std::ssize(problems_), groups.selects()));
+    require(rota::cpu::select(backend_, problems_, {}, groups, scores, views_, ws), "selection");
   }
 
   template <class F>

@@ -84,6 +84,7 @@ class compressor {
       p.kv_heads = c.kv_heads();
       p.groups = groups_;
       p.protect = protect;
+      p.sliding_window = c.sliding_window;
       problems_.push_back(p);
       kept_.emplace_back(p.kv_heads, p.tokens);
       views_.push_back(kept_.back().view);
@@ -158,13 +159,6 @@ class compressor {
   const rota::selection& selection(std::size_t layer) const { return views_.at(layer); }
 
  private:
-  /// Selection depends on scores and budgets alone, so any scorer may stand in for the one that
-  /// made the scores: 24 selectors are compiled instead of 118.
-  template <class Budget>
-  using by_tokens = rota::tokens<rota::key_norm, Budget>;
-  template <class Budget>
-  using by_groups = rota::groups<rota::value_norm, Budget>;
-
   /// Layers that share a budget.
   struct layer_span {
     std::span<const rota::select_problem> problems;
@@ -172,22 +166,28 @@ class compressor {
     std::span<const rota::selection> kept;
   };
 
-  template <class Op>
-  rota::status run(const typename Op::params& p, const layer_span& span) {
-    const rota::workspace ws =
-        scratch_.at_least(Op::select_workspace_bytes(backend_, span.problems));
-    return Op::select(backend_, span.problems, p, span.scores, span.kept, ws);
+  rota::status run(const rota::cpu::budget_rule& tokens, const rota::cpu::budget_rule& groups,
+                   const layer_span& span) {
+    const rota::workspace ws = scratch_.at_least(rota::cpu::select_workspace_bytes(
+        backend_, span.problems, std::ssize(span.problems), groups.selects()));
+    return rota::cpu::select(backend_, span.problems, tokens, groups, span.scores, span.kept, ws);
+  }
+
+  /// Calls f(rule) with the rule of a method's token budget at a fraction; keeps all without one.
+  template <class F>
+  rota::status with_token_rule(const method& m, const fractions& f, const layer_span& span,
+                               F&& use) {
+    if (!m.tokens) return use(rota::cpu::budget_rule{});
+    return with_budget(m.tokens->rule, [&]<class Budget>() {
+      const auto p = budget_at<Budget>(f.tokens, token_level(span.problems, span.scores));
+      return use(rota::cpu::rule_of<Budget>(p));
+    });
   }
 
   /// The token stage alone.
   rota::status select_tokens(const method& m, const fractions& f, const layer_span& span) {
-    if (!m.tokens) return run<rota::attention<>>({}, span);
-    return with_budget(m.tokens->rule, [&]<class Budget>() {
-      using op = rota::attention<by_tokens<Budget>>;
-      typename op::params p;
-      p.tokens.budget = budget_at<Budget>(f.tokens, token_level(span.problems, span.scores));
-      return run<op>(p, span);
-    });
+    return with_token_rule(
+        m, f, span, [&](const rota::cpu::budget_rule& tokens) { return run(tokens, {}, span); });
   }
 
   /// Both stages, or the group stage alone.
@@ -199,20 +199,10 @@ class compressor {
       if (rota::status s = select_tokens(m, f, span); !s.ok()) return s;
     }
     const group_level level(span.problems, span.scores, span.kept);
-    return with_budget(m.groups->rule, [&]<class GroupBudget>() {
-      const typename GroupBudget::params groups = budget_at<GroupBudget>(f.groups, level);
-      if (!m.tokens) {
-        using op = rota::attention<by_groups<GroupBudget>>;
-        typename op::params p;
-        p.groups.budget = groups;
-        return run<op>(p, span);
-      }
-      return with_budget(m.tokens->rule, [&]<class TokenBudget>() {
-        using op = rota::attention<by_tokens<TokenBudget>, by_groups<GroupBudget>>;
-        typename op::params p;
-        p.tokens.budget = budget_at<TokenBudget>(f.tokens, token_level(span.problems, span.scores));
-        p.groups.budget = groups;
-        return run<op>(p, span);
+    return with_budget(m.groups->rule, [&]<class Budget>() {
+      const auto p = budget_at<Budget>(f.groups, level);
+      return with_token_rule(m, f, span, [&](const rota::cpu::budget_rule& tokens) {
+        return run(tokens, rota::cpu::rule_of<Budget>(p), span);
       });
     });
   }

@@ -118,8 +118,7 @@ class score_cache {
     static_cast<rota::window_queries&>(out) = c;
     static_cast<rota::query_moments&>(out) = c;
     static_cast<rota::rope_frequencies&>(out) = c;
-    out.keys = c.keys;
-    out.values = c.values;
+    static_cast<rota::context_views<element>&>(out) = c;
     if (extras_.shared.outputs == nullptr) return out;
     static_cast<rota::output_projection&>(out) = extras_.shared.outputs->projection(layer);
     static_cast<rota::output_gram&>(out) = extras_.shared.outputs->gram(layer);

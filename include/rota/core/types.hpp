@@ -42,4 +42,10 @@ struct layer_place {
   index_t layers = 1;  ///< of the whole model, or of what shares one budget
 };
 
+/// Where what a budget counts lies. In scopes above the head, `head` is the scope's first.
+struct budget_place : layer_place {
+  index_t head = 0;   ///< kv head, 0 .. heads - 1
+  index_t heads = 1;  ///< kv heads of the layer
+};
+
 }  // namespace rota

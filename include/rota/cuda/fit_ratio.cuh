@@ -9,18 +9,16 @@ namespace rota::cuda {
 
 namespace detail {
 
-/// A selector whose budget's parameters lie in device memory.
-template <class Selector>
-struct with_device_budget {
-  using type = Selector;
+/// A budget with its parameters in device memory.
+template <level_budget Budget>
+struct placed_budget {
+  using type = keep_all;
+  static keep_all::params at(const keep_all::params*) { return {}; }
 };
-template <class Scorer, class Budget>
-struct with_device_budget<tokens<Scorer, Budget>> {
-  using type = tokens<Scorer, device_budget<Budget>>;
-};
-template <class Scorer, class Budget>
-struct with_device_budget<groups<Scorer, Budget>> {
-  using type = groups<Scorer, device_budget<Budget>>;
+template <budget Budget>
+struct placed_budget<Budget> {
+  using type = device_budget<Budget>;
+  static typename type::params at(const typename Budget::params* values) { return {values}; }
 };
 
 /// The arrays of one search.
@@ -94,16 +92,17 @@ status check_fit_call(const backend& b, std::span<const select_problem> layers,
                       std::span<const packed_shape> shapes, typename Op::params p,
                       std::span<const layer_scores> scores, const SetRatio& set_ratio,
                       const double* ratio, std::span<const selection> out, const workspace& ws) {
-  using Tokens = typename Op::token_selector;
-  using Groups = typename Op::group_selector;
+  using Tokens = typename Op::token_selector::budget;
+  using Groups = typename Op::group_selector::budget;
   if (status s = check_backend(b); !s) return s;
   if (status s = rota::detail::check_fit(layers, shapes, scores, out); !s) return s;
   if (status s = check_device_shapes(shapes); !s) return s;
   if (status s = check_problems(layers, layers.size()); !s) return s;
   set_ratio(p, 1.0);
-  if (status s = check_budget<Tokens>(b, p.tokens, "tokens.budget"); !s) return s;
-  if (status s = check_budget<Groups>(b, p.groups, "groups.budget"); !s) return s;
-  if (status s = check_layers(b, layers, Tokens::selects, Groups::selects, scores, out, ws); !s)
+  if (status s = check_budget<Tokens>(b, p.tokens.budget, "tokens.budget"); !s) return s;
+  if (status s = check_budget<Groups>(b, p.groups.budget, "groups.budget"); !s) return s;
+  if (status s = check_layers(b, layers, selects_by<Tokens>, selects_by<Groups>, scores, out, ws);
+      !s)
     return s;
   if (ratio == nullptr) return {errc::null_view, "ratio"};
   if (status s = check_memory(b, named_memory(ratio, "ratio")); !s) return s;
@@ -148,9 +147,12 @@ status fit_ratio(const backend& b, std::span<const select_problem> layers,
                  std::span<const packed_shape> shapes, const typename Op::params& p,
                  std::span<const layer_scores> scores, index_t limit, SetRatio set_ratio,
                  double* ratio, std::span<const selection> out, workspace ws) {
-  using Tokens = typename detail::with_device_budget<typename Op::token_selector>::type;
-  using Groups = typename detail::with_device_budget<typename Op::group_selector>::type;
-  static_assert(Tokens::selects || Groups::selects, "rota: fit_ratio needs a budget to change");
+  using tokens_there = detail::placed_budget<typename Op::token_selector::budget>;
+  using groups_there = detail::placed_budget<typename Op::group_selector::budget>;
+  using Tokens = typename tokens_there::type;
+  using Groups = typename groups_there::type;
+  static_assert(selects_by<Tokens> || selects_by<Groups>,
+                "rota: fit_ratio needs a budget to change");
   if (status s =
           detail::check_fit_call<Op>(b, layers, shapes, p, scores, set_ratio, ratio, out, ws);
       !s)
@@ -163,10 +165,8 @@ status fit_ratio(const backend& b, std::span<const select_problem> layers,
   // What a try finds wrong is for the search alone: it has a fault word of its own.
   backend trying = b;
   trying.fault = m.fault;
-  typename Tokens::params token_params{};
-  typename Groups::params group_params{};
-  if constexpr (Tokens::selects) token_params.budget.at = &m.trial->tokens;
-  if constexpr (Groups::selects) group_params.budget.at = &m.trial->groups;
+  const typename Tokens::params token_params = tokens_there::at(&m.trial->tokens);
+  const typename Groups::params group_params = groups_there::at(&m.trial->groups);
   const typename fit_step_kernel<Op, SetRatio>::arguments step{
       m.select.table, m.shapes, m.rows, p, set_ratio, limit, m.trial, m.fault, ratio, b.fault};
 

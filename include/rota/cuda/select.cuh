@@ -7,7 +7,7 @@
 namespace rota::cuda {
 
 /// Scratch bytes that select() needs for that many layers. 0 when the problems are not valid.
-template <class Tokens, class Groups>
+template <level_budget Tokens, level_budget Groups>
 std::size_t select_workspace_bytes(const backend&, std::span<const select_problem> problems,
                                    index_t layers) {
   if (layers < 0 || !detail::check_problems(problems, static_cast<std::size_t>(layers))) return 0;
@@ -26,18 +26,17 @@ std::size_t select_workspace_bytes(const backend&, std::span<const select_proble
 /// bad_count ("tokens" or "groups"), bad_parameter ("types"), bad_count ("length"); the outputs are
 /// then untouched. From the host: what the budgets' check() says, the errors of the views,
 /// wrong_memory, overlapping_memory, workspace_too_small.
-template <class Tokens, class Groups>
+template <level_budget Tokens, level_budget Groups>
 status select(const backend& b, std::span<const select_problem> problems,
-              const typename Tokens::params& token_params,
-              const typename Groups::params& group_params, std::span<const layer_scores> layers,
-              std::span<const selection> out, workspace ws) {
+              const typename Tokens::params& tokens, const typename Groups::params& groups,
+              std::span<const layer_scores> layers, std::span<const selection> out, workspace ws) {
   if (status s = check_backend(b); !s) return s;
-  if (status s = detail::check_budget<Tokens>(b, token_params, "tokens.budget"); !s) return s;
-  if (status s = detail::check_budget<Groups>(b, group_params, "groups.budget"); !s) return s;
+  if (status s = detail::check_budget<Tokens>(b, tokens, "tokens.budget"); !s) return s;
+  if (status s = detail::check_budget<Groups>(b, groups, "groups.budget"); !s) return s;
   if (out.size() != layers.size()) return {errc::bad_shape, "out"};
   if (status s = detail::check_problems(problems, layers.size()); !s) return s;
-  if (status s =
-          detail::check_layers(b, problems, Tokens::selects, Groups::selects, layers, out, ws);
+  if (status s = detail::check_layers(b, problems, selects_by<Tokens>, selects_by<Groups>, layers,
+                                      out, ws);
       !s)
     return s;
   carver from(ws);
@@ -46,17 +45,16 @@ status select(const backend& b, std::span<const select_problem> problems,
   if (layers.empty()) return {};
 
   if (status s = detail::stage_layers(b, m, problems, layers, out); !s) return s;
-  return detail::select_staged<Tokens, Groups>(b, m, token_params, group_params);
+  return detail::select_staged<Tokens, Groups>(b, m, tokens, groups);
 }
 
 /// The same for a single layer.
-template <class Tokens, class Groups>
+template <level_budget Tokens, level_budget Groups>
 status select(const backend& b, const select_problem& problem,
-              const typename Tokens::params& token_params,
-              const typename Groups::params& group_params, const layer_scores& scores,
-              const selection& out, workspace ws) {
-  return select<Tokens, Groups>(b, std::span<const select_problem>(&problem, 1), token_params,
-                                group_params, std::span<const layer_scores>(&scores, 1),
+              const typename Tokens::params& tokens, const typename Groups::params& groups,
+              const layer_scores& scores, const selection& out, workspace ws) {
+  return select<Tokens, Groups>(b, std::span<const select_problem>(&problem, 1), tokens, groups,
+                                std::span<const layer_scores>(&scores, 1),
                                 std::span<const selection>(&out, 1), ws);
 }
 

@@ -83,19 +83,20 @@ concept counts_items = requires(const typename B::params& p, index_t items) {
   { B::count(p, items) } -> std::convertible_to<index_t>;
 };
 template <class B>
-concept counts_by_layer = requires(const typename B::params& p, index_t items, layer_place at) {
+concept counts_by_place = requires(const typename B::params& p, index_t items,
+                                   const budget_place& at) {
   { B::count(p, items, at) } -> std::convertible_to<index_t>;
 };
 
 }  // namespace detail
 
 /// A budget that keeps the best `count` of `items`, protected ones included. `count` may ask for
-/// the layer's place too; its scope is then not span.
+/// the place too, which layer and kv head of how many; its scope is then not span.
 template <class B>
 concept counting_budget = policy_of<B, budget_tag> && requires(const typename B::params& p) {
   { B::scope } -> std::convertible_to<budget_scope>;
   { B::check(p) } -> std::same_as<status>;
-} &&(detail::counts_items<B> || detail::counts_by_layer<B>);
+} &&(detail::counts_items<B> || detail::counts_by_place<B>);
 
 /// A counting budget that spares each head: of the `count` items of a scope of `rows` heads, every
 /// head keeps its own best `floor(params, count, rows)` first (protected ones included), the rest
@@ -135,11 +136,47 @@ concept typed_budget = policy_of<B, budget_tag> &&
 template <class B>
 concept budget = counting_budget<B> || threshold_budget<B> || row_budget<B> || typed_budget<B>;
 
-/// What a counting budget keeps of `items` in a scope of the layer `at`.
+namespace detail {
+
+/// The scope of a budget; of one that has none, whatever.
+template <budget B>
+consteval budget_scope scope_of() {
+  if constexpr (counting_budget<B>)
+    return B::scope;
+  else
+    return budget_scope::row;
+}
+
+/// The types of tokens that a budget tells apart; 0: it does not.
+template <budget B>
+consteval int types_of() {
+  if constexpr (typed_budget<B>)
+    return B::types;
+  else
+    return 0;
+}
+
+}  // namespace detail
+
+/// Stands for a budget where a level keeps everything; it reads no scores.
+struct keep_all {
+  using policy_kind = budget_tag;
+  struct params {};
+};
+
+/// What selection takes for a level.
+template <class B>
+concept level_budget = budget<B> || std::same_as<B, keep_all>;
+
+/// Whether a level selects, and so reads scores.
+template <level_budget B>
+inline constexpr bool selects_by = !std::same_as<B, keep_all>;
+
+/// What a counting budget keeps of `items` in a scope that lies `at`.
 template <counting_budget B>
 ROTA_HD index_t budget_count(const typename B::params& p, index_t items,
-                             [[maybe_unused]] const layer_place& at) {
-  if constexpr (detail::counts_by_layer<B>)
+                             [[maybe_unused]] const budget_place& at) {
+  if constexpr (detail::counts_by_place<B>)
     return B::count(p, items, at);
   else
     return B::count(p, items);

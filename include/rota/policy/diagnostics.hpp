@@ -70,9 +70,10 @@ consteval bool require_budget() {
         "constexpr int types` with `static rota::index_t count_of_type(const params&, "
         "rota::index_t items, int type)`");
     if constexpr (counting_budget<B>)
-      static_assert(!counts_by_layer<B> || B::scope != budget_scope::span,
-                    "rota: a budget whose count takes a rota::layer_place counts in one layer: its "
-                    "scope is row, head or layer");
+      static_assert(
+          !counts_by_place<B> || B::scope != budget_scope::span,
+          "rota: a budget whose count takes a rota::budget_place counts in one layer: its "
+          "scope is row, head or layer");
   }
   return budget<B>;
 }

@@ -1,28 +1,29 @@
 #pragma once
 
 #include <rota/policy/concepts.hpp>
-#include <rota/select/selectors.hpp>
 
 // Selecting again in a store whose heads hold different tokens: each head is a problem of its own,
 // and a span of them stands for the layer.
 
 namespace rota::detail {
 
-/// A budget over a layer's heads, when each head is its own problem of the span.
-template <class Budget>
-struct across_heads : Budget {};
+/// A budget of scope layer, widened to the span.
 template <counting_budget Budget>
-struct across_heads<Budget> : Budget {
-  static constexpr budget_scope scope =
-      Budget::scope == budget_scope::layer ? budget_scope::span : Budget::scope;
+struct over_span : Budget {
+  static constexpr budget_scope scope = budget_scope::span;
 };
 
-/// The selector with its budget widened so.
-template <class Selector>
-struct across_heads_selector : Selector {};
-template <class Selector>
-requires Selector::selects struct across_heads_selector<Selector> : Selector {
-  using budget = across_heads<typename Selector::budget>;
+template <class Budget>
+struct widened {
+  using type = Budget;
 };
+template <counting_budget Budget>
+requires(Budget::scope == budget_scope::layer) struct widened<Budget> {
+  using type = over_span<Budget>;
+};
+
+/// A budget over a layer's heads, when each head is its own problem of the span.
+template <class Budget>
+using across_heads = typename widened<Budget>::type;
 
 }  // namespace rota::detail

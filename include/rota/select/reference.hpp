@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include <rota/policy/concepts.hpp>
 #include <rota/select/selection.hpp>
-#include <rota/select/selectors.hpp>
 
 // The selection contract (docs/policies.md) by sorting. Slow on purpose, and it shares nothing with
 // the backends: it compares floats as floats, not by their keys.
@@ -37,9 +37,9 @@ struct select_item {
 
 /// What a budget is told of a unit beside its items.
 struct select_unit {
-  layer_place place;
-  index_t rows = 0;  ///< heads in it
-  int type = 0;      ///< of the token, where the unit is one
+  budget_place place;  ///< of its first head
+  index_t rows = 0;    ///< heads in it
+  int type = 0;        ///< of the token, where the unit is one
 };
 
 /// Strict order of scores: NaN below everything, -0 equal to +0.
@@ -156,15 +156,23 @@ inline std::vector<select_unit> list_units(std::span<const select_problem> probl
     for (index_t h = 0; h < p.kv_heads; ++h) {
       const bool more = !units.empty() &&
                         (scope == budget_scope::span || (scope == budget_scope::layer && h > 0));
-      if (!more) units.push_back({p.place, 0, 0});
+      if (!more) units.push_back({p.place_of(h), 0, 0});
       ++units.back().rows;
     }
   }
   return units;
 }
 
+/// Whether no query behind the last token sees token t.
+inline bool is_expired(const select_problem& p, index_t t) {
+  const auto position = [&](index_t i) {
+    return p.positions.data != nullptr ? index_t{p.positions(i)} : i;
+  };
+  return p.sliding_window > 0 && position(p.tokens - 1) + 1 - position(t) >= p.sliding_window;
+}
+
 /// All tokens of all layers, those that survive marked.
-template <class Tokens>
+template <level_budget Tokens>
 status select_tokens(std::span<const select_problem> problems,
                      const typename Tokens::params& params, std::span<const layer_scores> layers,
                      std::vector<select_item>& items) {
@@ -178,25 +186,25 @@ status select_tokens(std::span<const select_problem> problems,
         i.row = row;
         i.head = h;
         i.token = t;
+        i.absent = is_expired(p, t);
         i.guarded = p.protect.covers(t, p.tokens);
-        i.kept = true;
-        if constexpr (Tokens::selects) {
-          i.unit = unit_of(scope_of<typename Tokens::budget>(), row, i.layer);
+        i.kept = !i.absent;
+        if constexpr (selects_by<Tokens>) {
+          i.unit = unit_of(scope_of<Tokens>(), row, i.layer);
           i.score = layers[l].tokens(h, t);
         }
         items.push_back(i);
       }
   }
-  if constexpr (Tokens::selects) {
-    using Budget = typename Tokens::budget;
-    return apply_budget<Budget>(params.budget, items,
-                                list_units(problems, layers.size(), scope_of<Budget>()), "tokens");
+  if constexpr (selects_by<Tokens>) {
+    return apply_budget<Tokens>(params, items,
+                                list_units(problems, layers.size(), scope_of<Tokens>()), "tokens");
   }
   return {};
 }
 
 inline select_unit unit_of_token(const select_problem& p, const select_item& i) {
-  return {p.place, 1, p.type_of(i.token)};
+  return {p.place_of(i.head), 1, p.type_of(i.token)};
 }
 
 /// Budgets of each token alone: protected tokens stand outside.
@@ -220,7 +228,7 @@ status apply_to_rows(const typename Budget::params& params, std::vector<select_i
 
 /// The groups of the survivors, those that stay marked. A budget counts all of them, so that a
 /// ratio means the same for a token that lost groups before; what is not available is not kept.
-template <class Groups>
+template <level_budget Groups>
 status select_groups(std::span<const select_problem> problems,
                      const typename Groups::params& params, std::span<const layer_scores> layers,
                      const std::vector<select_item>& tokens, std::vector<select_item>& items) {
@@ -233,20 +241,19 @@ status select_groups(std::span<const select_problem> problems,
       i.group = g;
       i.absent = p.available.data != nullptr && !(p.available(t.head, t.token) >> g & 1);
       i.kept = !i.absent;
-      if constexpr (Groups::selects) {
-        i.unit = unit_of(scope_of<typename Groups::budget>(), t.row, t.layer);
+      if constexpr (selects_by<Groups>) {
+        i.unit = unit_of(scope_of<Groups>(), t.row, t.layer);
         i.score = layers[l].groups(t.head, t.token, g);
       }
       items.push_back(i);
     }
   }
-  if constexpr (Groups::selects) {
-    using Budget = typename Groups::budget;
-    constexpr budget_scope scope = scope_of<Budget>();
+  if constexpr (selects_by<Groups>) {
+    constexpr budget_scope scope = scope_of<Groups>();
     if constexpr (scope == budget_scope::row)
-      return apply_to_rows<Budget>(params.budget, items, problems);
+      return apply_to_rows<Groups>(params, items, problems);
     else
-      return apply_budget<Budget>(params.budget, items, list_units(problems, layers.size(), scope),
+      return apply_budget<Groups>(params, items, list_units(problems, layers.size(), scope),
                                   "groups");
   }
   return {};
@@ -254,7 +261,7 @@ status select_groups(std::span<const select_problem> problems,
 
 /// What cpu::select() must give for valid arguments; `out` gets one entry a layer. Returns the
 /// errors that only the budgets can find.
-template <class Tokens, class Groups>
+template <level_budget Tokens, level_budget Groups>
 status select(std::span<const select_problem> problems, const typename Tokens::params& token_params,
               const typename Groups::params& group_params, std::span<const layer_scores> layers,
               std::vector<layer_selection>& out) {

@@ -51,16 +51,22 @@ struct groups {
 /// Every token survives.
 struct all_tokens {
   using policy_kind = token_selector_tag;
+  using budget = keep_all;
   static constexpr bool selects = false;
-  struct params {};
+  struct params {
+    keep_all::params budget;
+  };
   static void describe(const params&, fingerprint& f) { f.add("all_tokens"); }
 };
 
 /// Survivors keep their whole value.
 struct all_groups {
   using policy_kind = group_selector_tag;
+  using budget = keep_all;
   static constexpr bool selects = false;
-  struct params {};
+  struct params {
+    keep_all::params budget;
+  };
   static void describe(const params&, fingerprint& f) { f.add("all_groups"); }
 };
 

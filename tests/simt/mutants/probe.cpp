@@ -1,8 +1,6 @@
 #include <rota/budget/keep_ratio.hpp>
 #include <rota/cuda/product/rows_product.cuh>
 #include <rota/cuda/select.cuh>
-#include <rota/score/key_norm.hpp>
-#include <rota/score/value_norm.hpp>
 
 #include "cuda/attend_case.hpp"
 
@@ -39,12 +37,11 @@ TEST_CASE("selection among ties") {
     const rota::selection out{rota::view<std::int32_t, 2>(indices.data(), 1, n),
                               rota::view<rota::group_mask, 2>(masks.data(), 1, n),
                               rota::view<std::int32_t, 1>(counts.data(), 1)};
-    using tokens = rota::tokens<rota::key_norm, rota::keep_ratio>;
-    using slices = rota::groups<rota::value_norm, rota::keep_ratio>;
+    using rota::keep_ratio;
     const rota_test::device_workspace ws(
-        rota::cuda::select_workspace_bytes<tokens, slices>(g.backend(), {&problem, 1}, 1));
-    REQUIRE(rota::cuda::select<tokens, slices>(g.backend(), problem, {{}, {0.5}}, {{}, {0.5}}, in,
-                                               out, ws.get())
+        rota::cuda::select_workspace_bytes<keep_ratio, keep_ratio>(g.backend(), {&problem, 1}, 1));
+    REQUIRE(rota::cuda::select<keep_ratio, keep_ratio>(g.backend(), problem, {0.5}, {0.5}, in, out,
+                                                       ws.get())
                 .ok());
     REQUIRE(g.result().ok());
     // The first half of the tokens, and of these the first half whole, the others without a group.

@@ -46,7 +46,7 @@ status solve_quotas(const select_memory& m, const budget_rule& rule, const char*
       sum.available += row.available;
       sum.guarded += row.guarded;
     }
-    const index_t count = rule.count(sum.all, m.map.layer_of_row(unit.first_row).problem.place);
+    const index_t count = rule.count(sum.all, m.map.place_of_row(unit.first_row));
     if (count < 0) return {errc::bad_count, argument};
     index_t floors = 0;
     if (rule.has_floor())
@@ -82,7 +82,7 @@ void cut_units(const backend& b, const item_level& level, budget_scope scope, co
 
 /// Keeps the quota of every unit, and first the floors of its rows.
 template <class ItemsOf>
-void cut_by_quotas(const backend& b, item_level level, const detail::budget_rule& rule,
+void cut_by_quotas(const backend& b, item_level level, const budget_rule& rule,
                    ItemsOf&& items_of) {
   const cut_memory& m = level.memory.cuts;
   const auto ranked = [&](const select_unit& unit) {
@@ -101,8 +101,7 @@ void cut_by_quotas(const backend& b, item_level level, const detail::budget_rule
 }
 
 /// A threshold decides each item alone.
-inline void cut_by_threshold(const backend& b, const item_level& level,
-                             const detail::budget_rule& rule) {
+inline void cut_by_threshold(const backend& b, const item_level& level, const budget_rule& rule) {
   const detail::select_map& map = level.memory.map;
   for (index_t l = 0; l < map.layer_count; ++l) {
     const select_unit unit = map.unit(budget_scope::layer, l);

@@ -62,9 +62,9 @@ inline void keep_by_rows(const backend& b, const item_level& level, const budget
       for (; tokens != 0; tokens &= tokens - 1) {
         const int i = std::countr_zero(tokens);
         const index_t token = block.token(w) + i;
-        const group_mask mask =
-            detail::select_row(rule, level.score_row(*block.chunk, token),
-                               l.available(block.chunk->head, token), l.problem, token);
+        const group_mask mask = detail::select_row(rule, level.score_row(*block.chunk, token),
+                                                   l.available(block.chunk->head, token), l.problem,
+                                                   block.chunk->head, token);
         kept |= std::uint64_t{mask} << (i * l.problem.groups);
       }
       level.words_of(block)[w] = kept;

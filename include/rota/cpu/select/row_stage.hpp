@@ -12,9 +12,12 @@ namespace rota::cpu::detail {
 
 /// A row budget's counts may not be negative, whatever a token's number of groups.
 inline status check_row_counts(const select_memory& m, const budget_rule& rule) {
-  for (index_t l = 0; l < m.map.layer_count; ++l)
-    for (index_t items = 0; items <= max_groups; ++items)
-      if (rule.count(items, m.map.layers[l].problem.place) < 0) return {errc::bad_count, "groups"};
+  for (index_t l = 0; l < m.map.layer_count; ++l) {
+    const select_problem& p = m.map.layers[l].problem;
+    for (index_t h = 0; h < p.kv_heads; ++h)
+      for (index_t items = 0; items <= max_groups; ++items)
+        if (rule.count(items, p.place_of(h)) < 0) return {errc::bad_count, "groups"};
+  }
   return {};
 }
 
@@ -59,12 +62,12 @@ inline int sort_row(const float* scores, group_mask available, float* descending
   return n;
 }
 
-/// What a budget by row keeps of token i of a problem, absent groups counted.
+/// What a budget by row keeps of token i of a head of a problem, absent groups counted.
 inline group_mask select_row(const budget_rule& rule, const float* scores, group_mask available,
-                             const select_problem& p, index_t i) {
+                             const select_problem& p, index_t head, index_t i) {
   if (rule.by_type())
     return best_of_row(scores, available, rule.count_of_type(rule.params, p.groups, p.type_of(i)));
-  if (rule.counts()) return best_of_row(scores, available, rule.count(p.groups, p.place));
+  if (rule.counts()) return best_of_row(scores, available, rule.count(p.groups, p.place_of(head)));
   float descending[max_groups];
   const int n = sort_row(scores, available, descending);
   const int k = rule.row_count_of(rule.params, descending, n);

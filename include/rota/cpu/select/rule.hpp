@@ -5,17 +5,19 @@
 #include <rota/core/score_key.hpp>
 #include <rota/policy/concepts.hpp>
 
-namespace rota::cpu::detail {
+namespace rota::cpu {
 
-/// A budget with its parameters, types erased: the selection code exists once, not once for each
-/// pair of selectors.
+/// A budget with its parameters, types erased: for callers that choose budgets at run time, and so
+/// that the selection code exists once, not once for each pair of budgets. What it refers to must
+/// outlive it. By default the level keeps everything.
 struct budget_rule {
   enum class kind { everything, count, threshold, row, type };
 
   kind how = kind::everything;
+  errc fault = errc::ok;  ///< what the budget's check() found
   budget_scope scope = budget_scope::head;
   std::uint32_t key = 0;  ///< threshold
-  index_t (*count_of)(const void* params, index_t items, const layer_place& at) = nullptr;
+  index_t (*count_of)(const void* params, index_t items, const budget_place& at) = nullptr;
   index_t (*floor_of)(const void* params, index_t count, index_t rows) = nullptr;
   int (*row_count_of)(const void* params, const float* descending, int n) = nullptr;
   index_t (*count_of_type)(const void* params, index_t items, int type) = nullptr;
@@ -30,24 +32,22 @@ struct budget_rule {
   }
   bool by_type() const { return how == kind::type; }
   bool has_floor() const { return floor_of != nullptr; }
-  index_t count(index_t items, const layer_place& at) const { return count_of(params, items, at); }
+  index_t count(index_t items, const budget_place& at) const { return count_of(params, items, at); }
   index_t floor(index_t count, index_t rows) const { return floor_of(params, count, rows); }
 };
 
-/// Checks the budget of a selector and erases its type. `params` must outlive the rule. A budget
-/// does not know which level it serves: `argument` says so.
-template <class Selector>
-status make_rule(const typename Selector::params& params, [[maybe_unused]] const char* argument,
-                 budget_rule& rule) {
-  if constexpr (Selector::selects) {
-    using Budget = typename Selector::budget;
+/// Checks a budget and erases its type.
+template <level_budget Budget>
+budget_rule rule_of(const typename Budget::params& params) {
+  budget_rule rule;
+  if constexpr (selects_by<Budget>) {
     using values = typename Budget::params;
-    if (status s = Budget::check(params.budget); !s) return {s.code, argument};
-    rule.params = &params.budget;
+    rule.fault = Budget::check(params).code;
+    rule.params = &params;
     if constexpr (counting_budget<Budget>) {
       rule.how = budget_rule::kind::count;
       rule.scope = Budget::scope;
-      rule.count_of = [](const void* p, index_t items, const layer_place& at) -> index_t {
+      rule.count_of = [](const void* p, index_t items, const budget_place& at) -> index_t {
         return budget_count<Budget>(*static_cast<const values*>(p), items, at);
       };
       if constexpr (floored_budget<Budget>)
@@ -67,10 +67,14 @@ status make_rule(const typename Selector::params& params, [[maybe_unused]] const
       };
     } else {
       rule.how = budget_rule::kind::threshold;
-      rule.key = score_key(Budget::threshold(params.budget));
+      rule.key = score_key(Budget::threshold(params));
     }
   }
-  return {};
+  return rule;
 }
 
-}  // namespace rota::cpu::detail
+/// A rule of parameters that go away at once.
+template <level_budget Budget>
+budget_rule rule_of(const typename Budget::params&&) = delete;
+
+}  // namespace rota::cpu

@@ -32,9 +32,7 @@ struct projection_slab {
 };
 
 /// Scratch memory of critical<Base>, beside its base's: the two are not in use at once.
-template <class Base>
 struct critical_memory {
-  using selector = tokens<Base, first_stage_budget>;
   /// Rows of W_O that are split at a time: the whole would be as large as the floats themselves.
   static constexpr index_t slab = 512;
 
@@ -57,7 +55,7 @@ struct critical_memory {
     m.best.indices = view<std::int32_t, 2>(from.take<std::int32_t>(heads * n), heads, n);
     m.best.masks = view<group_mask, 2>(from.take<group_mask>(heads * n), heads, n);
     m.best.counts = view<std::int32_t, 1>(from.take<std::int32_t>(heads), heads);
-    m.scratch.bytes = select_workspace_bytes<selector, all_groups>(b, {&m.problem, 1}, 1);
+    m.scratch.bytes = select_workspace_bytes<first_stage_budget, keep_all>(b, {&m.problem, 1}, 1);
     m.scratch.data = from.take<std::byte>(static_cast<std::int64_t>(m.scratch.bytes));
     return m;
   }
@@ -160,9 +158,8 @@ struct raise_best_kernel {
 };
 
 /// m.norms: |W_O v|_1 of every token, summed over its query heads.
-template <class Base, element E, class... Parts>
-status sum_projections(const backend& b, const context<E, Parts...>& c,
-                       const critical_memory<Base>& m) {
+template <element E, class... Parts>
+status sum_projections(const backend& b, const context<E, Parts...>& c, const critical_memory& m) {
   const view<const float, 3>& w = c.weights;
   using kernel = projected_sums_kernel<E>;
   using product = typename kernel::product;
@@ -191,7 +188,7 @@ std::size_t score_whole_tokens_workspace_bytes(const backend& b, critical<Base>,
                                                const typename critical<Base>::params& p,
                                                const context<E, Parts...>& c) {
   carver count;
-  critical_memory<Base>::carve(count, b, c);
+  critical_memory::carve(count, b, c);
   return std::max(count.bytes(), score_tokens_workspace_bytes(b, Base{}, p.base, c));
 }
 
@@ -202,17 +199,16 @@ status score_whole_tokens(const backend& b, critical<Base>,
   if (status s = check_critical<Base>(p, c); !s) return s;
   if (status s = check_rows(b, c.weights, alignof(float), "weights"); !s) return s;
   carver from(ws);
-  const auto m = critical_memory<Base>::carve(from, b, c);
+  const auto m = critical_memory::carve(from, b, c);
   if (status s = from.check(); !s) return s;
   if (status s = detail::check_problems({&m.problem, 1}, 1); !s) return s;
   // Its scratch memory lies where ours does: what it launches is done before ours begins.
   if (status s = score_tokens(b, Base{}, p.base, c, out, ws); !s) return s;
 
   const index_t best = std::min(c.tokens(), critical<Base>::first_stage(p));
-  using selector = typename critical_memory<Base>::selector;
   if (best > 0)
-    if (status s = select<selector, all_groups>(b, m.problem, {p.base, {best}}, {}, {out, {}},
-                                                m.best, m.scratch);
+    if (status s = select<first_stage_budget, keep_all>(b, m.problem, {best}, {}, {out, {}}, m.best,
+                                                        m.scratch);
         !s)
       return s;
   if (status s = sum_projections(b, c, m); !s) return s;

@@ -28,14 +28,13 @@ inline status check_problems(std::span<const select_problem> problems, std::size
 }
 
 /// A budget does not know which level it serves: `argument` says so.
-template <class Selector>
+template <level_budget Budget>
 status check_budget([[maybe_unused]] const backend& b,
-                    [[maybe_unused]] const typename Selector::params& params,
+                    [[maybe_unused]] const typename Budget::params& params,
                     [[maybe_unused]] const char* argument) {
-  if constexpr (Selector::selects) {
-    if (status s = Selector::budget::check(params.budget); !s) return {s.code, argument};
-    if constexpr (checked_on_device<typename Selector::budget>)
-      return check_memory(b, params.budget.at, argument);
+  if constexpr (selects_by<Budget>) {
+    if (status s = Budget::check(params); !s) return {s.code, argument};
+    if constexpr (checked_on_device<Budget>) return check_memory(b, params.at, argument);
   }
   return {};
 }
@@ -67,6 +66,7 @@ inline status check_layer(const backend& b, const select_problem& p, bool tokens
                                {out.counts.data, "selection.counts"},
                                {p.available.data, "available"},
                                {p.types.data, "types"},
+                               {p.positions.data, "positions"},
                                {p.device_tokens, "device_tokens"}};
   for (const named_memory& use : uses)
     if (status s = check_memory(b, use); !s) return s;
@@ -75,11 +75,11 @@ inline status check_layer(const backend& b, const select_problem& p, bool tokens
 
 /// The memory that a layer reads, or writes.
 struct layer_ranges {
-  byte_range reads[4], writes[3];
+  byte_range reads[5], writes[3];
 
   layer_ranges(const select_problem& p, const layer_scores& scores, const selection& out)
       : reads{range_of(scores.tokens), range_of(scores.groups), range_of(p.available),
-              range_of(p.types)},
+              range_of(p.types), range_of(p.positions)},
         writes{range_of(out.indices), range_of(out.masks), range_of(out.counts)} {}
 
   bool meets(const byte_range& r) const {
@@ -135,7 +135,11 @@ inline select_entry entry_of(const select_problem& p, const layer_scores& scores
   e.length = {p.tokens, p.device_tokens};
   e.sinks = p.protect.sinks;
   e.window = p.protect.window;
+  e.sliding_window = p.sliding_window;
+  e.positions = p.positions.data;
   e.place = p.place;
+  e.first_head = p.first_head;
+  e.layer_heads = p.place_of(0).heads;
   e.kv_heads = static_cast<std::int32_t>(p.kv_heads);
   e.group_count = p.groups;
   e.drop_empty = p.drop_empty;

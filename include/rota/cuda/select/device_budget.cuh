@@ -5,27 +5,6 @@
 
 namespace rota::cuda {
 
-namespace detail {
-
-/// The scope of a budget; of one that has none, whatever.
-template <class Budget>
-consteval budget_scope scope_of() {
-  if constexpr (counting_budget<Budget>)
-    return Budget::scope;
-  else
-    return budget_scope::row;
-}
-
-template <class Budget>
-consteval int types_of() {
-  if constexpr (typed_budget<Budget>)
-    return Budget::types;
-  else
-    return 0;
-}
-
-}  // namespace detail
-
 /// Another budget, with its parameters in device memory: a count or a ratio that an earlier kernel
 /// computes, or that a captured graph finds changed at every replay.
 ///
@@ -40,8 +19,8 @@ struct device_budget {
   struct params {
     const typename Budget::params* at = nullptr;  ///< device memory, aligned
   };
-  static constexpr budget_scope scope = detail::scope_of<Budget>();
-  static constexpr int types = detail::types_of<Budget>();
+  static constexpr budget_scope scope = rota::detail::scope_of<Budget>();
+  static constexpr int types = rota::detail::types_of<Budget>();
 
   static status check(const params& p) {
     if (p.at == nullptr) return {errc::null_view, "at"};
@@ -55,8 +34,8 @@ struct device_budget {
                                index_t items) requires rota::detail::counts_items<Budget> {
     return Budget::count(values(p), items);
   }
-  ROTA_HD static index_t count(const params& p, index_t items, const layer_place& at) requires
-      rota::detail::counts_by_layer<Budget> {
+  ROTA_HD static index_t count(const params& p, index_t items, const budget_place& at) requires
+      rota::detail::counts_by_place<Budget> {
     return Budget::count(values(p), items, at);
   }
   ROTA_HD static index_t floor(const params& p, index_t count,

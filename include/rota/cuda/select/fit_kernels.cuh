@@ -9,22 +9,12 @@
 
 namespace rota::cuda {
 
-/// The parameters of a selector's budget; of none, nothing.
-template <class Selector>
-struct budget_values {
-  struct type {};
-};
-template <class Selector>
-requires(Selector::selects) struct budget_values<Selector> {
-  using type = typename Selector::budget::params;
-};
-
 /// What is tried at the moment.
 template <class Op>
 struct fit_trial {
   step_search search;
-  typename budget_values<typename Op::token_selector>::type tokens;
-  typename budget_values<typename Op::group_selector>::type groups;
+  typename Op::token_selector::budget::params tokens;
+  typename Op::group_selector::budget::params groups;
 };
 
 template <class Op, class SetRatio>
@@ -52,11 +42,7 @@ ROTA_DEVICE void try_ratio(const fit_arguments<Op, SetRatio>& a, const step_sear
                            index_t step) {
   typename Op::params p = a.params;
   a.set_ratio(p, static_cast<double>(step) / fit_ratio_steps);
-  fit_trial<Op> trial;
-  trial.search = search;
-  if constexpr (Op::token_selector::selects) trial.tokens = p.tokens.budget;
-  if constexpr (Op::group_selector::selects) trial.groups = p.groups.budget;
-  ptx::store(a.trial, trial);
+  ptx::store(a.trial, fit_trial<Op>{search, p.tokens.budget, p.groups.budget});
 }
 
 }  // namespace detail

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include <rota/cuda/select/quotas.cuh>
 #include <rota/cuda/select/row_rule.cuh>
 
@@ -32,7 +34,7 @@ struct mark_tokens_kernel {
     std::uint32_t survivors = 0, items = 0, guarded = 0;
     for (int k = 0; k < select_thread_tokens; ++k) {
       const index_t i = c.first + first + k;
-      bool stays = i < c.last;
+      bool stays = i >= c.layer.expired && i < c.last;
       if (stays && !a.everything && c.layer.is_ranked(i)) stays = at.keeps(token_items::key(c, i));
       ptx::store(a.alive + c.number * select_chunk_tokens + first + k,
                  static_cast<std::uint8_t>(stays));
@@ -53,9 +55,16 @@ struct mark_tokens_kernel {
   }
 };
 
-/// The masks of a chunk's survivors, and how many of these are written: a block a chunk. Groups is
-/// the selector; it may keep every group.
-template <class Groups>
+/// What decides the groups where no budget by row does: the cuts of the passes, or nothing.
+struct by_cuts {
+  struct params {
+    bool everything = false;  ///< survivors keep every group
+  };
+};
+
+/// The masks of a chunk's survivors, and how many of these are written: a block a chunk. Rule is
+/// by_cuts, or a budget that decides each token's groups alone.
+template <class Rule>
 struct mask_kernel {
   static constexpr int threads = select_threads;
   static constexpr int least_blocks = 2;
@@ -63,7 +72,7 @@ struct mask_kernel {
   static constexpr std::uint32_t shared_bytes = 64 + threads * sorted_row_bytes;
 
   struct arguments {
-    typename Groups::params params;
+    typename Rule::params params;
     select_table table;
     cut_pass floor, main;
     std::uint8_t* alive;    ///< of tokens that are not written it becomes 0
@@ -76,7 +85,7 @@ struct mask_kernel {
     if (failed(a.fault)) return;
     const select_chunk c = a.table.chunk(ptx::block_x());
     floored_cut at;
-    if constexpr (cuts_items())
+    if constexpr (cuts_items)
       at = start_cut<group_items>(a.table, c, a.alive, a.floor, a.main, ptx::shared_base());
     ptx::sync_block();  // below, threads change what start_cut() has read of their own tokens only
     const index_t base = c.number * select_chunk_tokens;
@@ -96,30 +105,24 @@ struct mask_kernel {
   }
 
  private:
-  ROTA_DEVICE static constexpr bool cuts_items() {
-    if constexpr (Groups::selects)
-      return !decides_rows<typename Groups::budget>;
-    else
-      return false;
-  }
+  static constexpr bool cuts_items = std::is_same_v<Rule, by_cuts>;
 
   ROTA_DEVICE static group_mask mask_of(const arguments& a, const select_chunk& c, index_t i,
                                         floored_cut& at) {
     const unsigned available = c.layer.available_groups(c.head, i);
-    if (!Groups::selects || !c.layer.is_ranked(i)) return static_cast<group_mask>(available);
-    if constexpr (cuts_items()) {
+    if (!c.layer.is_ranked(i)) return static_cast<group_mask>(available);
+    if constexpr (cuts_items) {
+      if (a.params.everything) return static_cast<group_mask>(available);
       unsigned mask = 0;
       for (int g = 0; g < c.layer.group_count; ++g)
         if ((available >> g & 1u) != 0 &&
             at.keeps(score_key(ptx::load(group_items::scores(c, i) + g))))
           mask |= 1u << g;
       return static_cast<group_mask>(mask);
-    } else if constexpr (Groups::selects) {
+    } else {
       const ptx::shared_array<float> sorted{ptx::shared_base() + 64 +
                                             ptx::thread_index() * sorted_row_bytes};
-      return select_row<typename Groups::budget>(a.params.budget, c, i, available, sorted);
-    } else {
-      return static_cast<group_mask>(available);
+      return select_row<Rule>(a.params, c, i, available, sorted);
     }
   }
 };

@@ -84,9 +84,9 @@ struct quotas_kernel {
     const select_unit unit = a.table.unit(Budget::scope, number);
     const row_items sum = items_of(a, unit);
     const bool first_lane = ptx::lane_index() == 0;
-    const index_t layer = a.table.layer_of_row(unit.first_row);
-    const layer_place place = ptx::load(&a.table.layers[layer].place);
-    const index_t count = budget_count<Budget>(a.params, sum.all, place);
+    const select_entry l = ptx::load(a.table.layers + a.table.layer_of_row(unit.first_row));
+    const index_t count =
+        budget_count<Budget>(a.params, sum.all, l.place_of(unit.first_row - l.first_row));
     if (count < 0) {
       if (first_lane) report(a.fault, errc::bad_count, a.about);
       return;
@@ -111,7 +111,7 @@ struct quotas_kernel {
   ROTA_DEVICE static row_items items_of(const arguments& a, index_t row) {
     if (a.rows != nullptr) return ptx::load(a.rows + row);
     const select_entry l = ptx::load(a.table.layers + a.table.layer_of_row(row));
-    return {l.n, l.n, l.guarded_tokens()};
+    return {l.n, l.n - l.expired, l.guarded_tokens()};
   }
   /// Of all rows of a unit.
   ROTA_DEVICE static row_items items_of(const arguments& a, const select_unit& unit) {

@@ -61,7 +61,7 @@ ROTA_DEVICE group_mask select_row(const typename Budget::params& params, const s
     return best_of_row(scores, available, groups, Budget::count_of_type(params, groups, type));
   } else if constexpr (counting_budget<Budget>) {
     return best_of_row(scores, available, groups,
-                       budget_count<Budget>(params, groups, c.layer.place));
+                       budget_count<Budget>(params, groups, c.layer.place_of(c.head)));
   } else {
     const int n = sort_row(scores, available, groups, sorted);
     const int k =
@@ -93,8 +93,9 @@ struct check_rows_kernel {
           report(a.fault, errc::bad_parameter, culprit::types);
     } else if constexpr (counting_budget<Budget>) {
       const index_t items = ptx::thread_index();
-      if (items <= max_groups && budget_count<Budget>(a.params, items, l.place) < 0)
-        report(a.fault, errc::bad_count, culprit::groups);
+      for (index_t h = 0; items <= max_groups && h < l.kv_heads; ++h)
+        if (budget_count<Budget>(a.params, items, l.place_of(h)) < 0)
+          report(a.fault, errc::bad_count, culprit::groups);
     }
   }
 };

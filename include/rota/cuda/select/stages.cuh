@@ -7,7 +7,6 @@
 #include <rota/cuda/select/device_budget.cuh>
 #include <rota/cuda/select/marks.cuh>
 #include <rota/cuda/select/stage_layers.cuh>
-#include <rota/select/selectors.hpp>
 
 // The stages of a selection, as the host launches them.
 
@@ -146,52 +145,64 @@ inline status launch_clear(const backend& b, std::uint32_t* words, index_t count
                               {words, count, b.fault});
 }
 
-template <class Tokens>
+template <level_budget Budget>
 status mark_tokens(const backend& b, const select_memory& m,
-                   const typename Tokens::params& params) {
+                   [[maybe_unused]] const typename Budget::params& params) {
   cut_pass floor, main;
-  if constexpr (Tokens::selects)
-    if (status s = cut_level<token_items, typename Tokens::budget>(b, m, params.budget, nullptr,
-                                                                   culprit::tokens, floor, main);
+  if constexpr (selects_by<Budget>)
+    if (status s =
+            cut_level<token_items, Budget>(b, m, params, nullptr, culprit::tokens, floor, main);
         !s)
       return s;
   return launch<mark_tokens_kernel>(
-      b, {m.table.chunks}, {m.table, floor, main, !Tokens::selects, m.alive, m.counts, b.fault},
+      b, {m.table.chunks}, {m.table, floor, main, !selects_by<Budget>, m.alive, m.counts, b.fault},
       mark_tokens_kernel::shared_bytes);
 }
 
-template <class Groups>
-status mask_groups(const backend& b, const select_memory& m,
-                   const typename Groups::params& params) {
-  cut_pass floor, main;
-  if constexpr (Groups::selects) {
-    using Budget = typename Groups::budget;
-    if constexpr (decides_rows<Budget>) {
-      if (status s = check_values<Budget>(b, params.budget, culprit::groups); !s) return s;
-      if (status s = launch<check_rows_kernel<Budget>>(b, {m.table.layer_count},
-                                                       {params.budget, m.table, b.fault});
-          !s)
-        return s;
-    } else {
-      if constexpr (counting_budget<Budget>)
-        if (status s =
-                launch<row_sums_kernel>(b, {blocks_of(m.table.rows, row_sums_kernel::rows_a_block)},
-                                        {m.table, m.counts, m.rows, b.fault});
-            !s)
-          return s;
-      if (status s = cut_level<group_items, Budget>(b, m, params.budget, m.rows, culprit::groups,
-                                                    floor, main);
-          !s)
-        return s;
-    }
-  }
-  return launch<mask_kernel<Groups>>(
+template <class Rule>
+status launch_masks(const backend& b, const select_memory& m, const typename Rule::params& params,
+                    const cut_pass& floor, const cut_pass& main) {
+  return launch<mask_kernel<Rule>>(
       b, {m.table.chunks}, {params, m.table, floor, main, m.alive, m.masks, m.written, b.fault},
-      mask_kernel<Groups>::shared_bytes);
+      mask_kernel<Rule>::shared_bytes);
+}
+
+/// By a budget that decides each token's groups alone.
+template <class Budget>
+status mask_by_rows(const backend& b, const select_memory& m,
+                    const typename Budget::params& params) {
+  if (status s = check_values<Budget>(b, params, culprit::groups); !s) return s;
+  if (status s =
+          launch<check_rows_kernel<Budget>>(b, {m.table.layer_count}, {params, m.table, b.fault});
+      !s)
+    return s;
+  return launch_masks<Budget>(b, m, params, {}, {});
+}
+
+template <level_budget Budget>
+status mask_groups(const backend& b, const select_memory& m,
+                   const typename Budget::params& params) {
+  if constexpr (decides_rows<Budget>) {
+    return mask_by_rows<Budget>(b, m, params);
+  } else {
+    cut_pass floor, main;
+    if constexpr (counting_budget<Budget>)
+      if (status s =
+              launch<row_sums_kernel>(b, {blocks_of(m.table.rows, row_sums_kernel::rows_a_block)},
+                                      {m.table, m.counts, m.rows, b.fault});
+          !s)
+        return s;
+    if constexpr (selects_by<Budget>)
+      if (status s =
+              cut_level<group_items, Budget>(b, m, params, m.rows, culprit::groups, floor, main);
+          !s)
+        return s;
+    return launch_masks<by_cuts>(b, m, {!selects_by<Budget>}, floor, main);
+  }
 }
 
 /// Decides what is kept: m.alive, m.masks, and m.written, the tokens of a row before each chunk.
-template <class Tokens, class Groups>
+template <level_budget Tokens, level_budget Groups>
 status decide(const backend& b, const select_memory& m, const typename Tokens::params& token_params,
               const typename Groups::params& group_params) {
   if (status s = launch_clear(b, m.histograms, m.table.rows * histogram_buckets); !s) return s;
@@ -203,7 +214,7 @@ status decide(const backend& b, const select_memory& m, const typename Tokens::p
 }
 
 /// A selection without its checks, once the layers' entries are on the device.
-template <class Tokens, class Groups>
+template <level_budget Tokens, level_budget Groups>
 status select_staged(const backend& b, const select_memory& m,
                      const typename Tokens::params& token_params,
                      const typename Groups::params& group_params) {
