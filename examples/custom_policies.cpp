@@ -14,6 +14,19 @@
 #include <rota/cpu/cpu.hpp>
 #include <rota/rota.hpp>
 
+// smallest: begin
+struct value_sum {  // keeps the tokens with the largest L1 norm of their value
+  using policy_kind = rota::token_scorer_tag;
+  struct params {};
+  static float score(const params&, const rota::token_ref& t) {
+    float sum = 0;
+    for (int i = 0; i < t.d_v; ++i) sum += std::fabs(t.value[i]);
+    return sum;
+  }
+};
+using heavy = rota::attention<rota::tokens<value_sum, rota::keep_ratio>>;
+// smallest: end
+
 // pointwise: begin
 /// Pointwise: the newer the better, large keys first among equals.
 struct decayed_norm {
@@ -260,8 +273,12 @@ int main() {
   const double shares[] = {1, 0.25, 0.25, 0.5};
   f.tokens.budget.ratio = shares;
 
+  heavy::params g;
+  g.tokens.budget.ratio = 0.5;
+
   const layer l;
-  const bool good = told_apart && report<recent>("decayed_norm x keep_ratio", l, a) &&
+  const bool good = told_apart && report<heavy>("value_sum x keep_ratio", l, g) &&
+                    report<recent>("decayed_norm x keep_ratio", l, a) &&
                     report<diverse>("key_diversity x root, value_peak", l, b) &&
                     report<mixed>("key_norm, value_peak x root", l, c) &&
                     report_again<retrieval>("window_sink x head_shares", l, f);

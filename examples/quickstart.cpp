@@ -48,16 +48,16 @@ int main() {
   const rota::cpu::backend cpu;  // this thread; thread_pool and executor give more
 
   // readme: begin
-  using op = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,    // who survives
-                             rota::groups<rota::value_norm, rota::keep_ratio>,  // what of its value
-                             rota::packed<rota::bf16, 16>, rota::mean_fill>;    // how it is stored
+  using op = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,    // which tokens
+                             rota::groups<rota::value_norm, rota::keep_ratio>,  // which groups
+                             rota::packed<rota::bf16, 16>, rota::mean_fill>;    // how to store
   op::params p;
-  p.protect = {.sinks = 4, .window = 16};               // kept whole, inside the budgets
+  p.protect = {.sinks = 4, .window = 16};               // always whole, counted in the budgets
   p.tokens.budget.ratio = p.groups.budget.ratio = 0.5;  // half the tokens, half of their groups
-  op::store_type store{memory, op::max_store_bytes(ctx, p)};
+  op::store_type store{memory, op::max_store_bytes(ctx, p)};  // ctx: K, V [4096, 8, 128]
   rota::status s = op::compress(cpu, ctx, p, store, scratch);
-  if (s.ok()) s = op::append(cpu, store, key, value);  // the next token, whole
-  if (s.ok()) s = op::attend(cpu, {query, &store, out, {}}, {}, scratch);
+  if (s.ok()) s = op::append(cpu, store, key, value);                      // K, V [1, 8, 128]
+  if (s.ok()) s = op::attend(cpu, {query, &store, out, {}}, {}, scratch);  // Q, out [1, 32, 128]
   // readme: end
 
   if (!s.ok()) {

@@ -1,12 +1,11 @@
 #pragma once
 
-// All of Rota that needs only the C++ library: words, policies, stores and the attention
-// operator. A backend does the work: include <rota/cpu/cpu.hpp> as well and pass a
-// rota::cpu::backend first.
+// All of Rota that needs only the C++ library: policies, stores and the attention operator. A
+// backend does the work: include <rota/cpu/cpu.hpp> too and pass a rota::cpu::backend first.
 //
 //   score -> budget -> selection -> store -> attend
 //
-// attend/attention.hpp is the place to begin reading.
+// Begin reading at attend/attention.hpp.
 
 #include <rota/attend/any_op.hpp>
 #include <rota/attend/attention.hpp>

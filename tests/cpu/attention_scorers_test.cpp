@@ -52,6 +52,51 @@ TEST_CASE("scorers of attention, KeyDiff and LagKV agree with their double refer
   }
 }
 
+TEST_CASE("queries see by position and sliding window, whatever their element type") {
+  const auto check = [](std::uint64_t seed, auto element) {
+    using Q = decltype(element);
+    random_source rng(seed);
+    const index_t n = rng.pick<index_t>({3, 64, 65, 200, 300}), rows = rng.between(1, 20);
+    const scored_layer<bf16> l(rng, n, 2, 2, 24, 16, 0, rng.chance(0.5));
+    context<bf16, window_queries_of<Q>> c;
+    c.keys = l.c.keys;
+    c.values = l.c.values;
+    c.positions = l.c.positions;
+    std::vector<Q> queries;
+    for (index_t i = 0; i < rows * 4 * 24; ++i) queries.push_back(Q(rng.normal()));
+    c.queries = view<const Q, 3>(queries.data(), rows, 4, 24);
+    std::vector<position_t> positions;  // from among the tokens to behind the last
+    auto at = static_cast<position_t>(rng.below(2 * n) - 5);
+    for (index_t i = 0; i < rows; ++i)
+      positions.push_back(at += static_cast<position_t>(rng.between(1, 4)));
+    if (rows > n || rng.chance(0.7))
+      c.query_positions = view<const position_t, 1>(positions.data(), rows);
+    c.sliding_window = rng.pick<index_t>({0, 1, 7, 64, 100, INT64_MAX, INT64_MAX - 20});
+    CAPTURE(seed);
+    const auto agree_on = [&](const auto& got, const auto& want) {
+      CHECK(relative_difference(got, want) < 5e-5);
+    };
+    agree_on(token_scores(tova{}, {}, c, 2), reference::score_tokens(tova{}, {}, c));
+    agree_on(token_scores(snapkv{}, {12, 3}, c, 2), reference::score_tokens(snapkv{}, {12, 3}, c));
+    agree_on(group_scores(attention_mass{}, {0, 3}, c, 8, 2),
+             reference::score_groups(attention_mass{}, {0, 3}, c, 8));
+  };
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    check(seed, float{});
+    check(1000 + seed, bf16{});
+    check(2000 + seed, f16{});
+  }
+}
+
+TEST_CASE("observed attention divides by the queries that could see a token") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    random_source rng(seed);
+    scored_layer<f32> l(rng, 90, 2, 2, 16, 16, 90, seed % 2 == 0);
+    l.c.sliding_window = rng.between(1, 120);
+    agree(observed_attention{}, {}, l, 2);
+  }
+}
+
 TEST_CASE("scorers of attention give the same bits for any number of threads") {
   random_source rng(5);
   const scored_layer<bf16> l(rng, 900, 3, 2, 24, 32, 900);
@@ -119,6 +164,15 @@ TEST_CASE("bad parameters and queries of the attention scorers are refused, noth
   c = l.c;
   c.queries.extent[1] = 3;
   refused(snapkv{}, snapkv::params{}, c, errc::heads_not_divisible, "queries");
+  c = l.c;
+  std::vector<position_t> positions(12, 3);
+  c.query_positions = view<const position_t, 1>(positions.data(), 12);
+  refused(tova{}, tova::params{}, c, errc::bad_position, "query_positions");
+  c.query_positions.extent[0] = 11;
+  refused(tova{}, tova::params{}, c, errc::bad_shape, "query_positions");
+  c = l.c;
+  c.sliding_window = -1;
+  refused(tova{}, tova::params{}, c, errc::bad_count, "sliding_window");
   const status pool = score_groups(cpu::backend{}, attention_mass{}, attention_mass::params{0, 2},
                                    l.c, 16, view<float, 3>(out.data(), 2, 40, 1), ws.workspace());
   CHECK(pool == errc::bad_parameter);

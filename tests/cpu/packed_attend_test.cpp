@@ -10,8 +10,8 @@
 #include "support/random_codec.hpp"
 #include "support/random_layer.hpp"
 
-// The invariant that everything rests on: packed attention = dense attention with the dropped
-// groups masked (DESIGN section 3).
+// The invariant that everything rests on: packed attention equals dense attention with the dropped
+// groups masked, so a store loses what selection dropped and nothing else.
 
 namespace {
 

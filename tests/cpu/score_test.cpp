@@ -43,8 +43,21 @@ void compare_with_references(std::uint64_t seed) {
   p.epsilon = rng.chance(0.5) ? 0.01f : 0.0f;
   p.use_covariance = rng.chance(0.7);
   p.use_value_norm = rng.chance(0.7);
-  CHECK(relative_difference(token_scores(expected_attention{}, p, l.c, threads),
-                            reference::score_tokens(expected_attention{}, p, l.c)) < 5e-5);
+  const auto check_expected = [&](const auto& c) {
+    CHECK(relative_difference(token_scores(expected_attention{}, p, c, threads),
+                              reference::score_tokens(expected_attention{}, p, c)) < 5e-5);
+  };
+  check_expected(l.c);
+  auto turned = l.c;  // other pairs, fewer of them, a sliding window
+  turned.pairing = rope_pairing::interleaved;
+  check_expected(turned);
+  turned.inverse_frequencies.extent[0] = rng.between(1, d_k / 2);
+  turned.rotary_channels = 2 * turned.inverse_frequencies.extent[0];
+  turned.scale = 1.3f;
+  check_expected(turned);
+  turned.pairing = rope_pairing::halves;
+  turned.sliding_window = rng.pick<index_t>({1, 5, 60, 200, INT64_MAX});
+  check_expected(turned);
   const attention_mass::params a{rng.chance(0.5) ? 0.3f : 0.0f, rng.pick<index_t>({1, 3, 7})};
   CHECK(relative_difference(group_scores(attention_mass{}, a, l.c, 8, threads),
                             reference::score_groups(attention_mass{}, a, l.c, 8)) < 2e-5);

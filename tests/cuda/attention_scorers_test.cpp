@@ -56,6 +56,54 @@ TEST_CASE("attention of all queries, more tokens than a chunk") {
   compare(3, rota::tova{}, {}, longer);
 }
 
+/// Queries of their own positions and element type, under a sliding window.
+template <class Q>
+void compare_by_position(std::uint64_t seed, index_t n, index_t rows, index_t window) {
+  random_source rng(seed);
+  const scored_layer<bf16> l(rng, n, 2, 2, 24, 16, 0, true);
+  std::vector<Q> queries;
+  for (index_t i = 0; i < rows * 4 * 24; ++i) queries.push_back(Q(rng.normal()));
+  std::vector<rota::position_t> positions;
+  auto at = static_cast<rota::position_t>(rng.below(n));
+  for (index_t i = 0; i < rows; ++i)
+    positions.push_back(at += static_cast<rota::position_t>(rng.between(1, 3)));
+  struct {
+    rota::context<bf16, rota::window_queries_of<Q>> c;
+  } own;
+  static_cast<rota::context_views<bf16>&>(own.c) = l.c;
+  own.c.queries = rota::view<const Q, 3>(queries.data(), rows, 4, 24);
+  own.c.query_positions = rota::view<const rota::position_t, 1>(positions.data(), rows);
+  own.c.sliding_window = window;
+  compare(seed, rota::tova{}, {}, own);
+  compare(seed, rota::snapkv{}, {16, 5, 0}, own);
+  compare_mass(seed, {0, 3}, own);
+}
+
+TEST_CASE("queries see by position and sliding window, whatever their element type") {
+  compare_by_position<float>(11, 150, 20, 0);
+  compare_by_position<bf16>(12, 150, 20, 50);
+  compare_by_position<f16>(13, 10, 20, 7);  // more queries than tokens
+  compare_by_position<bf16>(14, 150, 5, INT64_MAX);
+  random_source rng(15);
+  scored_layer<bf16> all(rng, 90, 2, 2, 16, 8, 90, true);
+  all.c.sliding_window = 30;
+  compare(1, rota::observed_attention{}, {}, all);
+  compare(2, rota::snapkv{}, {16, 5, 0}, all);
+}
+
+TEST_CASE("Expected Attention: pairs, channels that are not rotated, a sliding window") {
+  random_source rng(16);
+  scored_layer<bf16> l(rng, 130, 2, 2, 24, 16, 0, true);
+  l.c.pairing = rota::rope_pairing::interleaved;
+  compare(1, rota::expected_attention{}, {}, l);
+  l.c.rotary_channels = 10;
+  l.c.inverse_frequencies.extent[0] = 5;
+  l.c.sliding_window = 60;
+  compare(2, rota::expected_attention{}, {}, l);
+  l.c.pairing = rota::rope_pairing::halves;
+  compare(3, rota::expected_attention{}, {16, 0, 0, true, true}, l);
+}
+
 TEST_CASE("Expected Attention follows its double reference") {
   random_source rng(3);
   const scored_layer<bf16> usual(rng, 130, 2, 4, 64, 32, 0, true);

@@ -14,6 +14,7 @@ struct device_select_layer {
   device_array<float> token_scores, group_scores;
   device_array<rota::group_mask> available, masks;
   device_array<std::uint8_t> types;
+  device_array<rota::position_t> positions;
   device_array<std::int32_t> indices, counts;
   rota::select_problem problem;
   rota::layer_scores scores;
@@ -25,6 +26,7 @@ struct device_select_layer {
         available(host.available),
         masks(host.masks),
         types(host.types),
+        positions(host.positions),
         indices(host.indices),
         counts(host.counts),
         problem(host.problem),
@@ -34,6 +36,7 @@ struct device_select_layer {
     scores.groups.data = group_scores.data();
     if (problem.available.data != nullptr) problem.available.data = available.data();
     if (problem.types.data != nullptr) problem.types.data = types.data();
+    if (problem.positions.data != nullptr) problem.positions.data = positions.data();
     out.indices.data = indices.data();
     out.masks.data = masks.data();
     out.counts.data = counts.data();

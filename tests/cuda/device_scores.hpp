@@ -42,7 +42,11 @@ class device_context<rota::context<E, Parts...>> {
     memory_.emplace_back(std::vector<std::byte>(bytes, bytes + n * sizeof(T)));
     v.data = reinterpret_cast<const T*>(memory_.back().data());
   }
-  void move_part(rota::window_queries& p) { move(p.queries); }
+  template <rota::element Q>
+  void move_part(rota::window_queries_of<Q>& p) {
+    move(p.queries);
+    move(p.query_positions);
+  }
   void move_part(rota::query_moments& p) {
     move(p.mean);
     move(p.covariance);

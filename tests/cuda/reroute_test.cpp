@@ -232,6 +232,29 @@ TEST_CASE("re-routing with the parts that scorers need, a share of them for each
       13, 2, s, parts, device_parts));
 }
 
+TEST_CASE("re-routing by position: heads joined, more queries than protected tokens, a window") {
+  reroute_shape s;
+  s.rounds = 1;
+  s.d_k = 24;
+  s.d_v = 32;
+  s.protect = {0, 1};
+  rota_test::random_source rng(17);
+  std::vector<float> queries(20 * 6 * 24);
+  for (float& x : queries) x = rng.normal();
+  rota::context<bf16, rota::window_queries> parts;
+  parts.queries = rota::view<const float, 3>(queries.data(), 20, 6, 24);
+  const rota_test::device_array<float> on_device(queries);
+  auto device_parts = parts;
+  device_parts.queries.data = on_device.data();
+  using joined = operators<bf16_by_8, rota::zero_fill, rota::tokens<rota::tova, rota::keep_ratio>>;
+  using own = operators<bf16_by_8, rota::zero_fill, rota::tokens<rota::snapkv, rota::keep_ratio>>;
+  CHECK(reroutes_as_the_cpu<joined>(18, 1, s, parts, device_parts));
+  CHECK(reroutes_as_the_cpu<own>(19, 2, s, parts, device_parts));
+  parts.sliding_window = device_parts.sliding_window = 40;
+  CHECK(reroutes_as_the_cpu<joined>(20, 3, s, parts, device_parts));
+  CHECK(reroutes_as_the_cpu<own>(21, 0, s, parts, device_parts));
+}
+
 TEST_CASE("re-routing of codes: what is rebuilt goes into the new ones") {
   reroute_shape s;
   s.rounds = 1;

@@ -185,7 +185,7 @@ void compare_on_device(std::uint64_t seed, int& refused) {
 
 TEST_CASE("budgets in device memory") {
   int refused = 0;
-  for (std::uint64_t seed = 700; seed < 706; ++seed) {
+  for (std::uint64_t seed = 700; seed < 708; ++seed) {
     compare_on_device<rota::keep_ratio>(seed, refused);
     compare_on_device<rota::global_top_m>(seed, refused);
     compare_on_device<rota::head_adaptive>(seed, refused);

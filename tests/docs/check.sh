@@ -5,16 +5,21 @@
 #      `// NAME: end` of PATH, up to indentation; README.md has the region `readme` of
 #      examples/quickstart.cpp; every other block marked ```cpp is an error
 #   2. a relative link points to a file or folder that exists
+#      and, with #anchor, to a heading of a page
 #   3. a named header (a path that ends in .hpp) exists: below include/rota, include or ROOT
+#   4. README.md has at most 100 lines: it is for a reader who decides in a minute
+#   5. what pages say of the code is what the code says: check_code.sh beside this file
 #
 # Prints one line a fault and fails where there is one.
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:?usage: check.sh ROOT}"
 documents=
-for document in README.md CONTRIBUTING.md docs/*.md; do
+for document in README.md CONTRIBUTING.md docs/*.md docs/results/README.md; do
   if [ -f "$document" ]; then documents="$documents $document"; fi
 done
 
+failed=0
 # shellcheck disable=SC2086  # none of our names has a space
 awk '
   function fault(text) { print FILENAME ":" FNR ": " text; faults++ }
@@ -45,13 +50,34 @@ awk '
     else if (want != block) fault("the block is not the region \"" region "\" of " file)
     if (FILENAME == "README.md" && file == "examples/quickstart.cpp" && region == "readme") sample = 1
   }
-  function check_link(target,    folder) {
+  # What a heading is called in links.
+  function anchor_of(heading) {
+    sub(/^#+ +/, "", heading)
+    heading = tolower(heading)
+    gsub(/[^a-z0-9 _-]/, "", heading)
+    gsub(/ /, "-", heading)
+    return heading
+  }
+  function has_heading(path, anchor,    line, found, code) {
+    while ((getline line < path) > 0) {
+      if (line ~ /^[ \t]*```/) code = !code
+      if (!code && line ~ /^#+ / && anchor_of(line) == anchor) found = 1
+    }
+    close(path)
+    return found
+  }
+  function check_link(target,    folder, anchor, path) {
     sub(/[ \t].*/, "", target)  # a title
+    if (target ~ /^[a-z]+:/) return
+    anchor = target
+    if (!sub(/^[^#]*#/, "", anchor)) anchor = ""
     sub(/#.*/, "", target)
-    if (target == "" || target ~ /^[a-z]+:/) return
     folder = FILENAME
     if (!sub(/\/[^\/]*$/, "/", folder)) folder = ""
-    if (!exists(folder target)) fault("link to " target ", which is not there")
+    path = target == "" ? FILENAME : folder target
+    if (!exists(path)) fault("link to " target ", which is not there")
+    else if (anchor != "" && !has_heading(path, anchor))
+      fault("link to #" anchor ", which is no heading of " path)
   }
   function check_header(path) {
     if (!exists("include/rota/" path) && !exists("include/" path) && !exists(path))
@@ -63,6 +89,7 @@ awk '
     fenced = 0
     last = FILENAME
   }
+  FILENAME == "README.md" && FNR == 101 { fault("more than 100 lines: the rest belongs into docs/") }
   /^[ \t]*```/ {
     if (fenced) { end_of_block(); fenced = 0; file = ""; next }
     fenced = 1; block = ""; file = ""; region = ""
@@ -104,4 +131,6 @@ awk '
     if (fenced) { print last ": a code block has no end"; faults++ }
     if (!sample) { print "README.md: no block of the region \"readme\" of examples/quickstart.cpp"; faults++ }
     exit faults > 0
-  }' $documents
+  }' $documents || failed=1
+sh "$here/check_code.sh" . || failed=1
+exit $failed

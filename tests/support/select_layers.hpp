@@ -19,6 +19,7 @@ struct select_layer_memory {
   std::vector<rota::group_mask> available, masks;
   std::vector<std::int32_t> indices, counts;
   std::vector<std::uint8_t> types;  ///< 0, 1 or 2, in no order
+  std::vector<rota::position_t> positions;
   rota::select_problem problem;
   rota::layer_scores scores;
   rota::selection out;
@@ -34,6 +35,7 @@ struct select_layer_memory {
     indices.resize(rows);
     for (index_t i = 0; i < n; ++i) types.push_back(static_cast<std::uint8_t>(i * i % 7 % 3));
     counts.resize(static_cast<std::size_t>(kv_heads));
+    positions.resize(static_cast<std::size_t>(n));
     problem.tokens = n;
     problem.kv_heads = kv_heads;
     problem.groups = groups;
@@ -46,6 +48,14 @@ struct select_layer_memory {
   }
   select_layer_memory(const select_layer_memory&) = delete;
   select_layer_memory& operator=(const select_layer_memory&) = delete;
+
+  /// Gives the tokens positions with gaps.
+  void space_out(random_source& rng) {
+    rota::position_t next = 0;
+    for (rota::position_t& p : positions)
+      p = next += static_cast<rota::position_t>(rng.between(1, 3));
+    problem.positions = rota::view<const rota::position_t, 1>(positions.data(), problem.tokens);
+  }
 
   void reset() {
     std::fill(indices.begin(), indices.end(), untouched);
@@ -121,6 +131,10 @@ inline void fill_span(random_source& rng, select_layers& span, index_t layers, i
     m.problem.protect = {rng.chance(0.5) ? rng.below(5) : 0, rng.chance(0.5) ? rng.below(9) : 0};
     if (rng.chance(0.05)) m.problem.protect = {longest, INT64_MAX};
     m.problem.drop_empty = rng.chance(0.4);
+    if (rng.chance(0.3)) {
+      m.problem.sliding_window = rng.chance(0.1) ? INT64_MAX : rng.between(1, longest + 2);
+      if (rng.chance(0.5)) m.space_out(rng);
+    }
     m.problem.place = {l, layers + rng.below(3)};
     if (l % 2 == 1) {  // else these are all heads of their layer
       m.problem.first_head = l;

@@ -36,20 +36,26 @@ TEST_CASE("the gradient of RMSNorm agrees with finite differences") {
 TEST_CASE("the gradient of a rotation is the rotation back") {
   random_source rng(2);
   const std::size_t half = 5;
-  numbers cosine(half), sine(half), x = random_numbers(rng, 2 * half);
+  numbers cosine(half), sine(half), x = random_numbers(rng, 2 * half + 3);
   for (std::size_t i = 0; i < half; ++i) {
     const double angle = 2 * std::numbers::pi * rng.uniform();
     cosine[i] = 1.25 * std::cos(angle);  // with an amplitude
     sine[i] = 1.25 * std::sin(angle);
   }
-  const numbers dy = random_numbers(rng, 2 * half);
-  numbers dx = dy;
-  train::rope_backward(in(cosine), in(sine), out(dx));
-  check_gradient("x", x, dx, [&] {
-    numbers y = x;
-    train::rope(in(cosine), in(sine), out(y));
-    return dot(y, dy);
-  });
+  const numbers dy = random_numbers(rng, 2 * half + 3);  // three channels are not rotated
+  for (const rope_pairing pairing : {rope_pairing::halves, rope_pairing::interleaved}) {
+    numbers dx = dy;
+    train::rope_backward(in(cosine), in(sine), out(dx), pairing);
+    check_gradient("x", x, dx, [&] {
+      numbers y = x;
+      train::rope(in(cosine), in(sine), out(y), pairing);
+      return dot(y, dy);
+    });
+  }
+  numbers turned = x;
+  train::rope(in(cosine), in(sine), out(turned), rope_pairing::interleaved);
+  CHECK(turned[3] == doctest::Approx(x[3] * cosine[1] + x[2] * sine[1]));
+  CHECK(turned[12] == x[12]);
 }
 
 TEST_CASE("the gradients of SwiGLU agree with finite differences") {

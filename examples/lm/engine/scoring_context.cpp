@@ -42,6 +42,7 @@ scoring_context<E>::scoring_context(const dense_cache<E>& cache, const prefill_r
     fail("scoring", "the record and the cache are not of the same tokens");
   }
   set_keys_and_values(cache.store(layer));
+  context_.sliding_window = static_cast<rota::index_t>(record.config().sliding_window[layer]);
   set_window(record, layer);
   if (record.has_moments(layer)) set_moments(record, layer);
   context_.inverse_frequencies = rota::view<const float, 1>(

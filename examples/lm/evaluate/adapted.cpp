@@ -23,8 +23,7 @@ namespace {
 adapted_context with_weights(const layer_context& c, const matrix& input,
                              const value_routing& routing, std::size_t layer) {
   adapted_context out;
-  out.keys = c.keys;
-  out.values = c.values;
+  static_cast<rota::context_views<element>&>(out) = c;
   out.layer_hidden = rota::view<const float, 2>(input.data(), c.tokens(), input.cols());
   const layer_routing& w = routing.layers.at(layer);
   const auto outputs = static_cast<rota::index_t>(w.router_bias.size());
@@ -106,6 +105,7 @@ adapted_compressor::adapted_compressor(const std::vector<layer_context>& context
     contexts_.push_back(with_weights(contexts[i], inputs.at(i), routing, i));
     rota::select_problem p;
     p.tokens = contexts[i].tokens();
+    p.sliding_window = contexts[i].sliding_window;
     p.kv_heads = contexts[i].kv_heads();
     p.groups = groups;
     p.protect = protect;

@@ -31,6 +31,7 @@ compressor::compressor(std::vector<layer_context> contexts, rota::protection pro
   for (const layer_context& c : contexts_) {
     rota::select_problem p;
     p.tokens = c.tokens();
+    p.sliding_window = c.sliding_window;
     p.kv_heads = c.kv_heads();
     p.groups = groups_;
     p.protect = protect;

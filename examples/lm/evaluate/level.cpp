@@ -34,7 +34,7 @@ float token_level::threshold(double count) const {
   for (std::size_t l = 0; l < problems_.size(); ++l) {
     const rota::select_problem& p = problems_[l];
     for (rota::index_t h = 0; h < p.kv_heads; ++h) {
-      for (rota::index_t i = 0; i < p.tokens; ++i) {
+      for (rota::index_t i = p.expired(); i < p.tokens; ++i) {
         if (p.protect.covers(i, p.tokens)) {
           ++guarded;
         } else {

@@ -12,8 +12,7 @@ stock_context with_outputs(const layer_context& c, rota::index_t queries,
   static_cast<rota::window_queries&>(out) = c;
   static_cast<rota::query_moments&>(out) = c;
   static_cast<rota::rope_frequencies&>(out) = c;
-  out.keys = c.keys;
-  out.values = c.values;
+  static_cast<rota::context_views<element>&>(out) = c;
   const rota::index_t dropped = std::max<rota::index_t>(0, out.queries.extent[0] - queries);
   out.queries.data += dropped * out.queries.stride[0];
   out.queries.extent[0] -= dropped;

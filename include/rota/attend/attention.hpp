@@ -114,6 +114,8 @@ struct attention {
     problem.drop_empty = p.drop_empty;
     problem.available = ctx.available;
     problem.place = p.place;
+    problem.sliding_window = ctx.sliding_window;
+    problem.positions = ctx.positions;
     problem.device_tokens = ctx.device_tokens;
     return problem;
   }
@@ -247,8 +249,9 @@ struct attention {
   // --- re-route: eviction while decoding -----------------------------------------------------
 
   /// Selects again among all that a packed store holds, tail included, and packs what is kept into
-  /// `to`, which is other memory. Of `parts`, a context, only the extra parts are read; those that
-  /// the scorers need must be there.
+  /// `to`, which is other memory. Of `parts`, a context, only the extra parts are read, and its
+  /// sliding_window; those that the scorers need must be there. Scores go by position: window
+  /// queries without positions of their own have the last ones before from.next_position().
   template <class Backend, class Context>
   static std::size_t reroute_workspace_bytes(const Backend& b, const store_type& from,
                                              const Context& parts,

@@ -57,7 +57,7 @@ inline bool touches_layer(const byte_range& scratch, const select_problem& p,
                           const layer_scores& scores, const selection& out) {
   for (const byte_range& r :
        {range_of(scores.tokens), range_of(scores.groups), range_of(p.available),
-        range_of(out.indices), range_of(out.masks), range_of(out.counts)})
+        range_of(p.positions), range_of(out.indices), range_of(out.masks), range_of(out.counts)})
     if (overlaps(scratch, r)) return true;
   return false;
 }

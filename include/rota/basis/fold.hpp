@@ -2,9 +2,9 @@
 
 #include <rota/core/view.hpp>
 
-// A basis is, per kv head, an orthogonal R [kv_heads, d, d]: an orthogonal change of coordinates of
-// the value space before it is cut into groups (DESIGN section 3). It is folded into weights once
-// and costs nothing afterwards:
+// A basis is, per kv head, an orthogonal R [kv_heads, d, d]: a change of coordinates of the values
+// before they are cut into groups, so that what matters gathers in few groups. It is folded into
+// the weights once and costs nothing afterwards:
 //   W_V <- R W_V,  b_V <- R b_V,  and for the query heads of a kv head  W_O <- W_O R'.
 // Adapters fold the same way: the B of V, and the A of O. With nothing dropped nothing changes.
 

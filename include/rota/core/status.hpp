@@ -14,12 +14,11 @@ enum class errc : std::uint8_t {
   bad_stride,     ///< a stride makes rows overlap or cannot be addressed
   bad_alignment,  ///< memory is not aligned as documented
   heads_not_divisible,  ///< q_heads is not a multiple of kv_heads
-  bad_group_width,   ///< d_v is not S slices of legal width (DESIGN: width * sizeof % 16 == 0, S <=
-                     ///< 16)
-  bad_ratio,         ///< a ratio lies outside [0, 1] or is NaN
-  bad_count,         ///< a count is negative or too large
-  bad_parameter,     ///< another policy parameter is out of its documented range
-  budget_too_small,  ///< the budget cannot hold the protected tokens
+  bad_group_width,      ///< d_v is not at most 16 slices of a multiple of 16 bytes each
+  bad_ratio,            ///< a ratio lies outside [0, 1] or is NaN
+  bad_count,            ///< a count is negative or too large
+  bad_parameter,        ///< another policy parameter is out of its documented range
+  budget_too_small,     ///< the budget cannot hold the protected tokens
   overlapping_memory,   ///< an output overlaps an input or another output
   workspace_too_small,  ///< fewer bytes than workspace_bytes() says, or misaligned workspace
   store_too_small,      ///< the memory for the store cannot hold the selection

@@ -18,7 +18,8 @@ ROTA_HD constexpr group_mask full_mask(int groups) {
   return static_cast<group_mask>((1u << groups) - 1u);
 }
 
-/// Whether d_v can be cut into slices of `width` elements of `element_bytes` (DESIGN section 2).
+/// Whether d_v can be cut into slices of `width` elements of `element_bytes`: at most max_groups
+/// of them, which is what a mask has bits for, each a whole number of 16-byte vectors.
 constexpr bool legal_group_width(index_t d_v, index_t width, index_t element_bytes) {
   return width > 0 && d_v > 0 && d_v % width == 0 && d_v / width <= max_groups &&
          width * element_bytes % 16 == 0;

@@ -107,8 +107,8 @@ std::size_t attend_workspace_bytes(const backend& b, std::span<const attend_item
 
 /// Attention of each item's queries over its store: out = sum_j p_j v_j with p the softmax of
 /// scale * q.k_j over the tokens that the query sees, dropped value groups replaced as the
-/// store's fill says (DESIGN section 3); lse its natural log-sum-exp. One pass over K and V for all
-/// query heads of a kv head; the same bits whatever the executor.
+/// store's fill says; lse is the natural log-sum-exp of the logits. One pass over K and V serves
+/// all query heads of a kv head; the same bits whatever the executor.
 ///
 /// A row that sees nothing gives 0 and -inf. A seen NaN or +inf logit makes its row NaN; -inf has
 /// weight 0. A token that a row does not see has no influence on it, whatever it holds.

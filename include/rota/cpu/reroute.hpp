@@ -28,7 +28,17 @@ std::size_t reroute_inner_bytes(const backend& b, const reroute_scratch<E, W>& s
   c.keys = view<const plain, 3>(&row, {n.longest, 1, n.d_k}, {0, 0, 1});
   c.values = view<const plain, 3>(&row, {n.longest, 1, n.d_v}, {0, 0, 1});
   const select_problem longest = s.problem(nullptr, n.longest, p);
-  return std::max({Op::score_workspace_bytes(b, c, p),
+  using joint = rota::detail::joint_scorer_of<typename Op::token_selector>;
+  std::size_t scoring = 0;
+  if constexpr (joint::exists) {
+    const auto joined = with_joined(c, view<const float, 1>(nullptr, n.longest));
+    scoring = std::max(Op::score_workspace_bytes(b, joined, p),
+                       score_tokens_workspace_bytes(b, typename joint::type{},
+                                                    joint::params_of(p.tokens.scorer), c));
+  } else {
+    scoring = Op::score_workspace_bytes(b, c, p);
+  }
+  return std::max({scoring,
                    select_workspace_bytes(b, {&longest, 1}, n.heads, Op::group_selector::selects),
                    pack_workspace_bytes(b, Op::shape_of(n.heads, n.d_k, n.d_v, p))});
 }
@@ -40,11 +50,20 @@ struct reroute_memory {
   workspace inner;
 
   template <element From, class... Parts>
-  reroute_memory(carver& c, const backend& b, const reroute_size& size,
+  reroute_memory(carver& c, const backend& b, reroute_size size,
                  const context<From, Parts...>& parts, const typename Op::params& p)
-      : rows(c, size) {
+      : rows(c, with_scoring(size, parts)) {
     inner.bytes = reroute_inner_bytes<Op>(b, rows, parts, p);
     inner.data = c.take<std::byte>(static_cast<std::int64_t>(inner.bytes));
+  }
+
+ private:
+  /// What scoring needs beside the rows.
+  template <class Context>
+  static reroute_size with_scoring(reroute_size size, const Context& parts) {
+    size.queries = queries_without_positions(parts);
+    size.joint = rota::detail::joint_scorer_of<typename Op::token_selector>::exists;
+    return size;
   }
 };
 
@@ -72,6 +91,26 @@ status check_reroute_overlaps(const packed_store<E, W>& from, const context<From
   return {};
 }
 
+/// Scores the heads with a scorer that joins them: each alone first, then together.
+template <class Op, codec E, int W, element From, class... Parts>
+status score_joint_heads(const backend& b, const context<From, Parts...>& parts,
+                         const typename Op::params& p, const reroute_memory<Op, E, W>& m) {
+  using joint = rota::detail::joint_scorer_of<typename Op::token_selector>;
+  const reroute_scratch<E, W>& s = m.rows;
+  for (index_t h = 0; h < s.size.heads; ++h)
+    if (status st = score_tokens(b, typename joint::type{}, joint::params_of(p.tokens.scorer),
+                                 s.head_context(parts, h), s.scores[h].tokens, m.inner);
+        !st)
+      return st;
+  s.join_heads();
+  for (index_t h = 0; h < s.size.heads; ++h)
+    if (status st = Op::score(b, with_joined(s.head_context(parts, h), s.joined_of(h)), p,
+                              s.scores[h], m.inner);
+        !st)
+      return st;
+  return {};
+}
+
 /// Unpacks and scores every head.
 template <class Op, codec E, int W, element From, class... Parts>
 status score_heads(const backend& b, const packed_store<E, W>& from,
@@ -80,12 +119,15 @@ status score_heads(const backend& b, const packed_store<E, W>& from,
   const reroute_scratch<E, W>& s = m.rows;
   s.place(from);
   parallel_for(b, s.size.heads, [&](index_t h, int) { unpack_head(b, from, h, s.rows(h)); });
-  for (index_t h = 0; h < s.size.heads; ++h) {
-    s.describe_head(h, p);
-    const context<plain_type_of<E>, Parts...> head = s.head_context(parts, h);
-    if (status st = Op::score(b, head, p, s.scores[h], m.inner); !st) return st;
+  for (index_t h = 0; h < s.size.heads; ++h) s.describe_head(h, parts.sliding_window, p);
+  if constexpr (rota::detail::joint_scorer_of<typename Op::token_selector>::exists) {
+    return score_joint_heads<Op>(b, parts, p, m);
+  } else {
+    for (index_t h = 0; h < s.size.heads; ++h)
+      if (status st = Op::score(b, s.head_context(parts, h), p, s.scores[h], m.inner); !st)
+        return st;
+    return {};
   }
-  return {};
 }
 
 /// Selects over all heads as over a span of layers.
@@ -130,8 +172,10 @@ std::size_t reroute_workspace_bytes(const backend& b, const packed_store<E, W>& 
 /// Selects again among all that a packed store holds, sealed tokens and tail, and packs what is
 /// kept into `to` (other memory: the caller swaps the two). Positions stay; groups that were
 /// dropped before stay dropped, their stand-ins go into the new means. Each kv head is scored as
-/// a context of its own with one kv head, since heads may hold different tokens. Of `parts` only
-/// the extra parts are read. store_too_small: `to` cannot hold it; `from` is never changed.
+/// a context of its own with one kv head, since heads may hold different tokens; scorers that join
+/// the heads (tova) are then averaged over them by position. Of `parts` only the extra parts and
+/// the sliding window are read; window queries without positions have those before
+/// from.next_position(). store_too_small: `to` cannot hold it; `from` is never changed.
 template <class Op, codec E, int W, element From, class... Parts>
 status reroute(const backend& b, const packed_store<E, W>& from,
                const context<From, Parts...>& parts, const typename Op::params& p,

@@ -59,7 +59,7 @@ std::size_t select_workspace_bytes(const backend& b, const select_problem& probl
 }
 
 /// Selects tokens, and groups inside the survivors, over one layer or a span of layers of one
-/// sequence (docs/numerics.md, "Selection").
+/// sequence, by the selection contract (docs/policies.md).
 ///
 /// `problems` holds one problem for each layer, or one that all layers share; layers may differ in
 /// length. Each level has a budget, whatever made its scores; a level that keeps everything

@@ -14,6 +14,7 @@ status check_context_of(const backend& b, const context<E, Parts...>& c) {
       c.values.extent[2] < 1)
     return {errc::bad_shape, "values"};
   if (c.tokens() > INT32_MAX) return {errc::bad_shape, "keys"};
+  if (c.sliding_window < 0) return {errc::bad_count, "sliding_window"};
   if (status s = check_rows(b, c.keys, chunk_bytes, "keys"); !s) return s;
   if (status s = check_rows(b, c.values, chunk_bytes, "values"); !s) return s;
   if (status s = check_memory(b, named_memory(c.device_tokens, "device_tokens")); !s) return s;

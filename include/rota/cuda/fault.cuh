@@ -23,6 +23,7 @@ enum class culprit : std::uint8_t {
   k,
   types,
   query,
+  queries,
   limit,
   index,
   pages
@@ -49,6 +50,8 @@ constexpr const char* name_of(culprit c) {
       return "types";
     case culprit::query:
       return "q";
+    case culprit::queries:
+      return "queries";
     case culprit::limit:
       return "limit";
     case culprit::index:

@@ -4,9 +4,11 @@
 #include <type_traits>
 
 #include <rota/cuda/pack.cuh>
+#include <rota/cuda/reroute/join_heads.cuh>
 #include <rota/cuda/reroute/scratch.cuh>
 #include <rota/cuda/score.cuh>
 #include <rota/cuda/select.cuh>
+#include <rota/score/joint_heads.hpp>
 #include <rota/select/across_heads.hpp>
 
 namespace rota::cuda {
@@ -22,14 +24,28 @@ struct reroute_memory {
   template <class Swizzle, element From, class... Parts>
   reroute_memory(carver& c, const backend& b, const packed_store<E, W, Swizzle>& from,
                  const context<From, Parts...>& parts, const typename Op::params& p)
-      : rows(c, from) {
-    const select_problem one = rows.problem(0, p);
+      : rows(c, from, queries_without_positions(parts), joint::exists) {
+    const select_problem one = rows.problem(0, 0, p);
     carver selecting, packing;
     select_memory(selecting, {&one, 1}, rows.heads);
     pack_scratch(packing, b, Op::shape_of(rows.heads, rows.d_k, rows.d_v, p), rows.most);
-    inner.bytes = std::max({Op::score_workspace_bytes(b, rows.head_context(parts, 0), p),
-                            selecting.bytes(), packing.bytes()});
+    inner.bytes = std::max(
+        {scoring_bytes(b, rows.head_context(parts, 0), p), selecting.bytes(), packing.bytes()});
     inner.data = c.take<std::byte>(static_cast<std::int64_t>(inner.bytes));
+  }
+
+ private:
+  using joint = rota::detail::joint_scorer_of<typename Op::token_selector>;
+
+  template <class Context>
+  std::size_t scoring_bytes(const backend& b, const Context& head,
+                            const typename Op::params& p) const {
+    if constexpr (joint::exists)
+      return std::max(score_tokens_workspace_bytes(b, typename joint::type{},
+                                                   joint::params_of(p.tokens.scorer), head),
+                      Op::score_workspace_bytes(b, with_joined(head, rows.joined_of(0)), p));
+    else
+      return Op::score_workspace_bytes(b, head, p);
   }
 };
 
@@ -78,16 +94,61 @@ status unpack_heads(const backend& b, const packed_store<E, W, Swizzle>& from,
                                               {source, records, to, b.fault});
 }
 
+/// Scores the heads with a scorer that joins them: each alone first, then together.
+template <class Op, element E, int W, element From, class... Parts>
+status score_joint_heads(const backend& b, const context<From, Parts...>& parts,
+                         const typename Op::params& p, const reroute_memory<Op, E, W>& m) {
+  using joint = rota::detail::joint_scorer_of<typename Op::token_selector>;
+  const reroute_scratch<E, W>& s = m.rows;
+  for (index_t h = 0; h < s.heads; ++h)
+    if (status st = score_tokens(b, typename joint::type{}, joint::params_of(p.tokens.scorer),
+                                 s.head_context(parts, h), s.scores(h).tokens, m.inner);
+        !st)
+      return st;
+  if (status st = launch<join_heads_kernel>(
+          b, {blocks_of(s.most, join_heads_kernel::threads), s.heads},
+          {s.token_scores, s.rows.positions, s.rows.lengths, s.heads, s.most, s.joined, b.fault});
+      !st)
+    return st;
+  for (index_t h = 0; h < s.heads; ++h)
+    if (status st = Op::score(b, with_joined(s.head_context(parts, h), s.joined_of(h)), p,
+                              s.scores(h), m.inner);
+        !st)
+      return st;
+  return {};
+}
+
+/// Scores every head.
+template <class Op, element E, int W, element From, class... Parts>
+status score_heads(const backend& b, const context<From, Parts...>& parts,
+                   const typename Op::params& p, const std::int32_t* next_position,
+                   const reroute_memory<Op, E, W>& m) {
+  const reroute_scratch<E, W>& s = m.rows;
+  using fill = query_positions_kernel;
+  if (status st = launch<fill>(b, {blocks_of(s.queries, fill::threads)},
+                               {next_position, s.queries, s.query_positions, b.fault});
+      !st)
+    return st;
+  if constexpr (rota::detail::joint_scorer_of<typename Op::token_selector>::exists) {
+    return score_joint_heads<Op>(b, parts, p, m);
+  } else {
+    for (index_t h = 0; h < s.heads; ++h)
+      if (status st = Op::score(b, s.head_context(parts, h), p, s.scores(h), m.inner); !st)
+        return st;
+    return {};
+  }
+}
+
 /// Selects over all heads as over a span of layers.
 template <class Op, element E, int W>
-status select_heads(const backend& b, const typename Op::params& p,
+status select_heads(const backend& b, index_t sliding_window, const typename Op::params& p,
                     const reroute_memory<Op, E, W>& m) {
   const reroute_scratch<E, W>& rows = m.rows;
-  const select_problem one = rows.problem(0, p);
+  const select_problem one = rows.problem(0, sliding_window, p);
   carver from(m.inner);
   const select_memory memory(from, {&one, 1}, rows.heads);
   const auto entry = [&](index_t h) {
-    return entry_of(rows.problem(h, p), rows.scores(h), rows.selected(h));
+    return entry_of(rows.problem(h, sliding_window, p), rows.scores(h), rows.selected(h));
   };
   if (status s = stage_layers(b, memory.table, entry); !s) return s;
   using rota::detail::across_heads;
@@ -104,7 +165,7 @@ status check_selecting(const backend& b, const typename Op::params& p,
   using Groups = typename Op::group_selector::budget;
   if (status s = check_budget<Tokens>(b, p.tokens.budget, "tokens.budget"); !s) return s;
   if (status s = check_budget<Groups>(b, p.groups.budget, "groups.budget"); !s) return s;
-  const select_problem one = rows.problem(0, p);
+  const select_problem one = rows.problem(0, 0, p);
   return check_problems({&one, 1}, static_cast<std::size_t>(rows.heads));
 }
 
@@ -125,8 +186,9 @@ std::size_t reroute_workspace_bytes(const backend& b, const packed_store<E, W, S
 /// Selects again among all that a packed store holds, sealed tokens and tail, and packs what is
 /// kept into `to` (other memory: the caller swaps the two), as cpu::reroute() does: the same sets
 /// for the same scores. Positions stay; groups that were dropped before stay dropped, their
-/// stand-ins go into the new means. Each kv head is scored as a context of its own. Of `parts` only
-/// the extra parts are read, in device memory.
+/// stand-ins go into the new means. Each kv head is scored as a context of its own; scorers that
+/// join the heads (tova) are then averaged over them by position. Of `parts` only the extra parts,
+/// in device memory, and the sliding window are read.
 ///
 /// The host reads no count: scratch memory and launches are sized by from.most_tokens and the
 /// tail's capacity, for every head alike. to.most_tokens becomes what any selection could keep and
@@ -153,13 +215,11 @@ status reroute(const backend& b, const packed_store<E, W, Swizzle>& from,
   if (status s = detail::find_codec(b, shape, parts, codec); !s) return s;
 
   if (status s = detail::unpack_heads(b, from, m.rows.rows); !s) return s;
-  for (index_t h = 0; h < m.rows.heads; ++h)
-    if (status s = Op::score(b, m.rows.head_context(parts, h), p, m.rows.scores(h), m.inner); !s)
-      return s;
-  if (status s = detail::select_heads(b, p, m); !s) return s;
+  const auto* const next = &reinterpret_cast<const packed_header*>(from.data)->next_position;
+  if (status s = detail::score_heads<Op>(b, parts, p, next, m); !s) return s;
+  if (status s = detail::select_heads(b, parts.sliding_window, p, m); !s) return s;
   carver packing(m.inner);
   const detail::pack_scratch scratch(packing, b, shape, m.rows.most);
-  const auto* const next = &reinterpret_cast<const packed_header*>(from.data)->next_position;
   if (status s = detail::pack_rows(b, shape, m.rows.source(), kept_rows(m.rows.kept), codec, next,
                                    to, scratch);
       !s)

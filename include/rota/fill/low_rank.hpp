@@ -19,8 +19,8 @@ void for_each_range(const fill_codec& part, F&& f) {
   f(range_of(part.decode));
 }
 
-/// A dropped group is replaced by a linear function of the groups that the token keeps:
-/// vhat = M v + (I - M) B A M v (DESIGN section 3), of rank r.
+/// Replaces a dropped group by a linear function, of rank r, of the groups that the token keeps.
+/// With M the projection onto the kept groups: vhat = M v + (I - M) B A M v.
 ///
 /// With a code a = A M v this is B a + M (v - B a). So a token that drops anything is stored as its
 /// code and the *residuals* of its kept groups; attention sums codes and residuals with the same

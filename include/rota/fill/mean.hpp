@@ -4,8 +4,8 @@
 
 namespace rota {
 
-/// A dropped group is replaced by the mean, per (kv head, group), of the survivors' dropped
-/// slices (DESIGN section 3). The means are stored with the tokens, as float, and counted.
+/// Replaces a dropped group by the mean, per (kv head, group), of the slices that the survivors
+/// drop. The store holds the means as float and counts them in its bytes.
 struct mean_fill {
   using policy_kind = fill_tag;
   struct params {};

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <rota/core/rope_pairing.hpp>
 #include <rota/core/types.hpp>
 
 namespace rota {
@@ -10,11 +11,16 @@ namespace rota {
 // Parts of a context that some scorers need beyond keys and values. A scorer names what it needs
 // (`using needs = rota::needs<...>`); a call that does not pass it does not compile.
 
-/// The last queries of the context, after RoPE: [queries, q_heads, d_k]. Row i belongs to the
-/// context's token tokens - queries + i and sees the tokens up to itself.
-struct window_queries {
-  view<const float, 3> queries;
+/// The last queries of the context, after RoPE, in any element type that attention takes. A row
+/// sees the tokens up to its own position, as far back as the context's sliding window reaches.
+template <element Q>
+struct window_queries_of {
+  view<const Q, 3> queries;  ///< [queries, q_heads, d_k]
+  /// [queries], ascending: the rows' positions. A null view means the last tokens' of the context;
+  /// when a store is routed again, the last positions before its next one.
+  view<const position_t, 1> query_positions;
 };
+using window_queries = window_queries_of<float>;
 
 /// Mean and covariance of the context's queries before RoPE, per query head (Expected Attention).
 struct query_moments {
@@ -22,20 +28,23 @@ struct query_moments {
   view<const float, 3> covariance;  ///< [q_heads, d_k, d_k]
 };
 
-/// How the model rotates: pair (i, i + d_k / 2) turns by position * inverse_frequencies[i], then
-/// everything is multiplied by `scale` (1 for all but YaRN-like schemes).
+/// How the model rotates: pair i of channels turns by position * inverse_frequencies[i] and is
+/// multiplied by `scale` (1 for all but YaRN-like schemes).
 struct rope_frequencies {
-  view<const float, 1> inverse_frequencies;  ///< [d_k / 2]
+  view<const float, 1> inverse_frequencies;  ///< [rotary_channels / 2]
   float scale = 1.0f;
+  rope_pairing pairing = rope_pairing::halves;
+  /// The first channels of a key, which are rotated (partial rotary); the others stay as they are.
+  /// 0 means all d_k.
+  index_t rotary_channels = 0;
 };
 
 template <class... Parts>
 struct needs {};
 
-/// What one layer of one sequence offers to the scorers. Parts are optional extras:
-/// `context<bf16, window_queries> c;`.
-template <element E, class... Parts>
-struct context : Parts... {
+/// What every context has.
+template <element E>
+struct context_views {
   using element_type = E;
 
   view<const E, 3> keys;    ///< [tokens, kv_heads, d_k], after RoPE
@@ -48,6 +57,9 @@ struct context : Parts... {
   /// For backends on a device: where in its memory the number of tokens lies, at most the views'.
   /// Null: as many as the views have.
   const std::int32_t* device_tokens = nullptr;
+  /// What attend_params::sliding_window will be: a query sees so many positions, its own included.
+  /// 0 means no window. Tokens that no later query sees are not selected.
+  index_t sliding_window = 0;
 
   index_t tokens() const { return keys.extent[0]; }
   index_t kv_heads() const { return keys.extent[1]; }
@@ -58,13 +70,29 @@ struct context : Parts... {
   }
 };
 
+/// What one layer of one sequence offers to the scorers. Parts are optional extras:
+/// `context<bf16, window_queries> c;`.
+template <element E, class... Parts>
+struct context : context_views<E>, Parts... {};
+
 namespace detail {
+
+template <class Context, class Part>
+struct has_part : std::is_base_of<Part, Context> {};
+/// Window queries of any element type will do.
+template <class Context>
+struct has_part<Context, window_queries> {
+  template <element Q>
+  static std::true_type find(const window_queries_of<Q>*);
+  static std::false_type find(...);
+  static constexpr bool value = decltype(find(static_cast<const Context*>(nullptr)))::value;
+};
 
 template <class Context, class Needs>
 struct has_parts;
 template <class Context, class... Parts>
 struct has_parts<Context, needs<Parts...>>
-    : std::bool_constant<(std::is_base_of_v<Parts, Context> && ...)> {};
+    : std::bool_constant<(has_part<Context, Parts>::value && ...)> {};
 
 template <class P>
 struct needs_of {
@@ -94,6 +122,7 @@ status check_context(const context<E, Parts...>& c) {
       c.values.extent[2] < 1)
     return {errc::bad_shape, "values"};
   if (c.tokens() > INT32_MAX) return {errc::bad_shape, "keys"};
+  if (c.sliding_window < 0) return {errc::bad_count, "sliding_window"};
   if (c.available.data != nullptr) {
     if (status s = check_view(c.available, "available"); !s) return s;
     if (c.available.extent[0] != c.kv_heads() || c.available.extent[1] != c.tokens())

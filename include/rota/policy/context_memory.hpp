@@ -12,9 +12,10 @@ namespace rota {
 template <class Part, class F>
 void for_each_range(const Part&, F&&) {}
 
-template <class F>
-void for_each_range(const window_queries& part, F&& f) {
+template <element Q, class F>
+void for_each_range(const window_queries_of<Q>& part, F&& f) {
   f(range_of(part.queries));
+  f(range_of(part.query_positions));
 }
 template <class F>
 void for_each_range(const query_moments& part, F&& f) {

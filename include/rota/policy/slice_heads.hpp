@@ -13,7 +13,8 @@ template <class Part>
 status check_heads(const Part&, index_t) {
   return {};
 }
-inline status check_heads(const window_queries& part, index_t kv_heads) {
+template <element Q>
+status check_heads(const window_queries_of<Q>& part, index_t kv_heads) {
   if (part.queries.extent[1] % kv_heads != 0) return {errc::heads_not_divisible, "queries"};
   return {};
 }
@@ -31,13 +32,22 @@ status check_heads([[maybe_unused]] const context<E, Parts...>& c,
   return s;
 }
 
-inline void slice_heads(const window_queries& all, index_t h, index_t kv_heads,
-                        window_queries& one) {
-  one.queries = all.queries;
+template <element Q>
+void slice_heads(const window_queries_of<Q>& all, index_t h, index_t kv_heads,
+                 window_queries_of<Q>& one) {
+  one = all;
   const index_t group = all.queries.extent[1] / kv_heads;
   one.queries.extent[1] = group;
   if (all.queries.data != nullptr)
     one.queries.data = &all.queries.data[h * group * all.queries.stride[1]];
+}
+
+/// How many window queries a context has whose positions are not given.
+template <class Context>
+index_t queries_without_positions([[maybe_unused]] const Context& c) {
+  if constexpr (requires { c.query_positions; })
+    if (c.query_positions.data == nullptr && c.queries.extent[0] > 0) return c.queries.extent[0];
+  return 0;
 }
 
 inline void slice_heads(const query_moments& all, index_t h, index_t kv_heads, query_moments& one) {

@@ -8,9 +8,10 @@ namespace rota {
 /// Attention that the window queries give the token, times the norm of the slice:
 ///   score(j, s) = (sum over window queries q and query heads of the kv head of p_{q, j})
 ///                 * |v_{j, s}|
-/// (DESIGN section 3). p is causal: a query sees the tokens up to its own. With a pool_kernel above
-/// 1 the sums are first smoothed along the tokens, as snapkv does: what a window looks at is often
-/// the token before the one that matters next.
+/// A token matters as much as it is looked at, and a slice as much as it adds to the output. p is
+/// causal: a query sees the tokens up to its own. A pool_kernel above 1 first smooths the sums
+/// along the tokens, as snapkv does: what a window looks at is often the token before the one that
+/// matters next.
 struct attention_mass {
   using policy_kind = group_scorer_tag;
   using form = whole_head;

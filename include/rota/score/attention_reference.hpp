@@ -19,18 +19,29 @@ inline double above(const std::vector<double>& x) {
   return x.empty() ? 0 : *std::max_element(x.begin(), x.end());
 }
 
+/// Tokens before the first of the last `used` window queries.
+template <element E, class... Parts>
+index_t tokens_before_queries(const context<E, Parts...>& c, index_t used) {
+  index_t count = 0;
+  while (used > 0 && count < c.tokens() &&
+         c.position(count) < query_position(c, c.queries.extent[0] - used))
+    ++count;
+  return used > 0 ? count : c.tokens();
+}
+
 template <element E, class... Parts>
 scores score_tokens(tova, const tova::params& p, const context<E, Parts...>& c) {
   const index_t n = c.tokens();
   const index_t used = std::min<index_t>(1, c.queries.extent[0]);
   const scores mass = column_mass(c, used, p.scale);
+  const index_t others = used > 0 ? tokens_before_queries(c, 1) : n - 1;
   std::vector<double> one;
-  for (index_t i = 0; i + 1 < n; ++i) {
+  for (index_t i = 0; i < others; ++i) {
     double sum = 0;
     for (index_t h = 0; h < c.kv_heads(); ++h) sum += mass[static_cast<std::size_t>(h * n + i)];
     one.push_back(sum / static_cast<double>(c.queries.extent[1]));
   }
-  if (n > 0) one.push_back(above(one));
+  one.resize(static_cast<std::size_t>(n), above(one));
   scores out;
   for (index_t h = 0; h < c.kv_heads(); ++h) out.insert(out.end(), one.begin(), one.end());
   return out;
@@ -39,16 +50,17 @@ scores score_tokens(tova, const tova::params& p, const context<E, Parts...>& c) 
 template <element E, class... Parts>
 scores score_tokens(snapkv, const snapkv::params& p, const context<E, Parts...>& c) {
   const index_t n = c.tokens(), window = std::min(p.window, c.queries.extent[0]);
+  const index_t others = tokens_before_queries(c, window);
   const scores mass = column_mass(c, window, p.scale);
   const double rows =
       static_cast<double>(std::max<index_t>(1, window * (c.queries.extent[1] / c.kv_heads())));
   scores out;
   for (index_t h = 0; h < c.kv_heads(); ++h) {
     std::vector<double> mine;
-    for (index_t i = 0; i < n - window; ++i) {
+    for (index_t i = 0; i < others; ++i) {
       double sum = 0;
       for (index_t j = i - p.kernel / 2; j <= i + p.kernel / 2; ++j)
-        if (j >= 0 && j < n - window) sum += mass[static_cast<std::size_t>(h * n + j)] / rows;
+        if (j >= 0 && j < others) sum += mass[static_cast<std::size_t>(h * n + j)] / rows;
       mine.push_back(sum / static_cast<double>(p.kernel));
     }
     mine.resize(static_cast<std::size_t>(n), above(mine));
@@ -61,10 +73,14 @@ template <element E, class... Parts>
 scores score_tokens(observed_attention, const observed_attention::params& p,
                     const context<E, Parts...>& c) {
   const index_t n = c.tokens(), group = c.queries.extent[1] / c.kv_heads();
-  scores out = column_mass(c, n, p.scale);
-  for (index_t h = 0; h < c.kv_heads(); ++h)
-    for (index_t i = 0; i < n; ++i)
-      out[static_cast<std::size_t>(h * n + i)] /= static_cast<double>(group * (n - i));
+  scores out = column_mass(c, c.queries.extent[0], p.scale);
+  for (index_t i = 0; i < n; ++i) {
+    double seeing = 0;
+    for (index_t w = 0; w < c.queries.extent[0]; ++w) seeing += is_seen(c, w, i);
+    for (index_t h = 0; h < c.kv_heads(); ++h)
+      out[static_cast<std::size_t>(h * n + i)] /=
+          static_cast<double>(group) * std::max(1.0, seeing);
+  }
   return out;
 }
 

@@ -13,10 +13,11 @@ namespace rota {
 ///   s_i   = mean over the query heads of the kv head of softmax_i(z_i), non-sink tokens only
 ///   score = (s_i + epsilon) * |v_i|
 /// Without value norm the score is s_i alone and epsilon does nothing. Rbar is not orthogonal.
-/// The next position is the one after the context's last. The first `sinks` tokens are outside the
-/// softmax and get a finite score just above all others of their head (the authors' code gives
-/// them the maximum over all heads plus one). Whoever gathers the moments should leave out the
-/// first queries too (the authors skip 4): see query_statistics.
+/// The next position is the one after the context's last. Under a sliding window, tokens that no
+/// query from there on sees are outside the softmax and score 0. The first `sinks` tokens are
+/// outside the softmax and get a finite score just above all others of their head (the authors'
+/// code gives them the maximum over all heads plus one). Whoever gathers the moments should leave
+/// out the first queries too (the authors skip 4): see query_statistics.
 struct expected_attention {
   using policy_kind = token_scorer_tag;
   using form = whole_head;
@@ -52,8 +53,12 @@ status check_expected_attention(const expected_attention::params& p, const Conte
       return {errc::bad_shape, "covariance"};
   }
   if (status s = check_view(c.inverse_frequencies, "inverse_frequencies"); !s) return s;
-  if (d % 2 != 0 || c.inverse_frequencies.extent[0] != d / 2)
+  if (c.rotary_channels < 0 || c.rotary_channels > d) return {errc::bad_count, "rotary_channels"};
+  const index_t rotated = c.rotary_channels > 0 ? c.rotary_channels : d;
+  if (rotated % 2 != 0 || c.inverse_frequencies.extent[0] != rotated / 2)
     return {errc::bad_shape, "inverse_frequencies"};
+  if (c.pairing != rope_pairing::halves && c.pairing != rope_pairing::interleaved)
+    return {errc::bad_parameter, "pairing"};
   if (!(c.scale > 0 && c.scale <= std::numeric_limits<float>::max()))
     return {errc::bad_parameter, "scale"};
   return {};

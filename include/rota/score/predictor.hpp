@@ -2,9 +2,9 @@
 
 #include <rota/policy/concepts.hpp>
 
-// A fitted predictor of relevance (DESIGN section 3, query-aware branch): it reads hidden states at
-// one layer, the split, and says for a later layer how much each (kv head, token, group) will
-// matter. For kv head h, token j, group s, with x_j the token's hidden state:
+// A fitted predictor of relevance (docs/predictor.md): from the hidden states at one layer, the
+// split, it predicts how much each (kv head, token, group) of a later layer will matter. For kv
+// head h, token j, group s, with x_j the token's hidden state:
 //   blind        r(h, j, s) = linear_{h, s} . x_j + bias_{h, s}
 //   conditioned  r(h, j, s) = the same + log sum over query tokens q of
 //                             exp(sum_k mix_{h, k} (token_factor x_j)_k (query_factor x_q)_k)

@@ -76,14 +76,18 @@ inline std::vector<double> mean_rope(const rope_frequencies& rope, index_t d, in
   const auto at = [&](index_t i, index_t j) -> double& {
     return matrix[static_cast<std::size_t>(i * d + j)];
   };
-  for (index_t i = 0; i < d / 2; ++i)
+  const index_t pairs = rope.inverse_frequencies.extent[0];
+  for (index_t k = 2 * pairs; k < d; ++k) at(k, k) = 1;
+  for (index_t i = 0; i < pairs; ++i)
     for (index_t p = first; p < first + count; ++p) {
+      const bool halves = rope.pairing == rope_pairing::halves;
+      const index_t a = halves ? i : 2 * i, b = halves ? i + pairs : 2 * i + 1;
       const double angle = static_cast<double>(p) * double{rope.inverse_frequencies(i)};
       const double part = double{rope.scale} / static_cast<double>(count);
-      at(i, i) += std::cos(angle) * part;
-      at(i + d / 2, i + d / 2) += std::cos(angle) * part;
-      at(i, i + d / 2) -= std::sin(angle) * part;
-      at(i + d / 2, i) += std::sin(angle) * part;
+      at(a, a) += std::cos(angle) * part;
+      at(b, b) += std::cos(angle) * part;
+      at(a, b) -= std::sin(angle) * part;
+      at(b, a) += std::sin(angle) * part;
     }
   return matrix;
 }
@@ -128,17 +132,21 @@ scores score_tokens(expected_attention, const expected_attention::params& p,
                     const context<E, Parts...>& c) {
   const index_t n = c.tokens(), group = n > 0 ? c.mean.extent[0] / c.kv_heads() : 0;
   const index_t sinks = std::min(p.sinks, n);
+  index_t outside = sinks;  // sinks, and what no later query sees
+  while (c.sliding_window > 0 && outside < n &&
+         index_t{c.position(n - 1)} + 1 - c.position(outside) >= c.sliding_window)
+    ++outside;
   scores out;
   for (index_t h = 0; h < (n > 0 ? c.kv_heads() : 0); ++h) {
     std::vector<double> mass(static_cast<std::size_t>(n));
     for (index_t q = h * group; q < (h + 1) * group; ++q) {
       std::vector<double> z = expected_logits(p, c, q, h);
-      softmax(z, static_cast<std::size_t>(sinks));
-      for (std::size_t i = static_cast<std::size_t>(sinks); i < z.size(); ++i)
+      softmax(z, static_cast<std::size_t>(outside));
+      for (std::size_t i = static_cast<std::size_t>(outside); i < z.size(); ++i)
         mass[i] += z[i] / static_cast<double>(group);
     }
     double top = 0;
-    for (index_t i = sinks; i < n; ++i) {
+    for (index_t i = outside; i < n; ++i) {
       double& s = mass[static_cast<std::size_t>(i)];
       if (p.use_value_norm) s = (s + double{p.epsilon}) * norm_of(c.values, i, h, 0, c.d_v());
       top = std::max(top, s);
@@ -147,6 +155,20 @@ scores score_tokens(expected_attention, const expected_attention::params& p,
     out.insert(out.end(), mass.begin(), mass.end());
   }
   return out;
+}
+
+/// Position of a window query; the context's last tokens' where the queries have none of their own.
+template <element E, class... Parts>
+index_t query_position(const context<E, Parts...>& c, index_t w) {
+  if (c.query_positions.data != nullptr) return c.query_positions(w);
+  return c.position(c.tokens() - c.queries.extent[0] + w);
+}
+
+/// Whether window query w sees token i.
+template <element E, class... Parts>
+bool is_seen(const context<E, Parts...>& c, index_t w, index_t i) {
+  const index_t back = query_position(c, w) - c.position(i);
+  return back >= 0 && (c.sliding_window == 0 || back < c.sliding_window);
 }
 
 /// [kv_heads, tokens]: attention that the last `used` window queries give each token, summed over
@@ -163,14 +185,17 @@ scores column_mass(const context<E, Parts...>& c, index_t used, float wanted_sca
     for (index_t w = held - used; w < held; ++w)
       for (index_t q = h * group; q < (h + 1) * group; ++q) {
         std::vector<double> z;
-        for (index_t i = 0; i <= n - held + w; ++i) {
+        for (index_t i = 0; i < n; ++i) {
+          if (!is_seen(c, w, i)) continue;
           double dot = 0;
           for (index_t k = 0; k < c.d_k(); ++k)
             dot += value_at(c.queries, w, q, k) * value_at(c.keys, i, h, k);
           z.push_back(dot * scale);
         }
         softmax(z, 0);
-        for (std::size_t i = 0; i < z.size(); ++i) mass[i] += z[i];
+        std::size_t next = 0;
+        for (index_t i = 0; i < n; ++i)
+          if (is_seen(c, w, i)) mass[static_cast<std::size_t>(i)] += z[next++];
       }
     out.insert(out.end(), mass.begin(), mass.end());
   }

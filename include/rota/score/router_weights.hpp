@@ -2,10 +2,9 @@
 
 #include <rota/policy/concepts.hpp>
 
-// A learned router of value groups (DESIGN section 3, query-independent branch): it reads what the
-// layer's own projections read, h_j, and says how much each group of the token will be wanted by
-// whoever comes later. In the paper gamma_j = W h_j + b in R^(kv_heads x S); the other two forms
-// are ours and leaner.
+// A learned router of value groups (docs/adapt.md): from h_j, what the layer's own projections
+// read, it predicts how much later tokens will want each group of the token. In the paper gamma_j =
+// W h_j + b in R^(kv_heads x S); the other two forms are ours and leaner.
 
 namespace rota {
 

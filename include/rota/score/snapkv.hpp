@@ -8,7 +8,8 @@ namespace rota {
 /// 2404.14469). With w window queries, p causal, over all n tokens:
 ///   a_i = mean over the w queries and the G query heads of p_i,  i < n - w
 ///   score_i = sum over |j - i| <= kernel / 2 of a_j / kernel,  a outside 0 .. n - w - 1 being 0.
-/// The last w tokens get a finite score just above all others of their head. The context may hold
+/// The last w tokens, those from the first query's position on, get a finite score just above all
+/// others of their head. The context may hold
 /// more queries than `window`: the last count; or fewer: then those are the window.
 struct snapkv {
   using policy_kind = token_scorer_tag;

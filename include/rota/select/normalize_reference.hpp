@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <rota/select/normalization.hpp>
+#include <rota/select/reference.hpp>
 
 // Normalization of a layer's scores in double, by the formulas of layer_normalization. Slow on
 // purpose; it shares nothing with the backends.
@@ -48,14 +49,14 @@ template <class F>
 void for_ranked_tokens(const select_problem& p, const layer_scores& scores, F&& f) {
   for (index_t h = 0; h < p.kv_heads; ++h)
     for (index_t t = 0; t < p.tokens; ++t)
-      if (!p.protect.covers(t, p.tokens)) f(scores.tokens(h, t));
+      if (!p.protect.covers(t, p.tokens) && !is_expired(p, t)) f(scores.tokens(h, t));
 }
 template <class F>
 void for_ranked_groups(const select_problem& p, const layer_scores& scores, F&& f) {
   for (index_t h = 0; h < p.kv_heads; ++h)
     for (index_t t = 0; t < p.tokens; ++t)
       for (int g = 0; g < p.groups; ++g)
-        if (!p.protect.covers(t, p.tokens) &&
+        if (!p.protect.covers(t, p.tokens) && !is_expired(p, t) &&
             (p.available.data == nullptr || p.available(h, t) >> g & 1))
           f(scores.groups(h, t, g));
 }

@@ -9,8 +9,8 @@
 #include <rota/policy/concepts.hpp>
 #include <rota/select/selection.hpp>
 
-// The selection contract (DESIGN section 3) by sorting. Slow on purpose; it shares nothing with
-// the backends: floats are compared as floats, not by their keys.
+// The selection contract (docs/policies.md) by sorting. Slow on purpose, and it shares nothing with
+// the backends: it compares floats as floats, not by their keys.
 
 namespace rota::reference {
 
@@ -163,6 +163,14 @@ inline std::vector<select_unit> list_units(std::span<const select_problem> probl
   return units;
 }
 
+/// Whether no query behind the last token sees token t.
+inline bool is_expired(const select_problem& p, index_t t) {
+  const auto position = [&](index_t i) {
+    return p.positions.data != nullptr ? index_t{p.positions(i)} : i;
+  };
+  return p.sliding_window > 0 && position(p.tokens - 1) + 1 - position(t) >= p.sliding_window;
+}
+
 /// All tokens of all layers, those that survive marked.
 template <level_budget Tokens>
 status select_tokens(std::span<const select_problem> problems,
@@ -178,8 +186,9 @@ status select_tokens(std::span<const select_problem> problems,
         i.row = row;
         i.head = h;
         i.token = t;
+        i.absent = is_expired(p, t);
         i.guarded = p.protect.covers(t, p.tokens);
-        i.kept = true;
+        i.kept = !i.absent;
         if constexpr (selects_by<Tokens>) {
           i.unit = unit_of(scope_of<Tokens>(), row, i.layer);
           i.score = layers[l].tokens(h, t);

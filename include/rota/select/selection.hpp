@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rota/core/types.hpp>
+#include <rota/policy/visibility.hpp>
 
 namespace rota {
 
@@ -31,12 +32,27 @@ struct select_problem {
   /// Where the heads here are only some of a layer's, as when a store is routed again: the first of
   /// them, and how many the layer has; 0: kv_heads. For budgets that give heads different shares.
   index_t first_head = 0, layer_heads = 0;
+  /// As context::sliding_window. Tokens that no query behind the last token sees are never kept,
+  /// the protected ones included; budgets count them, so that others are kept in their place.
+  index_t sliding_window = 0;
+  /// [tokens], ascending; read under a sliding window only. A null view means 0, 1, 2, ...
+  view<const position_t, 1> positions;
   /// For backends on a device: where in its memory the number of tokens lies, at most `tokens`.
   /// Null: `tokens`.
   const std::int32_t* device_tokens = nullptr;
 
-  /// Tokens first_ranked() .. last_ranked() - 1 are not protected.
-  index_t first_ranked() const { return protect.sinks < tokens ? protect.sinks : tokens; }
+  /// Of the first tokens, how many no later query sees. Reads positions: host memory.
+  index_t expired() const {
+    return tokens_expired(tokens, sliding_window, [this](index_t i) {
+      return positions.data != nullptr ? positions(i) : static_cast<position_t>(i);
+    });
+  }
+  /// Tokens first_ranked() .. last_ranked() - 1 are neither protected nor expired.
+  index_t first_ranked() const {
+    const index_t sinks = protect.sinks < tokens ? protect.sinks : tokens;
+    const index_t unseen = expired();
+    return sinks > unseen ? sinks : unseen;
+  }
   index_t last_ranked() const {
     const index_t last = protect.window < tokens ? tokens - protect.window : 0;
     return last > first_ranked() ? last : first_ranked();
@@ -61,6 +77,11 @@ inline status check_problem(const select_problem& p) {
     return {errc::bad_count, "place"};
   const index_t heads = p.layer_heads != 0 ? p.layer_heads : p.kv_heads;
   if (p.first_head < 0 || p.first_head > heads - p.kv_heads) return {errc::bad_count, "first_head"};
+  if (p.sliding_window < 0) return {errc::bad_count, "sliding_window"};
+  if (p.sliding_window > 0 && p.positions.data != nullptr) {
+    if (status s = check_view(p.positions, "positions"); !s) return s;
+    if (p.positions.extent[0] != p.tokens) return {errc::bad_shape, "positions"};
+  }
   if (p.types.data != nullptr) {
     if (status s = check_view(p.types, "types"); !s) return s;
     if (p.types.extent[0] != p.tokens) return {errc::bad_shape, "types"};

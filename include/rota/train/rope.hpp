@@ -2,29 +2,42 @@
 
 #include <span>
 
+#include <rota/core/rope_pairing.hpp>
+
 namespace rota::train {
 
-/// Rotary embedding of one head of one token, in place: pair i is (x[i], x[i + d / 2]). `cosine`
-/// and `sine` [d / 2] are of the token's position, times the amplitude if there is one.
+namespace detail {
+
+/// Turns each pair of x forward, or back.
 template <class T>
-void rope(std::span<const T> cosine, std::span<const T> sine, std::span<T> x) {
-  const std::size_t half = cosine.size();
-  for (std::size_t i = 0; i < half; ++i) {
-    const T a = x[i], b = x[i + half];
-    x[i] = a * cosine[i] - b * sine[i];
-    x[i + half] = b * cosine[i] + a * sine[i];
+void turn_pairs(std::span<const T> cosine, std::span<const T> sine, std::span<T> x,
+                rope_pairing pairing, T direction) {
+  const auto pairs = static_cast<index_t>(cosine.size());
+  for (index_t i = 0; i < pairs; ++i) {
+    const rope_channels at(pairing, i, pairs);
+    const auto pair = static_cast<std::size_t>(i), low = static_cast<std::size_t>(at.low),
+               high = static_cast<std::size_t>(at.high);
+    const T a = x[low], b = x[high], s = direction * sine[pair];
+    x[low] = a * cosine[pair] - b * s;
+    x[high] = b * cosine[pair] + a * s;
   }
+}
+
+}  // namespace detail
+
+/// Rotary embedding of one head of one token, in place. `cosine` and `sine` [pairs] are of the
+/// token's position, times the amplitude if there is one; channels from 2 pairs on stay.
+template <class T>
+void rope(std::span<const T> cosine, std::span<const T> sine, std::span<T> x,
+          rope_pairing pairing = rope_pairing::halves) {
+  detail::turn_pairs(cosine, sine, x, pairing, T{1});
 }
 
 /// From the derivative by the rotated head to that by the head itself, in place.
 template <class T>
-void rope_backward(std::span<const T> cosine, std::span<const T> sine, std::span<T> d) {
-  const std::size_t half = cosine.size();
-  for (std::size_t i = 0; i < half; ++i) {
-    const T a = d[i], b = d[i + half];
-    d[i] = a * cosine[i] + b * sine[i];
-    d[i + half] = b * cosine[i] - a * sine[i];
-  }
+void rope_backward(std::span<const T> cosine, std::span<const T> sine, std::span<T> d,
+                   rope_pairing pairing = rope_pairing::halves) {
+  detail::turn_pairs(cosine, sine, d, pairing, T{-1});
 }
 
 }  // namespace rota::train

@@ -4,8 +4,8 @@
 
 namespace rota::cpu {
 
-/// Mean, per group, of the slices that the survivors of row `row` of the selection drop
-/// (DESIGN section 3, mean fill). A group that nobody drops has mean 0. `sums` is scratch [d_v].
+/// Mean, per group, of the slices that the survivors of row `row` of the selection drop: what
+/// mean_fill puts in their place. A group that nobody drops has mean 0. `sums` is scratch [d_v].
 template <class Rows>
 void mean_of_dropped(const packed_shape& shape, const Rows& rows, const selection& sel, index_t row,
                      double* sums, float* means) {

@@ -19,7 +19,7 @@ struct attention_mass_memory {
   static attention_mass_memory carve(carver& from, const backend& b,
                                      const context<E, Parts...>& c) {
     attention_mass_memory m;
-    m.pass = mass_memory::carve(from, b, c, {c.queries});
+    m.pass = mass_memory::carve(from, b, c, mass_queries(c, 0));
     m.mass = from.take<float>(c.kv_heads() * c.tokens());
     m.pool = from.take<float>(c.kv_heads() * c.tokens());
     return m;
@@ -39,7 +39,7 @@ template <element E, class... Parts>
 void pooled_mass(const backend& b, const attention_mass::params& p, const context<E, Parts...>& c,
                  const attention_mass_memory& m) {
   const index_t n = c.tokens();
-  column_mass(b, c, {c.queries, p.scale}, m.pass, view<float, 2>(m.mass, c.kv_heads(), n));
+  column_mass(b, c, mass_queries(c, p.scale), m.pass, view<float, 2>(m.mass, c.kv_heads(), n));
   parallel_for(b, n > 0 ? c.kv_heads() : 0, [&](index_t h, int) {
     average_pool(m.mass + h * n, n, p.pool_kernel, m.pool + h * n);
   });

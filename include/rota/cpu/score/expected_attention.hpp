@@ -4,6 +4,7 @@
 
 #include <rota/cpu/score/future_rope.hpp>
 #include <rota/cpu/score/key_tile.hpp>
+#include <rota/policy/visibility.hpp>
 #include <rota/score/expected_attention.hpp>
 #include <rota/score/row_norm.hpp>
 
@@ -18,7 +19,8 @@ inline constexpr index_t expected_chunk = 256;
 /// forming them again would cost as much as all the rest.
 struct expected_memory {
   index_t q_heads = 0;
-  detail::rope_mean mean_rope;       ///< [d / 2] each
+  index_t outside = 0;               ///< the first tokens: sinks, and those that no query will see
+  detail::rope_mean mean_rope;       ///< [pairs] each
   float* mu = nullptr;               ///< [q_heads, d], rotated, over sqrt(d)
   float* sigma = nullptr;            ///< [q_heads, d, d], rotated, over 2 d, folded; null without
   float* logits = nullptr;           ///< [q_heads, tokens]
@@ -35,7 +37,10 @@ struct expected_memory {
     const index_t d = c.d_k();
     const index_t per_head = detail::token_chunks{c.tokens(), 1, expected_chunk}.per_head();
     m.q_heads = std::max<index_t>(0, c.mean.extent[0]);
-    m.mean_rope = {from.take<double>(d / 2), from.take<double>(d / 2)};
+    m.outside = std::max(p.sinks, tokens_expired(c.tokens(), c.sliding_window,
+                                                 [&](index_t i) { return c.position(i); }));
+    const index_t pairs = std::max<index_t>(0, c.inverse_frequencies.extent[0]);
+    m.mean_rope = {from.take<double>(pairs), from.take<double>(pairs), pairs, c.pairing};
     m.mu = from.take<float>(m.q_heads * d);
     if (p.use_covariance) m.sigma = from.take<float>(m.q_heads * d * d);
     m.logits = from.take<float>(m.q_heads * c.tokens());
@@ -111,9 +116,8 @@ inline void expected_logits(const float* mu, const float* sigma, index_t d, cons
 
 /// Logits of a chunk for the query heads of its kv head, and their part of the softmax.
 template <element E, class... Parts>
-void expected_chunk_logits(const expected_attention::params& p, const context<E, Parts...>& c,
-                           const expected_memory& m, const detail::token_chunk& chunk,
-                           index_t per_head, int worker) {
+void expected_chunk_logits(const context<E, Parts...>& c, const expected_memory& m,
+                           const detail::token_chunk& chunk, index_t per_head, int worker) {
   const index_t d = c.d_k(), group = m.q_heads / c.kv_heads();
   float* const tile = m.tile(worker, d);
   float* const product = tile + d * tile_tokens;
@@ -126,7 +130,7 @@ void expected_chunk_logits(const expected_attention::params& p, const context<E,
       std::copy_n(z, count, m.logits + q * c.tokens() + first);
     }
   }
-  const index_t start = std::min(chunk.last, std::max(chunk.first, p.sinks));
+  const index_t start = std::min(chunk.last, std::max(chunk.first, m.outside));
   for (index_t q = chunk.head * group; q < (chunk.head + 1) * group; ++q) {
     partial_softmax part;
     if (start < chunk.last) part.add(m.logits + q * c.tokens() + start, chunk.last - start);
@@ -134,14 +138,14 @@ void expected_chunk_logits(const expected_attention::params& p, const context<E,
   }
 }
 
-/// Scores of the tokens of a chunk that are no sinks; returns the largest.
+/// Scores of the tokens of a chunk that are in the softmax; returns the largest.
 template <element E, class... Parts>
 float expected_chunk_scores(const expected_attention::params& p, const context<E, Parts...>& c,
                             const expected_memory& m, const detail::token_chunk& chunk, float* out,
                             int worker) {
   const index_t group = m.q_heads / c.kv_heads();
   float top = 0;
-  for (index_t i = std::max(chunk.first, p.sinks); i < chunk.last; i += tile_tokens) {
+  for (index_t i = std::max(chunk.first, m.outside); i < chunk.last; i += tile_tokens) {
     const index_t count = std::min(tile_tokens, chunk.last - i);
     float mass[tile_tokens] = {}, logits[tile_tokens] = {};
     for (index_t q = chunk.head * group; q < (chunk.head + 1) * group; ++q) {
@@ -190,7 +194,7 @@ status score_whole_tokens(const backend& b, expected_attention, const expected_a
   const index_t per_head = chunks.per_head();
   sd::rotate_moments(b, p, c, m);
   parallel_for(b, chunks.count(), [&](index_t i, int worker) {
-    sd::expected_chunk_logits(p, c, m, chunks.at(i), per_head, worker);
+    sd::expected_chunk_logits(c, m, chunks.at(i), per_head, worker);
   });
   for (index_t q = 0; q < m.q_heads; ++q) m.rows[q] = sd::join(m.parts + q * per_head, per_head, 1);
   parallel_for(b, chunks.count(), [&](index_t i, int worker) {
@@ -202,6 +206,7 @@ status score_whole_tokens(const backend& b, expected_attention, const expected_a
     // Finite, and above every finite score of the head.
     constexpr float limit = std::numeric_limits<float>::max();
     const float sink = top < limit ? std::nextafter(top, limit) : limit;
+    std::fill_n(out.row(h), std::min(m.outside, c.tokens()), 0.0f);
     std::fill_n(out.row(h), std::min(p.sinks, c.tokens()), sink);
   }
   return {};

@@ -2,15 +2,17 @@
 
 #include <cmath>
 
-#include <rota/core/types.hpp>
+#include <rota/core/rope_pairing.hpp>
 
 namespace rota::cpu::detail {
 
-/// The mean RoPE matrix over a run of positions: for each pair (i, i + d / 2) the mean cosine and
+/// The mean RoPE matrix over a run of positions: for each pair of channels the mean cosine and
 /// sine. Not orthogonal: it shrinks what turns fast.
 struct rope_mean {
-  double* cosine = nullptr;  ///< [d / 2]
-  double* sine = nullptr;    ///< [d / 2]
+  double* cosine = nullptr;  ///< [pairs]
+  double* sine = nullptr;    ///< [pairs]
+  index_t pairs = 0;
+  rope_pairing pairing = rope_pairing::halves;
 
   /// Positions first .. first + count - 1, in closed form: the mean of exp(i f p) is
   /// exp(i f (first + (count - 1) / 2)) * sin(count f / 2) / (count sin(f / 2)).
@@ -18,7 +20,7 @@ struct rope_mean {
             float scale) const {
     const auto n = static_cast<double>(count);
     const double middle = static_cast<double>(first) + (n - 1) / 2;
-    for (index_t i = 0; i < frequencies.extent[0]; ++i) {
+    for (index_t i = 0; i < pairs; ++i) {
       const double f = double{frequencies(i)};
       const double step = std::sin(f / 2);
       const double length = step == 0 ? 1 : std::sin(n * f / 2) / (n * step);
@@ -31,12 +33,14 @@ struct rope_mean {
   /// out.
   void rotate(const float* x, index_t stride, index_t d, double factor, float* out,
               index_t out_stride) const {
-    for (index_t i = 0; i < d / 2; ++i) {
-      const double low = double{x[i * stride]}, high = double{x[(i + d / 2) * stride]};
-      out[i * out_stride] = static_cast<float>(factor * (cosine[i] * low - sine[i] * high));
-      out[(i + d / 2) * out_stride] =
-          static_cast<float>(factor * (cosine[i] * high + sine[i] * low));
+    for (index_t i = 0; i < pairs; ++i) {
+      const rope_channels at(pairing, i, pairs);
+      const double low = double{x[at.low * stride]}, high = double{x[at.high * stride]};
+      out[at.low * out_stride] = static_cast<float>(factor * (cosine[i] * low - sine[i] * high));
+      out[at.high * out_stride] = static_cast<float>(factor * (cosine[i] * high + sine[i] * low));
     }
+    for (index_t k = 2 * pairs; k < d; ++k)
+      out[k * out_stride] = static_cast<float>(factor * double{x[k * stride]});
   }
 };
 

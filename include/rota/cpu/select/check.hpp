@@ -44,7 +44,8 @@ inline bool writes_meet(const selection& written, const layer_scores& read, cons
                         const selection& other, bool same_layer) {
   const byte_range writes[] = {range_of(written.indices), range_of(written.masks),
                                range_of(written.counts)};
-  const byte_range reads[] = {range_of(read.tokens), range_of(read.groups), range_of(p.available)};
+  const byte_range reads[] = {range_of(read.tokens), range_of(read.groups), range_of(p.available),
+                              range_of(p.positions)};
   const byte_range others[] = {range_of(other.indices), range_of(other.masks),
                                range_of(other.counts)};
   for (const byte_range& w : writes) {
@@ -61,7 +62,8 @@ inline bool writes_meet(const selection& written, const layer_scores& read, cons
 inline bool memory_overlaps(const layer_scores& read, const select_problem& p, const selection& out,
                             const byte_range& scratch) {
   const byte_range ranges[] = {range_of(read.tokens), range_of(read.groups), range_of(p.available),
-                               range_of(out.indices), range_of(out.masks),   range_of(out.counts)};
+                               range_of(p.positions), range_of(out.indices), range_of(out.masks),
+                               range_of(out.counts)};
   for (const byte_range& r : ranges)
     if (overlaps(scratch, r)) return true;
   return false;

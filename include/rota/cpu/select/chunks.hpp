@@ -58,10 +58,21 @@ struct select_layer {
 
   index_t rows() const { return problem.kv_heads; }
   index_t chunks() const { return rows() * chunks_per_head; }
-  index_t first_ranked() const { return problem.first_ranked(); }
-  index_t last_ranked() const { return problem.last_ranked(); }
-  index_t protected_tokens() const { return problem.tokens - (last_ranked() - first_ranked()); }
+  index_t expired() const { return expired_; }
+  index_t first_ranked() const { return first_ranked_; }
+  index_t last_ranked() const { return last_ranked_; }
+  index_t protected_tokens() const {
+    return problem.tokens - expired_ - (last_ranked_ - first_ranked_);
+  }
+  void find_ranked() {
+    expired_ = problem.expired();
+    first_ranked_ = problem.first_ranked();
+    last_ranked_ = problem.last_ranked();
+  }
   group_mask available(index_t head, index_t i) const { return problem.available_groups(head, i); }
+
+ private:
+  index_t expired_ = 0, first_ranked_ = 0, last_ranked_ = 0;
 };
 
 /// A run of tokens of one row.
@@ -94,6 +105,7 @@ struct select_map {
   void add(index_t number, const select_problem& p) {
     select_layer& l = layers[number];
     l.problem = p;
+    l.find_ranked();
     l.number = number;
     l.first_row = rows;
     l.first_chunk = chunks;

@@ -28,7 +28,7 @@ inline status select_tokens(const backend& b, const select_memory& m, const budg
   if (!rule.selects()) {
     std::fill_n(m.survivors, m.map.chunks * detail::words_per_chunk, std::uint64_t{0});
     for_rows(m, [](const select_layer& l, std::uint64_t* words) {
-      set_bits(words, 0, l.problem.tokens);
+      set_bits(words, l.expired(), l.problem.tokens);
     });
     return {};
   }
@@ -36,7 +36,7 @@ inline status select_tokens(const backend& b, const select_memory& m, const budg
   if (rule.counts()) {
     const auto items_of = [&](index_t row) -> row_items {
       const select_layer& l = m.map.layer_of_row(row);
-      return {l.problem.tokens, l.problem.tokens, l.protected_tokens()};
+      return {l.problem.tokens, l.problem.tokens - l.expired(), l.protected_tokens()};
     };
     if (status s = solve_quotas(m, rule, "tokens", items_of); !s) return s;
     cut_by_quotas(b, level, rule, items_of);
@@ -44,7 +44,7 @@ inline status select_tokens(const backend& b, const select_memory& m, const budg
     cut_by_threshold(b, level, rule);
   }
   for_rows(m, [](const select_layer& l, std::uint64_t* words) {
-    set_bits(words, 0, l.first_ranked());
+    set_bits(words, l.expired(), l.first_ranked());
     set_bits(words, l.last_ranked(), l.problem.tokens);
   });
   return {};

@@ -2,6 +2,7 @@
 
 #include <rota/cuda/length.cuh>
 #include <rota/policy/context.hpp>
+#include <rota/policy/visibility.hpp>
 #include <rota/select/selection.hpp>
 
 namespace rota::cuda {
@@ -43,6 +44,10 @@ struct pack_source {
   ROTA_DEVICE position_t position(index_t token, index_t head = 0) const {
     return positions != nullptr ? ptx::load(positions + head * position_head_stride + token)
                                 : static_cast<position_t>(token);
+  }
+  /// Of n tokens, how many first ones no query behind the last sees.
+  ROTA_DEVICE index_t expired(index_t n, index_t window) const {
+    return tokens_expired(n, window, [this](index_t i) { return position(i); });
   }
   /// Tokens of a head.
   ROTA_DEVICE index_t length(index_t head, std::uint32_t* fault) const {

@@ -15,12 +15,16 @@ template <element E, int W>
 struct reroute_scratch {
   index_t heads = 0, d_k = 0, d_v = 0, groups = 0, most = 0;
   unpacked_rows<E> rows;
-  float* token_scores = nullptr;  ///< [heads, most]
-  float* group_scores = nullptr;  ///< [heads, most, groups]
-  selection kept;                 ///< one row a head
+  float* token_scores = nullptr;          ///< [heads, most]
+  float* group_scores = nullptr;          ///< [heads, most, groups]
+  selection kept;                         ///< one row a head
+  index_t queries = 0;                    ///< window queries whose positions are to be filled in
+  position_t* query_positions = nullptr;  ///< [queries]
+  float* joined = nullptr;                ///< [heads, most], of scorers that join the heads
 
   template <class Swizzle>
-  reroute_scratch(carver& c, const packed_store<E, W, Swizzle>& from)
+  reroute_scratch(carver& c, const packed_store<E, W, Swizzle>& from, index_t queries_to_fill,
+                  bool joint)
       : heads(from.kv_heads()),
         d_k(from.d_k()),
         d_v(from.d_v()),
@@ -38,6 +42,9 @@ struct reroute_scratch {
     kept.indices = view<std::int32_t, 2>(c.take<std::int32_t>(all), heads, most);
     kept.masks = view<group_mask, 2>(c.take<group_mask>(all), heads, most);
     kept.counts = view<std::int32_t, 1>(c.take<std::int32_t>(heads), heads);
+    queries = queries_to_fill;
+    query_positions = c.take<position_t>(queries);
+    joined = c.take<float>(joint ? all : 0);
   }
 
   /// Head h, with its share of the extra parts of a context.
@@ -52,7 +59,14 @@ struct reroute_scratch {
     c.positions = view<const position_t, 1>(rows.positions + at, most);
     c.available = view<const group_mask, 2>(rows.available + at, 1, most);
     c.device_tokens = rows.lengths + h;
+    c.sliding_window = parts.sliding_window;
+    if constexpr (requires { c.query_positions; })
+      if (c.query_positions.data == nullptr)
+        c.query_positions = view<const position_t, 1>(query_positions, queries);
     return c;
+  }
+  view<const float, 1> joined_of(index_t h) const {
+    return view<const float, 1>(joined + h * most, most);
   }
 
   /// All heads as pack() reads them.
@@ -71,7 +85,7 @@ struct reroute_scratch {
 
   /// The problem of head h, of which `p`, an operator's parameters, says the rest.
   template <class Params>
-  select_problem problem(index_t h, const Params& p) const {
+  select_problem problem(index_t h, index_t sliding_window, const Params& p) const {
     select_problem s;
     s.tokens = most;
     s.kv_heads = 1;
@@ -80,6 +94,8 @@ struct reroute_scratch {
     s.drop_empty = p.drop_empty;
     s.available = view<const group_mask, 2>(rows.available + h * most, 1, most);
     s.place = p.place;
+    s.sliding_window = sliding_window;
+    s.positions = view<const position_t, 1>(rows.positions + h * most, most);
     s.first_head = h;
     s.layer_heads = heads;
     s.device_tokens = rows.lengths + h;

@@ -40,12 +40,12 @@ status pool_mass(const backend& b, const mass_pooling& p, const context<E, Parts
   if (status s = check_scale(p.scale); !s) return s;
   if (status s = check_kernel(p.pool_kernel, "pool_kernel"); !s) return s;
   if (status s = check_queries(b, c, out); !s) return s;
-  const mass_queries queries{c.queries, p.scale};
+  const mass_queries queries(c, p.scale);
   carver from(ws);
   const auto m = attention_tokens_memory::carve(from, c, queries);
   if (status s = from.check(); !s) return s;
-  scores = {m.mass,        c.kv_heads(), m.pass.group,  m.pass.queries,
-            p.pool_kernel, out.data,     out.stride[0], {c.tokens(), c.device_tokens},
+  scores = {m.mass,     c.kv_heads(),  m.pass.group, m.pass.queries, m.pass.seen,
+            m.pass.own, p.pool_kernel, out.data,     out.stride[0],  {c.tokens(), c.device_tokens},
             b.fault};
   return column_mass(b, c, queries, m.pass, m.mass);
 }
@@ -57,7 +57,7 @@ std::size_t score_whole_groups_workspace_bytes(const backend&, attention_mass,
                                                const attention_mass::params& p,
                                                const context<E, Parts...>& c, int) {
   carver count;
-  attention_tokens_memory::carve(count, c, {c.queries, p.scale});
+  attention_tokens_memory::carve(count, c, mass_queries(c, p.scale));
   return count.bytes();
 }
 

@@ -15,7 +15,9 @@ namespace rota::cuda {
 struct mass_scores {
   const float* mass;  ///< [kv_heads, capacity]
   index_t kv_heads, group, queries;
-  index_t kernel;  ///< tokens that are averaged
+  const token_run* seen;  ///< [queries]: both ends ascend
+  const index_t* own;     ///< the first token at or behind the first query
+  index_t kernel;         ///< tokens that are averaged
   float* out;
   index_t out_head;  ///< stride
   length_ref tokens;
@@ -23,6 +25,13 @@ struct mass_scores {
 
   ROTA_DEVICE float at(index_t head, index_t token) const {
     return ptx::load(mass + head * tokens.capacity + token);
+  }
+  /// Queries that see a token: of the rows, those that reach it less those that begin behind it.
+  ROTA_DEVICE index_t seeing(index_t token) const {
+    const auto rows = [&](index_t token_run::*end) {
+      return tokens_up_to(queries, token, [&](index_t i) { return ptx::load(&(seen[i].*end)); });
+    };
+    return rows(&token_run::first) - rows(&token_run::last);
   }
   /// Mean over `kernel` tokens around one; tokens outside 0 .. n - 1 count as 0.
   ROTA_DEVICE float pooled(index_t head, index_t token, index_t n) const {
@@ -41,16 +50,17 @@ struct mass_scorer;
 
 template <>
 struct mass_scorer<tova> {
-  static mass_queries queries(const tova::params& p, const view<const float, 3>& all) {
-    return mass_queries::last_of(all, 1, p.scale);
+  template <element Q>
+  static mass_queries<Q> queries(const tova::params& p, const window_queries_of<Q>& all) {
+    return mass_queries<Q>::last_of(all, 1, p.scale);
   }
   template <class Context>
   static status check(const tova::params& p, const Context&) {
     return check_scale(p.scale);
   }
   static index_t kernel(const tova::params&) { return 1; }
-  /// Of the last tokens, how many are just above the others.
-  static index_t above(index_t) { return 1; }
+  /// Whether the tokens from the first query on are just above the others.
+  static constexpr bool raises_own = true;
   ROTA_DEVICE static float score(const mass_scores& m, index_t, index_t token, index_t) {
     float sum = 0;
     for (index_t h = 0; h < m.kv_heads; ++h) sum += m.at(h, token);
@@ -60,8 +70,9 @@ struct mass_scorer<tova> {
 
 template <>
 struct mass_scorer<snapkv> {
-  static mass_queries queries(const snapkv::params& p, const view<const float, 3>& all) {
-    return mass_queries::last_of(all, p.window > 1 ? p.window : 1, p.scale);
+  template <element Q>
+  static mass_queries<Q> queries(const snapkv::params& p, const window_queries_of<Q>& all) {
+    return mass_queries<Q>::last_of(all, p.window > 1 ? p.window : 1, p.scale);
   }
   template <class Context>
   static status check(const snapkv::params& p, const Context&) {
@@ -70,29 +81,37 @@ struct mass_scorer<snapkv> {
     return check_kernel(p.kernel, "kernel");
   }
   static index_t kernel(const snapkv::params& p) { return p.kernel; }
-  static index_t above(index_t queries) { return queries; }
+  static constexpr bool raises_own = true;
   ROTA_DEVICE static float score(const mass_scores& m, index_t head, index_t token, index_t n) {
-    const index_t rows = m.queries * m.group;
-    return m.pooled(head, token, n - m.queries) / static_cast<float>(rows > 0 ? rows : 1);
+    const index_t rows = m.queries * m.group, own = m.queries > 0 ? ptx::load(m.own) : n;
+    return m.pooled(head, token, own) / static_cast<float>(rows > 0 ? rows : 1);
   }
 };
 
 template <>
 struct mass_scorer<observed_attention> {
-  static mass_queries queries(const observed_attention::params& p,
-                              const view<const float, 3>& all) {
+  template <element Q>
+  static mass_queries<Q> queries(const observed_attention::params& p,
+                                 const window_queries_of<Q>& all) {
     return {all, p.scale};
   }
   template <class Context>
   static status check(const observed_attention::params& p, const Context& c) {
     if (status s = check_scale(p.scale); !s) return s;
-    if (c.queries.extent[0] != c.tokens()) return {errc::bad_shape, "queries"};
+    // Where rows have positions, the kernel sees whether the first token's query is among them.
+    if (c.query_positions.data == nullptr && c.queries.extent[0] != c.tokens())
+      return {errc::bad_shape, "queries"};
     return {};
   }
   static index_t kernel(const observed_attention::params&) { return 1; }
-  static index_t above(index_t) { return 0; }
-  ROTA_DEVICE static float score(const mass_scores& m, index_t head, index_t token, index_t n) {
-    return m.at(head, token) / (static_cast<float>(m.group) * static_cast<float>(n - token));
+  static constexpr bool raises_own = false;
+  ROTA_DEVICE static float score(const mass_scores& m, index_t head, index_t token, index_t) {
+    // Rows whose first query does not see the first token are not all there are.
+    if (token == 0 && m.queries > 0 && ptx::load(m.own) > 0)
+      report(m.fault, errc::bad_shape, culprit::queries);
+    const index_t seeing = m.seeing(token);
+    return m.at(head, token) /
+           (static_cast<float>(m.group) * static_cast<float>(seeing > 1 ? seeing : 1));
   }
 };
 
@@ -114,16 +133,42 @@ struct mass_scores_kernel {
 
 template <class Scorer>
 concept scores_by_mass = requires {
-  mass_scorer<Scorer>::above(index_t{});
+  mass_scorer<Scorer>::raises_own;
 };
+
+/// What all heads have made together, as the scores of one: a thread a token.
+struct copy_joined_kernel {
+  static constexpr int threads = 256;
+  static constexpr int least_blocks = 2;
+
+  struct arguments {
+    const float* joined;
+    float* out;
+    length_ref tokens;
+    std::uint32_t* fault;
+  };
+
+  ROTA_DEVICE static void run(const arguments& a) {
+    if (failed(a.fault)) return;
+    const index_t i = index_t{ptx::block_x()} * threads + ptx::thread_index();
+    if (i < a.tokens.get(a.fault)) ptx::store(a.out + i, ptx::load(a.joined + i));
+  }
+};
+
+template <class Context>
+status launch_copy_joined(const backend& b, const Context& c, const view<float, 2>& out) {
+  return launch<copy_joined_kernel>(
+      b, {blocks_of(c.tokens(), copy_joined_kernel::threads)},
+      {c.joined.data, out.data, {c.tokens(), c.device_tokens}, b.fault});
+}
 
 /// Scratch memory of these scorers.
 struct attention_tokens_memory {
   mass_memory pass;
   float* mass = nullptr;  ///< [kv_heads, tokens]
 
-  template <class Context>
-  static attention_tokens_memory carve(carver& from, const Context& c, const mass_queries& q) {
+  template <class Context, element Q>
+  static attention_tokens_memory carve(carver& from, const Context& c, const mass_queries<Q>& q) {
     attention_tokens_memory m;
     m.pass = mass_memory::carve(from, c, q);
     m.mass = from.take<float>(c.kv_heads() * c.tokens());
@@ -139,7 +184,7 @@ std::size_t score_whole_tokens_workspace_bytes(const backend&, Scorer,
                                                const typename Scorer::params& p,
                                                const context<E, Parts...>& c) {
   carver count;
-  attention_tokens_memory::carve(count, c, mass_scorer<Scorer>::queries(p, c.queries));
+  attention_tokens_memory::carve(count, c, mass_scorer<Scorer>::queries(p, c));
   return count.bytes();
 }
 
@@ -149,21 +194,31 @@ status score_whole_tokens(const backend& b, Scorer, const typename Scorer::param
   using scorer = mass_scorer<Scorer>;
   if (status s = check_queries(b, c, out); !s) return s;
   if (status s = scorer::check(p, c); !s) return s;
-  const mass_queries queries = scorer::queries(p, c.queries);
+  const auto queries = scorer::queries(p, c);
   carver from(ws);
   const auto m = attention_tokens_memory::carve(from, c, queries);
   if (status s = from.check(); !s) return s;
-  if (status s = column_mass(b, c, queries, m.pass, m.mass); !s) return s;
   const length_ref tokens{c.tokens(), c.device_tokens};
-  using kernel = mass_scores_kernel<Scorer>;
-  if (status s = launch<kernel>(b, {blocks_of(c.tokens(), kernel::threads), c.kv_heads()},
-                                {m.mass, c.kv_heads(), m.pass.group, m.pass.queries,
-                                 scorer::kernel(p), out.data, out.stride[0], tokens, b.fault});
-      !s)
-    return s;
-  const index_t last = scorer::above(m.pass.queries);
-  if (last == 0) return {};
-  return launch_fill_above(b, c.kv_heads(), {out.data, out.stride[0], 0, last, tokens, b.fault});
+  if constexpr (std::is_base_of_v<joined_scores, context<E, Parts...>>) {
+    if (status s = launch_find_seen(b, c, queries, m.pass); !s) return s;
+    if (status s = launch_copy_joined(b, c, out); !s) return s;
+  } else {
+    if (status s = column_mass(b, c, queries, m.pass, m.mass); !s) return s;
+    using kernel = mass_scores_kernel<Scorer>;
+    if (status s = launch<kernel>(
+            b, {blocks_of(c.tokens(), kernel::threads), c.kv_heads()},
+            {m.mass, c.kv_heads(), m.pass.group, m.pass.queries, m.pass.seen, m.pass.own,
+             scorer::kernel(p), out.data, out.stride[0], tokens, b.fault});
+        !s)
+      return s;
+  }
+  if (!scorer::raises_own) return {};
+  // Without queries TOVA's last token is raised all the same.
+  const bool any = m.pass.queries > 0;
+  const index_t last = std::is_same_v<Scorer, tova> ? 1 : 0;
+  return launch_fill_above(
+      b, c.kv_heads(),
+      {out.data, out.stride[0], 0, last, any ? m.pass.own : nullptr, tokens, b.fault});
 }
 
 }  // namespace rota::cuda

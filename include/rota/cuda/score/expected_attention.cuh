@@ -14,7 +14,7 @@ namespace rota::cuda {
 /// forming them again would cost as much as all the rest.
 struct expected_memory {
   index_t q_heads = 0, tiles = 0;
-  rope_pair* rope = nullptr;      ///< [d / 2]
+  rope_pair* rope = nullptr;      ///< [pairs]
   float* mu = nullptr;            ///< [q_heads, d]
   split_rows sigma;               ///< [q_heads][d, d]
   float* logits = nullptr;        ///< [q_heads, tokens], to base 2
@@ -27,7 +27,7 @@ struct expected_memory {
     const index_t d = c.d_k();
     m.q_heads = c.mean.extent[0];
     m.tiles = blocks_of(c.tokens(), split_rows::tile);
-    m.rope = from.take<rope_pair>(d / 2);
+    m.rope = from.take<rope_pair>(c.inverse_frequencies.extent[0]);
     m.mu = from.take<float>(m.q_heads * d);
     m.sigma = split_rows::carve(from, m.q_heads, d, d);
     m.logits = from.take<float>(m.q_heads * c.tokens());
@@ -49,7 +49,7 @@ struct expected_logits_kernel {
 
   struct arguments {
     pack_source<E> from;
-    index_t group, sinks;
+    index_t group, sinks, sliding_window;
     int d;
     const float* mu;
     split_rows sigma;
@@ -115,8 +115,9 @@ struct expected_logits_kernel {
     ptx::sync_block();
     if (ptx::warp_index() != 0) return;
     softmax_part part;
+    const index_t expired = a.from.expired(a.from.tokens.get(a.fault), a.sliding_window);
     for (int j = static_cast<int>(ptx::lane_index()); j < count; j += ptx::warp_threads)
-      if (first + j >= a.sinks) part.add(logits[j]);
+      if (first + j >= a.sinks && first + j >= expired) part.add(logits[j]);
     ROTA_UNROLL
     for (int step = 1; step < ptx::warp_threads; step *= 2) part.add_lane(step);
     if (ptx::lane_index() == 0) ptx::store(a.parts + q * ptx::blocks_x() + ptx::block_x(), part);
@@ -138,6 +139,7 @@ struct expected_scores_kernel {
     const softmax_row* rows;
     bool use_value_norm;
     float epsilon;
+    index_t sliding_window;
     float* out;
     index_t out_head;  ///< stride
     std::uint32_t* fault;
@@ -147,6 +149,10 @@ struct expected_scores_kernel {
     if (failed(a.fault)) return;
     const block own(a.from, a.d_k, a.d_v, a.kv_heads, ptx::shared_base(), a.fault);
     if (!own.has_token()) return;
+    if (own.token.index < a.from.expired(own.token.tokens, a.sliding_window)) {
+      ptx::store(a.out + own.head * a.out_head + own.token.index, 0.0f);
+      return;
+    }
     float mass = 0;
     for (index_t q = own.head * a.group; q < (own.head + 1) * a.group; ++q)
       mass += probability(ptx::load(a.logits + q * a.from.tokens.capacity + own.token.index),
@@ -161,20 +167,21 @@ struct expected_scores_kernel {
 template <class Context>
 status rotate_moments(const backend& b, const expected_attention::params& p, const Context& c,
                       const expected_memory& m) {
-  const index_t d = c.d_k();
+  const index_t d = c.d_k(), pairs = c.inverse_frequencies.extent[0];
+  const mean_rope rope{m.rope, pairs, c.pairing};
   const length_ref tokens{c.tokens(), c.device_tokens};
   if (status s = launch<mean_rope_kernel>(b, {1},
-                                          {c.inverse_frequencies.data, d / 2, p.future_positions,
+                                          {c.inverse_frequencies.data, pairs, p.future_positions,
                                            c.scale, c.positions.data, tokens, m.rope, b.fault});
       !s)
     return s;
   if (status s =
           launch<rotate_means_kernel>(b, {m.q_heads},
-                                      {c.mean.data, c.mean.stride[0], d, m.rope,
+                                      {c.mean.data, c.mean.stride[0], d, rope,
                                        1 / std::sqrt(static_cast<double>(d)), m.mu, b.fault});
       !s)
     return s;
-  rotated_covariance sigma{nullptr, 0, 0, d / 2, m.rope, 0.5 / static_cast<double>(d)};
+  rotated_covariance sigma{nullptr, 0, 0, rope, 0.5 / static_cast<double>(d)};
   if (p.use_covariance) {
     sigma.data = c.covariance.data;
     sigma.head_stride = c.covariance.stride[0];
@@ -214,23 +221,24 @@ status score_whole_tokens(const backend& b, expected_attention, const expected_a
   using logits = expected_logits_kernel<E>;
   using scores = expected_scores_kernel<E>;
   if (status s = rotate_moments(b, p, c, m); !s) return s;
-  if (status s =
-          launch<logits>(b, {m.tiles, m.q_heads},
-                         {source, group, p.sinks, d_k, m.mu, m.sigma, m.logits, m.parts, b.fault},
-                         logits::shared_bytes);
+  if (status s = launch<logits>(b, {m.tiles, m.q_heads},
+                                {source, group, p.sinks, c.sliding_window, d_k, m.mu, m.sigma,
+                                 m.logits, m.parts, b.fault},
+                                logits::shared_bytes);
       !s)
     return s;
   if (status s = launch_join(b, 1, {m.parts, m.q_heads, m.tiles, m.tiles, 1, m.rows, b.fault}); !s)
     return s;
-  if (status s = launch<scores>(b, {blocks_of(c.tokens(), scores::threads), c.kv_heads()},
-                                {source, d_k, d_v, c.kv_heads(), group, m.logits, m.rows,
-                                 p.use_value_norm, p.epsilon, out.data, out.stride[0], b.fault},
-                                scores::block::shared_bytes(d_k, d_v));
+  if (status s =
+          launch<scores>(b, {blocks_of(c.tokens(), scores::threads), c.kv_heads()},
+                         {source, d_k, d_v, c.kv_heads(), group, m.logits, m.rows, p.use_value_norm,
+                          p.epsilon, c.sliding_window, out.data, out.stride[0], b.fault},
+                         scores::block::shared_bytes(d_k, d_v));
       !s)
     return s;
   if (p.sinks == 0) return {};
   return launch_fill_above(b, c.kv_heads(),
-                           {out.data, out.stride[0], p.sinks, 0, source.tokens, b.fault});
+                           {out.data, out.stride[0], p.sinks, 0, nullptr, source.tokens, b.fault});
 }
 
 }  // namespace rota::cuda

@@ -27,6 +27,7 @@ struct fill_above_kernel {
     float* scores;
     index_t head;         ///< stride
     index_t first, last;  ///< how many at either end
+    const index_t* own;   ///< where the last ones begin, in device memory; null: `last` of them
     length_ref tokens;
     std::uint32_t* fault;
   };
@@ -34,7 +35,9 @@ struct fill_above_kernel {
   ROTA_DEVICE static void run(const arguments& a) {
     if (failed(a.fault)) return;
     const index_t n = a.tokens.get(a.fault);
-    const index_t from = a.first < n ? a.first : n, to = n - a.last > from ? n - a.last : from;
+    const index_t from = a.first < n ? a.first : n;
+    const index_t begin = a.own != nullptr ? ptx::load(a.own) : n - a.last;
+    const index_t to = begin < from ? from : begin < n ? begin : n;
     float* const scores = a.scores + ptx::block_x() * a.head;
     const float top = largest(scores, from, to);
     const bool finite = top - top == 0;

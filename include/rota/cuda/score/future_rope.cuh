@@ -11,7 +11,7 @@
 
 namespace rota::cuda {
 
-/// Of pair (i, i + d / 2): mean cosine and sine.
+/// Of a pair of channels: mean cosine and sine.
 struct alignas(16) rope_pair {
   double cosine, sine;
 };
@@ -53,16 +53,28 @@ struct mean_rope_kernel {
   }
 };
 
-/// Element `row` of Rbar x, for the two elements of x that it is made of.
+/// The mean RoPE matrix.
+struct mean_rope {
+  const rope_pair* rope;
+  index_t pairs;
+  rope_pairing pairing;
+};
+
+/// Element `row` of Rbar x, for the two elements of x that it is made of: one, where it is not
+/// rotated.
 struct rope_row {
   index_t low, high;  ///< of x
-  double of_low, of_high;
+  double of_low = 1, of_high = 0;
 
-  ROTA_DEVICE rope_row(const rope_pair* rope, index_t half, index_t row)
-      : low(row % half), high(low + half) {
-    const rope_pair pair = ptx::load(rope + low);
-    of_low = row < half ? pair.cosine : pair.sine;
-    of_high = row < half ? -pair.sine : pair.cosine;
+  ROTA_DEVICE rope_row(const mean_rope& m, index_t row) : low(row), high(row) {
+    if (row >= 2 * m.pairs) return;
+    const index_t pair = rope_pair_of(m.pairing, row, m.pairs);
+    const rope_channels at(m.pairing, pair, m.pairs);
+    const rope_pair mean = ptx::load(m.rope + pair);
+    low = at.low;
+    high = at.high;
+    of_low = row == low ? mean.cosine : mean.sine;
+    of_high = row == low ? -mean.sine : mean.cosine;
   }
 };
 
@@ -74,7 +86,7 @@ struct rotate_means_kernel {
   struct arguments {
     const float* mean;
     index_t stride, d;
-    const rope_pair* rope;
+    mean_rope rope;
     double factor;
     float* out;  ///< [q_heads, d]
     std::uint32_t* fault;
@@ -84,7 +96,7 @@ struct rotate_means_kernel {
     if (failed(a.fault)) return;
     const index_t q = ptx::block_x();
     for (index_t k = ptx::thread_index(); k < a.d; k += threads) {
-      const rope_row r(a.rope, a.d / 2, k);
+      const rope_row r(a.rope, k);
       const float* const mean = a.mean + q * a.stride;
       const double sum = r.of_low * static_cast<double>(ptx::load(mean + r.low)) +
                          r.of_high * static_cast<double>(ptx::load(mean + r.high));
@@ -96,13 +108,13 @@ struct rotate_means_kernel {
 /// Rbar Sigma Rbar' of a query head, over 2 d. Null data: zeros.
 struct rotated_covariance {
   const float* data;
-  index_t head_stride, row_stride, half;
-  const rope_pair* rope;
+  index_t head_stride, row_stride;
+  mean_rope rope;
   double factor;
 
   ROTA_DEVICE float operator()(index_t head, index_t i, index_t j) const {
     if (data == nullptr) return 0;
-    const rope_row row(rope, half, i), column(rope, half, j);
+    const rope_row row(rope, i), column(rope, j);
     const auto at = [&](index_t from, index_t k) {
       return static_cast<double>(ptx::load(data + head * head_stride + from * row_stride + k));
     };

@@ -66,6 +66,7 @@ inline status check_layer(const backend& b, const select_problem& p, bool tokens
                                {out.counts.data, "selection.counts"},
                                {p.available.data, "available"},
                                {p.types.data, "types"},
+                               {p.positions.data, "positions"},
                                {p.device_tokens, "device_tokens"}};
   for (const named_memory& use : uses)
     if (status s = check_memory(b, use); !s) return s;
@@ -74,11 +75,11 @@ inline status check_layer(const backend& b, const select_problem& p, bool tokens
 
 /// The memory that a layer reads, or writes.
 struct layer_ranges {
-  byte_range reads[4], writes[3];
+  byte_range reads[5], writes[3];
 
   layer_ranges(const select_problem& p, const layer_scores& scores, const selection& out)
       : reads{range_of(scores.tokens), range_of(scores.groups), range_of(p.available),
-              range_of(p.types)},
+              range_of(p.types), range_of(p.positions)},
         writes{range_of(out.indices), range_of(out.masks), range_of(out.counts)} {}
 
   bool meets(const byte_range& r) const {
@@ -134,6 +135,8 @@ inline select_entry entry_of(const select_problem& p, const layer_scores& scores
   e.length = {p.tokens, p.device_tokens};
   e.sinks = p.protect.sinks;
   e.window = p.protect.window;
+  e.sliding_window = p.sliding_window;
+  e.positions = p.positions.data;
   e.place = p.place;
   e.first_head = p.first_head;
   e.layer_heads = p.place_of(0).heads;

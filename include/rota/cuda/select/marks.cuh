@@ -34,7 +34,7 @@ struct mark_tokens_kernel {
     std::uint32_t survivors = 0, items = 0, guarded = 0;
     for (int k = 0; k < select_thread_tokens; ++k) {
       const index_t i = c.first + first + k;
-      bool stays = i < c.last;
+      bool stays = i >= c.layer.expired && i < c.last;
       if (stays && !a.everything && c.layer.is_ranked(i)) stays = at.keeps(token_items::key(c, i));
       ptx::store(a.alive + c.number * select_chunk_tokens + first + k,
                  static_cast<std::uint8_t>(stays));

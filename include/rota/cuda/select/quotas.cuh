@@ -111,7 +111,7 @@ struct quotas_kernel {
   ROTA_DEVICE static row_items items_of(const arguments& a, index_t row) {
     if (a.rows != nullptr) return ptx::load(a.rows + row);
     const select_entry l = ptx::load(a.table.layers + a.table.layer_of_row(row));
-    return {l.n, l.n, l.guarded_tokens()};
+    return {l.n, l.n - l.expired, l.guarded_tokens()};
   }
   /// Of all rows of a unit.
   ROTA_DEVICE static row_items items_of(const arguments& a, const select_unit& unit) {

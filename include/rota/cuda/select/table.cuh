@@ -29,19 +29,27 @@ struct select_entry {
   length_ref length;
   index_t n = 0;  ///< tokens: read by the first kernel
   index_t sinks = 0, window = 0;
+  index_t sliding_window = 0;
+  const position_t* positions = nullptr;  ///< null: 0, 1, 2, ...
+  index_t expired = 0;                    ///< of the first tokens: set by the first kernel
   layer_place place;
   index_t first_head = 0, layer_heads = 1;  ///< of the layer that these heads belong to
   index_t first_row = 0, first_chunk = 0, chunks_per_head = 0;
   std::int32_t kv_heads = 0, group_count = 0;
   bool drop_empty = false;
 
-  ROTA_DEVICE index_t first_ranked() const { return sinks < n ? sinks : n; }
+  ROTA_DEVICE index_t first_ranked() const {
+    const index_t own = sinks < n ? sinks : n;
+    return own > expired ? own : expired;
+  }
   ROTA_DEVICE index_t last_ranked() const {
     const index_t last = window < n ? n - window : 0;
     return last > first_ranked() ? last : first_ranked();
   }
   ROTA_DEVICE bool is_ranked(index_t i) const { return i >= first_ranked() && i < last_ranked(); }
-  ROTA_DEVICE index_t guarded_tokens() const { return n - (last_ranked() - first_ranked()); }
+  ROTA_DEVICE index_t guarded_tokens() const {
+    return n - expired - (last_ranked() - first_ranked());
+  }
   ROTA_DEVICE budget_place place_of(index_t head) const {
     return {place, first_head + head, layer_heads};
   }
@@ -142,6 +150,10 @@ struct stage_layers_kernel {
     if (i >= a.count) return;
     select_entry entry = a.entries[i];
     entry.n = entry.length.get(a.fault);
+    entry.expired = tokens_expired(entry.n, entry.sliding_window, [&](index_t t) {
+      return entry.positions != nullptr ? ptx::load(entry.positions + t)
+                                        : static_cast<position_t>(t);
+    });
     ptx::store(a.to + i, entry);
   }
 };
