@@ -16,6 +16,16 @@ view<float, 2> strided(index_t rows, index_t columns, index_t row_stride, index_
 }
 }  // namespace
 
+TEST_CASE("views that no memory can hold are refused") {
+  float one = 0;
+  for (const index_t huge : {INT64_MAX, INT64_MAX / 4, index_t{1} << 62}) {
+    CHECK(check_view(view<float, 2>(&one, {huge, 3}, {3, 1}), "x") == errc::bad_shape);
+    CHECK(check_view(view<float, 2>(&one, 2, huge), "x") == errc::bad_shape);
+    CHECK(check_view(view<float, 2>(&one, {3, 1}, {huge, 1}), "x") == errc::bad_shape);
+  }
+  CHECK(check_view(view<float, 2>(&one, {INT64_MAX, 1}, {0, 1}), "x").ok());
+}
+
 TEST_CASE("a contiguous view is row-major") {
   const view<float, 3> v(memory.data(), 2, 3, 4);
   CHECK(v.stride[0] == 12);

@@ -10,6 +10,22 @@
 
 using namespace rota;
 
+TEST_CASE("more than can be addressed is never enough, and does not wrap") {
+  alignas(64) std::byte some[64];
+  for (const std::int64_t n : {INT64_MAX, INT64_MAX / 8, std::int64_t{-1}, INT64_MIN}) {
+    carver count;
+    CHECK(count.take<double>(n) == nullptr);
+    CHECK(count.take<double>(4) == nullptr);
+    CHECK(count.bytes() == SIZE_MAX);
+    carver from(workspace{some, sizeof some});
+    CHECK(from.take<double>(n) == nullptr);
+    CHECK(from.check() == errc::workspace_too_small);
+  }
+  carver thrice;
+  for (int i = 0; i < 3; ++i) thrice.take<char>(INT64_MAX / 2);
+  CHECK(thrice.bytes() == SIZE_MAX);
+}
+
 TEST_CASE("counting and carving run the same code") {
   const auto take = [](carver& c) {
     c.take<char>(1);

@@ -17,7 +17,8 @@ using namespace rota_test;
 attend_params random_params(random_source& rng) {
   attend_params p;
   p.causal = rng.chance(0.8);
-  if (rng.chance(0.3)) p.sliding_window = rng.pick<index_t>({1, 2, 7, 64, 130, 1000});
+  if (rng.chance(0.3))
+    p.sliding_window = rng.pick<index_t>({1, 2, 7, 64, 130, 1000, INT64_MAX - 20, INT64_MAX});
   if (rng.chance(0.2)) p.scale = 0.3f;
   return p;
 }

@@ -254,6 +254,35 @@ TEST_CASE("floors and pyramids hold under a cap of bytes") {
   }
 }
 
+TEST_CASE("caps, tails and lengths near 2^63 overflow nothing") {
+  random_source rng(11);
+  const random_layer<bf16> layer(rng, 40, 2, 16, 32);
+  using op = attention<tokens<key_norm, keep_ratio>, packed<bf16, 16>>;
+  const op::params p;
+  owned_store<op> a(op::max_store_bytes(layer.context, p));
+  compress_into<op>(a, layer.context, p);
+  const context<bf16> no_parts;
+  for (const index_t cap : {INT64_MAX, INT64_MAX - 100, index_t{1} << 62}) {
+    const std::size_t bytes =
+        op::reroute_within_workspace_bytes(cpu_backend, a.store, no_parts, p, cap);
+    CHECK(bytes > std::size_t{1} << 32);  // an upper bound that did not wrap
+    CHECK(bytes < std::size_t{1} << 50);
+  }
+  for (const index_t tail : {INT64_MAX, INT64_MAX / 64, index_t{INT32_MAX} + 1}) {
+    op::params q = p;
+    q.store.tail_capacity = tail;
+    CHECK(op::max_store_bytes(layer.context, q) == 0);
+    CHECK(op::reroute_workspace_bytes(cpu_backend, a.store, no_parts, q) == 0);
+    const aligned_memory ws(op::compress_workspace_bytes(cpu_backend, layer.context, p));
+    owned_store<op> to(a.store.bytes());
+    const status s = op::compress(cpu_backend, layer.context, q, to.store, ws.workspace());
+    CHECK(s == errc::bad_count);
+    CHECK(std::strcmp(s.argument, "tail_capacity") == 0);
+  }
+  for (const index_t n : {INT64_MAX, index_t{INT32_MAX} + 1})
+    CHECK(packed_bytes_bound(op::shape_of(layer.context, p), n) == 0);
+}
+
 TEST_CASE("a budget knows the heads of a store that is routed again") {
   random_source rng(10);
   const random_layer<bf16> layer(rng, 80, 4, 16, 32);

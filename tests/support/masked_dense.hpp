@@ -78,7 +78,7 @@ double attend_masked_dense(const masked_sequence<E>& seq, rota::index_t h, const
   const auto visit = [&](const rota::context<E>& from, index_t i, rota::position_t at,
                          unsigned mask) {
     if (p.causal && at > position) return;
-    if (p.sliding_window > 0 && at <= position - p.sliding_window) return;
+    if (p.sliding_window > 0 && position - at >= p.sliding_window) return;
     double dot = 0;
     for (index_t c = 0; c < d_k; ++c)
       dot += double{q[c]} * static_cast<double>(static_cast<float>(from.keys(i, h, c)));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <rota/policy/visibility.hpp>
 #include <rota/store/block.hpp>
 
 namespace rota {
@@ -8,7 +9,8 @@ namespace rota {
 struct attend_params {
   float scale = 0;             ///< of q . k, which must fit a float; 0 means 1 / sqrt(d_k)
   bool causal = true;          ///< query i of n sees all but the last n - 1 - i positions
-  index_t sliding_window = 0;  ///< if positive, only keys less than this many positions back
+  index_t sliding_window = 0;  ///< if positive, only keys less than this many positions back;
+                               ///< any number, INT64_MAX too: none is longer than all positions
 };
 
 /// One sequence of a ragged batch: its last n positions ask. Query i stands at position

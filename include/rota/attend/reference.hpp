@@ -92,7 +92,7 @@ seen_tokens gather(const Store& store, index_t kv_head, const Io* q, double scal
     for (index_t j = 0; j < b.count; ++j) {
       const std::int64_t at = b.position(j);
       if (params.causal && at > position) continue;
-      if (params.sliding_window > 0 && at <= position - params.sliding_window) continue;
+      if (params.sliding_window > 0 && position - at >= params.sliding_window) continue;
       double dot = 0;
       for (index_t c = 0; c < d_k; ++c)
         dot += static_cast<double>(static_cast<float>(q[c])) *

@@ -26,10 +26,10 @@ struct view {
   template <class... Extents>
   requires(sizeof...(Extents) == Rank) explicit view(T* p, Extents... extents)
       : data(p), extent{static_cast<index_t>(extents)...} {
-    index_t step = 1;
+    std::uint64_t step = 1;  // extents that nothing can have wrap; check_view() refuses them
     for (int i = Rank - 1; i >= 0; --i) {
-      stride[i] = step;
-      step *= extent[i];
+      stride[i] = static_cast<index_t>(step);
+      step *= static_cast<std::uint64_t>(extent[i]);
     }
   }
 
@@ -89,8 +89,21 @@ byte_range range_of(const view<T, Rank>& v) {
   return {v.data, static_cast<std::size_t>(last + 1) * sizeof(T)};
 }
 
+/// Whether the last element of a view that is not empty can be addressed in bytes.
+template <class T, int Rank>
+bool is_addressable(const view<T, Rank>& v) {
+  index_t last = 1;
+  for (int i = 0; i < Rank; ++i) {
+    index_t part = 0;
+    if (__builtin_mul_overflow(v.extent[i] - 1, v.stride[i], &part) ||
+        __builtin_add_overflow(last, part, &last))
+      return false;
+  }
+  return last <= INT64_MAX / static_cast<index_t>(sizeof(T));
+}
+
 /// Checks what every operator needs of a view: extents not negative, a pointer where there is
-/// something to read, non-negative strides and a contiguous last dimension.
+/// something to read, non-negative strides, a contiguous last dimension, addresses that exist.
 template <class T, int Rank>
 status check_view(const view<T, Rank>& v, const char* name) {
   for (index_t e : v.extent)
@@ -100,6 +113,7 @@ status check_view(const view<T, Rank>& v, const char* name) {
   if (v.stride[Rank - 1] != 1 && v.extent[Rank - 1] > 1) return {errc::bad_stride, name};
   for (int i = 0; i < Rank; ++i)
     if (v.stride[i] < 0) return {errc::bad_stride, name};
+  if (!is_addressable(v)) return {errc::bad_shape, name};
   return {};
 }
 

@@ -26,10 +26,16 @@ class carver {
       : base_(static_cast<std::byte*>(ws.data)), bytes_(ws.bytes), counting_(false) {}
 
   /// An uninitialised array of n values, or null while counting or when the memory is too small.
+  /// More than can be addressed: no memory is ever enough, and bytes() is its largest value.
   template <class T>
   T* take(std::int64_t n) {
     static_assert(alignof(T) <= workspace_alignment);
     const std::size_t at = used_;
+    constexpr auto most = static_cast<std::size_t>(INT64_MAX) - workspace_alignment;
+    if (n < 0 || static_cast<std::size_t>(n) > most / sizeof(T) || used_ > most) {
+      used_ = SIZE_MAX;
+      return nullptr;
+    }
     const std::size_t size = static_cast<std::size_t>(n) * sizeof(T);
     used_ += (size + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
     if (counting_ || used_ > bytes_ || base_ == nullptr) return nullptr;

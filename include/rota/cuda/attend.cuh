@@ -193,7 +193,7 @@ attend_batch<source_type<Store>> batch_of(std::span<const attend_item<Store, Io>
   batch.scale = natural * 1.4426950408889634f;
   batch.causal = params.causal;
   batch.io = io_element_of<Io>();
-  batch.window = params.sliding_window;
+  batch.window = bounded_window(params.sliding_window);
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto& item = items[i];
     batch.items[i] = {source_of(*item.store), item.q.data,   item.q.stride[0],

@@ -26,11 +26,19 @@ ROTA_HD index_t tokens_up_to(index_t n, index_t position, At&& at) {
   return low;
 }
 
-/// The last position that a query at `position` does not see: -1, or less, where it sees all before
-/// it. `window` 0: there is none. Any window is legal: none is longer than all positions.
+/// More positions than there are.
+inline constexpr index_t all_positions = index_t{1} << 32;
+
+/// A sliding window that arithmetic on positions cannot overflow with: none is longer than all of
+/// them, though engines say INT64_MAX for "no window".
+ROTA_HD inline index_t bounded_window(index_t window) {
+  return window < all_positions ? window : all_positions;
+}
+
+/// The last position that a query at `position` does not see: less than 0 where it sees all before
+/// it. `window` 0: there is none.
 ROTA_HD inline index_t last_unseen(index_t position, index_t window) {
-  constexpr index_t positions = index_t{1} << 32;
-  return window <= 0 || window > positions ? -positions : position - window;
+  return window <= 0 ? -all_positions : position - bounded_window(window);
 }
 
 /// The tokens that a query at `position` sees.

@@ -8,6 +8,26 @@
 
 namespace rota {
 
+/// Checks what every store of a shape needs: sizes that exist, and sums of them that fit 64 bits.
+inline status check_shape(const packed_shape& s) {
+  if (s.kv_heads < 1 || s.record.d_k < 1 || s.record.d_v < 1) return {errc::bad_shape, "shape"};
+  if (s.kv_heads > INT32_MAX || s.record.d_k > INT32_MAX || s.record.d_v > INT32_MAX)
+    return {errc::bad_shape, "shape"};
+  if (!legal_group_width(s.record.d_v, s.record.width, s.record.sizes.value))
+    return {errc::bad_group_width, "d_v"};
+  if (s.record.code_rank < 0 || s.record.code_rank > max_code_rank)
+    return {errc::bad_count, "code_rank"};
+  if (s.order != value_order::token_major && s.order != value_order::group_major)
+    return {errc::bad_parameter, "order"};
+  if (s.record_tokens < 1 || s.record_tokens > max_record_tokens)
+    return {errc::bad_count, "record_tokens"};
+  if (s.tail_capacity < 0 || s.tail_capacity > INT32_MAX) return {errc::bad_count, "tail_capacity"};
+  // As many tokens as positions, whole, must have addresses.
+  const double row = 4.0 * static_cast<double>(s.record.d_k + s.record.d_v);
+  if (static_cast<double>(s.kv_heads) * row > 0x1p30) return {errc::bad_shape, "shape"};
+  return {};
+}
+
 /// What the sealed records of a selection need. Same arithmetic as packing itself.
 struct packed_size {
   index_t record_count = 0;
@@ -49,8 +69,9 @@ inline packed_size measure_packed(const packed_shape& shape, const selection& s)
 }
 
 /// Bytes of the whole store that packing this selection makes: header, tables, means, records,
-/// tail.
+/// tail. 0 when no store can have such a shape.
 inline index_t packed_bytes(const packed_shape& shape, const selection& s) {
+  if (!check_shape(shape)) return 0;
   const packed_size size = measure_packed(shape, s);
   return static_cast<index_t>(layout_packed(shape, size.record_count, size.record_bytes).bytes);
 }
@@ -63,8 +84,9 @@ inline index_t packed_sealed_bytes(const packed_shape& shape, const selection& s
 }
 
 /// Bytes that no selection among n tokens can exceed: each record may be in the larger of its
-/// two possible orders.
+/// two possible orders. 0 when no store can have such a shape, or so many tokens.
 inline index_t packed_bytes_bound(const packed_shape& shape, index_t n) {
+  if (!check_shape(shape) || n < 0 || n > INT32_MAX) return 0;
   const index_t per_head = (n + shape.record_tokens - 1) / shape.record_tokens;
   index_t bytes = 0;
   for (index_t first = 0; first < n; first += shape.record_tokens) {
@@ -82,20 +104,6 @@ inline index_t packed_bytes_bound(const packed_shape& shape, index_t n) {
 inline index_t packed_tokens_bound(const packed_shape& shape, index_t bytes) {
   const auto empty = static_cast<index_t>(layout_packed(shape, 0, 0).bytes);
   return std::max<index_t>(0, bytes - empty) / (shape.record.key_bytes() + 4);
-}
-
-inline status check_shape(const packed_shape& s) {
-  if (s.kv_heads < 1 || s.record.d_k < 1 || s.record.d_v < 1) return {errc::bad_shape, "shape"};
-  if (!legal_group_width(s.record.d_v, s.record.width, s.record.sizes.value))
-    return {errc::bad_group_width, "d_v"};
-  if (s.record.code_rank < 0 || s.record.code_rank > max_code_rank)
-    return {errc::bad_count, "code_rank"};
-  if (s.order != value_order::token_major && s.order != value_order::group_major)
-    return {errc::bad_parameter, "order"};
-  if (s.record_tokens < 1 || s.record_tokens > max_record_tokens)
-    return {errc::bad_count, "record_tokens"};
-  if (s.tail_capacity < 0 || s.tail_capacity > INT32_MAX) return {errc::bad_count, "tail_capacity"};
-  return {};
 }
 
 }  // namespace rota

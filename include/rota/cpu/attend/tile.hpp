@@ -35,7 +35,7 @@ struct sight {
 inline sight sight_of(const attend_params& p, std::int64_t query_position) {
   sight s{INT64_MIN, INT64_MAX};
   if (p.causal) s.high = query_position;
-  if (p.sliding_window > 0) s.low = query_position - p.sliding_window + 1;
+  if (p.sliding_window > 0) s.low = last_unseen(query_position, p.sliding_window) + 1;
   return s;
 }
 

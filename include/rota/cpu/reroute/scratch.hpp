@@ -35,12 +35,13 @@ reroute_size size_of(const packed_store<E, W>& from) {
 /// What no store of this shape that weighs at most `bytes` can exceed: one head may have all that
 /// is sealed.
 inline reroute_size size_bound(const packed_shape& shape, index_t bytes) {
-  const index_t sealed = packed_tokens_bound(shape, bytes);
+  const index_t sealed =
+      std::min(packed_tokens_bound(shape, bytes), index_t{INT32_MAX} * shape.kv_heads);
   return {shape.kv_heads,
           shape.record.d_k,
           shape.record.d_v,
           sealed + shape.kv_heads * shape.tail_capacity,
-          sealed + shape.tail_capacity,
+          std::min<index_t>(sealed, INT32_MAX) + shape.tail_capacity,
           0,
           false};
 }
