@@ -114,6 +114,33 @@ class Runner(unittest.TestCase):
         self.assertIn("please set OUT", done.stderr)
 
 
+class Session(unittest.TestCase):
+    def refuses(self, words, *options):
+        done = subprocess.run([os.path.join(SCRIPTS, "gpu_session.sh"), *options], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stderr, r"\Agpu_session: .*\n\Z")
+        self.assertIn(words, done.stderr)
+
+    def test_options_that_cannot_be(self):
+        self.refuses("no option '--minute'", "--minute", "15")
+        self.refuses("--minutes needs a value", "--minutes")
+        self.refuses("not '1.5'", "--megabytes", "1.5")
+        self.refuses("less than a minute", "--minutes", "6")
+        self.refuses("the runner writes 7 files", "--log-files", "6")
+
+    def test_a_folder_that_is_too_large_names_its_largest_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, size in (("small", 1000), ("large", 1500000)):
+                with open(os.path.join(folder, name), "wb") as file:
+                    file.truncate(size)
+            weigh = ["bash", "-c", f'. "{SCRIPTS}/gpu_build.sh"; check_size "$1" "$2"', "weigh", folder]
+            self.assertEqual(subprocess.run([*weigh, "2"], capture_output=True, check=False).returncode, 0)
+            done = subprocess.run([*weigh, "1"], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("1.5 MB large", done.stderr)
+            self.assertIn("larger than --megabytes 1", done.stderr)
+
+
 class Prove(unittest.TestCase):
     def prove(self, *command):
         return subprocess.run([sys.executable, "-B", os.path.join(SCRIPTS, "gpu_prove.py"), *command], capture_output=True, text=True, check=False)
