@@ -80,9 +80,11 @@ profiled=(bin/decode --once --queries 1 --shape 8,8192,32)
 step machine 1 10 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,compute_cap --format=csv,noheader
 step smoke 5 20 bin/decode_trapping --once --queries 1 --shape 1,1024,32 "${three[@]}"
 step decode 25 60 bin/decode --out "$OUT/decode.json" --queries 1 "${four[@]}" "${three[@]}"
-while read -r file; do
-  step "test/$(basename "$file" .cpp)" 3 40 bin/test_cuda "--source-file=*/$(basename "$file")"
-done < <(bin/test_cuda --reporters=xml --list-test-cases | sed -n 's/.*filename="\([^"]*\)".*/\1/p' | sort -u)
+files=$(bin/test_cuda --reporters=xml --list-test-cases | sed -n 's/.*filename="\([^"]*\)\.cpp".*/\1/p' | sort -u)
+[ -n "$files" ] || record test/none failed 0 "bin/test_cuda does not start or has no tests"
+for file in $files; do
+  step "test/${file##*/}" 3 40 bin/test_cuda "--source-file=*/${file##*/}.cpp"
+done
 step decode_all 60 150 bin/decode --out "$OUT/decode_all.json"
 step select_pack 15 60 bin/select_pack --out "$OUT/select_pack.json"
 step compress_prefill 20 60 bin/compress_prefill --out "$OUT/compress_prefill.json"

@@ -108,6 +108,11 @@ class Runner(unittest.TestCase):
         self.run_steps("select_pack", "synccheck/pack_test")
         self.assertEqual([row[0] for row in self.table()], ["select_pack", "synccheck/pack_test"])
 
+    def test_tests_that_do_not_start_are_noticed(self):
+        self.program("carry/bin/test_cuda", "#!/bin/sh\nexit 127\n")
+        self.run_steps("machine")
+        self.assertIn(["test/none", "failed"], [row[:2] for row in self.table()])
+
     def test_where_results_go_must_be_said(self):
         done = self.run_steps(OUT="")
         self.assertNotEqual(done.returncode, 0)
