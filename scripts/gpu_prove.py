@@ -2,7 +2,8 @@
 """gpu_prove.py COMMAND...: checks a step of gpu_runner.sh on a machine without a GPU, instead of running it.
 
   bin/PROGRAM          its own parser reads the options and lists at least one case (--list)
-  bin/test_cuda        at least one test case passes the filters (--count)
+  bin/test_cuda        at least one test case passes the filters (--count); of a file that this program was
+                       built without, at least one is in its source, below GPU_PROVE_SOURCES
   torch_decode.py      as a program; PyTorch is not needed to list
   ncu, compute-sanitizer
                        each option is one of their manuals', with a value where it takes one; a kernel's name is
@@ -10,6 +11,7 @@
   nvidia-smi           nothing
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -75,6 +77,19 @@ def prove_ncu(command):
     return f"options known; finds {' and '.join(sorted(matching))} kernels; {prove(rest)}"
 
 
+def prove_tests(command):
+    counted = re.search(r"filters: (\d+)", output_of([*command, "--count"]))
+    if counted and counted.group(1) != "0":
+        return f"{counted.group(1)} test cases pass the filter"
+    source = re.search(r"--source-file=\*/(\w+\.cpp)", " ".join(command))
+    if source and "GPU_PROVE_SOURCES" in os.environ:
+        with open(os.path.join(os.environ["GPU_PROVE_SOURCES"], source.group(1)), encoding="utf-8") as file:
+            cases = len(re.findall(r"^TEST_CASE", file.read(), re.MULTILINE))
+        if cases:
+            return f"{cases} test cases are in the source, which was not compiled"
+    raise Wrong(f"{' '.join(command)} has no test case")
+
+
 def prove(command):
     """What was proved of a command, in words."""
     tool = command[0].rsplit("/", 1)[-1]
@@ -85,10 +100,7 @@ def prove(command):
     if tool == "compute-sanitizer":
         return "options known; " + prove(split(command, SANITIZER)[1])
     if tool == "test_cuda":
-        counted = re.search(r"filters: (\d+)", output_of([*command, "--count"]))
-        if not counted or counted.group(1) == "0":
-            raise Wrong(f"{' '.join(command)} has no test case")
-        return f"{counted.group(1)} test cases pass the filter"
+        return prove_tests(command)
     cases = output_of([*command, "--list"]).splitlines()
     if not cases:
         raise Wrong(f"{' '.join(command)} has no case")

@@ -63,7 +63,7 @@ fi
 results=$out/dry/results
 rm -rf "$results" && mkdir -p "$results"
 echo "==== each step's command, checked by scripts/gpu_prove.py ===="
-GPU_RUNNER_PROVE=$PWD/scripts/gpu_prove.py OUT=$results "$carry/run.sh"
+GPU_PROVE_SOURCES=$PWD/tests/cuda GPU_RUNNER_PROVE=$PWD/scripts/gpu_prove.py OUT=$results "$carry/run.sh"
 bad=$(awk -F'\t' '!/^#/ && $2 != "ok"' "$results/steps.tsv")
 [ -z "$bad" ] || { cat "$results/log.txt" && fail "steps are not good: $(cut -f1 <<<"$bad" | tr '\n' ' ')"; }
 say_what_is_proved

@@ -170,6 +170,19 @@ class Prove(unittest.TestCase):
         self.refuses("no program", "compute-sanitizer", "--tool", "racecheck")
         self.refuses("no kernel of /bin/true", "ncu", "--kernel-name", "regex:attend_kernel", "/bin/true")
 
+    def test_tests_that_this_program_was_built_without(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "test_cuda")
+            with open(program, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho 'test cases passing the current filters: 0'\n")
+            os.chmod(program, 0o755)
+            self.refuses("has no test case", program, "--source-file=*/attend_test.cpp")
+            os.environ["GPU_PROVE_SOURCES"] = os.path.join(HERE, "..", "cuda")
+            self.addCleanup(os.environ.pop, "GPU_PROVE_SOURCES")
+            done = self.prove(program, "--source-file=*/attend_test.cpp")
+            self.assertIn("test cases are in the source", done.stdout, done.stderr)
+            self.refuses("nowhere_test.cpp", program, "--source-file=*/nowhere_test.cpp")
+
     def test_a_program_without_cases(self):
         self.refuses("has no case", "true")
         self.refuses("ended with 1", "false")
