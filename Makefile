@@ -44,6 +44,7 @@ test-all: ## test, and also: threads, debug, clang, other instruction sets, ever
 	@scripts/setup.sh format lint portability
 	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' 'clang:!^lm$$' $(portable) $(if $(nvcc),cuda)
 	@cmake --build --preset release --parallel $(JOBS) --target lm_programs
+	@$(if $(nvcc),scripts/gpu_session.sh --dry-run,echo "skipped: the dry run of a session on a GPU (no nvcc on the PATH)")
 	@$(MAKE) --no-print-directory format-check tidy
 
 test-portability: ## the unit tests on other instruction sets: levels of x86-64, and AArch64 under an emulator

@@ -58,21 +58,27 @@ def write(path, text):
         raise Refused(f"{path} cannot be written: {error}") from None
 
 
-def join(path, parts):
-    runs = [read(part) for part in parts]
+def gpu_of(runs):
     for run in runs:
         check_run(run)
     gpus = {run["gpu"] for run in runs}
     if len(gpus) != 1:
         raise Refused("the runs are of different GPUs")
-    result = {"gpu": gpus.pop(), "runs": runs}
+    return gpus.pop()
+
+
+def put_together(path, runs, **session):
+    result = {"gpu": gpu_of(runs), "runs": runs} | session
     check_name(path, result["gpu"])
     check_result(result)
     write(path, json.dumps(result, indent=1) + "\n")
 
 
+WORDS = {"store", "peer", "step", "result", "last words"}  # columns that are not numbers
+
+
 def table(columns, lines):
-    rows = [columns, ["---:" if c != "store" and c != "peer" else "---" for c in columns], *lines]
+    rows = [columns, ["---" if c in WORDS else "---:" for c in columns], *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
@@ -87,6 +93,11 @@ def shape_cells(row):
 SHAPE = ["batch", "context", "heads", "q"]
 
 
+def of_read(row):
+    """What a row reads a second, over what reading alone moves, where the run has measured that."""
+    return f"{row['bytes_per_second'] / row['read_rate']:.3f}" if row.get("read_rate") else "-"
+
+
 def decode_table(rows):
     """Every row with its time over that of our dense store of the same shape."""
     dense = {shape_of(r): r for r in rows if r["peer"] == "rota" and r["store"] == "dense"}
@@ -97,8 +108,8 @@ def decode_table(rows):
         kernel = re.match(r"[\w: ]*", r.get("kernel", "")).group(0).strip()[:40]
         peer = r["peer"] + (f" (`{kernel}`)" if kernel else "")
         lines.append(shape_cells(r) + [peer, r["store"], percent(r["kv_bytes_ratio"]),
-                     f"{r['microseconds']:.1f}", ratio, f"{r['copy_fraction']:.3f}"])
-    return table(SHAPE + ["peer", "store", "bytes", "us", "time over dense", "of copy"], lines)
+                     f"{r['microseconds']:.1f}", ratio, f"{r['copy_fraction']:.3f}", of_read(r)])
+    return table(SHAPE + ["peer", "store", "bytes", "us", "time over dense", "of copy", "of reading"], lines)
 
 
 def select_table(rows):
@@ -123,7 +134,7 @@ SECTIONS = [
     ("Decoding", ("decode",), decode_table,
      "One step. `bytes`: the store over dense keys and values. `time over dense`: over our own attention "
      "over the dense store of the same shape. `of copy`: bytes of the store a second over what a copy "
-     "inside the device moves, read plus written, in the same run."),
+     "inside the device moves, read plus written, in the same run; `of reading`: over what a kernel that only reads moves."),
     ("Selection and packing", ("select", "pack", "select and pack"), select_table,
      "`of copy` counts what must be moved at least: scores, selection, survivors' rows, the store."),
     ("Compression beside a prefill", ("prefill", "prefill and compress"), prefill_table,
@@ -132,11 +143,16 @@ SECTIONS = [
 ]
 
 
+def steps_table(steps):
+    lines = [[s["name"], s["result"], str(s["seconds"]), s["words"]] for s in steps]
+    return table(["step", "result", "seconds", "last words"], lines)
+
+
 def document(result, gpu, date):
-    rows = [row for run in result["runs"] for row in run["rows"]]
+    rows = [row | {"read_rate": run.get("read_bytes_per_second")} for run in result["runs"] for row in run["rows"]]
     text = [f"# CUDA on {result['gpu']}\n",
             f"Measured on {date.isoformat()}; written by `bench/report_cuda.py` from "
-            f"`bench/results/{gpu}-{date.isoformat()}.json`. Medians of replayed graphs; decoding, "
+            f"`bench/results/{gpu}-{date.isoformat()}.json`. Medians of replayed graphs of 2 ms or more; decoding, "
             "selection and packing rotate over buffers of four times the L2 cache. Times are of this machine and these shapes alone.\n"]
     rates = ", ".join(f"{run['copy_bytes_per_second'] / 1e12:.3f}" for run in result["runs"])
     text.append(f"Copies inside the device, read plus written, in each run: {rates} TB/s.\n")
@@ -150,6 +166,10 @@ def document(result, gpu, date):
         chosen = [row for row in rows if row["case"] in cases]
         if chosen:
             text += [f"## {title}\n", words + "\n", make(chosen)]
+    if result.get("steps"):
+        at = f" Of revision `{result['revision']}`." if "revision" in result else ""
+        text += ["## The session\n", "What `scripts/gpu_runner.sh` ran, in its order; `advisory`: for a reader to judge." +
+                 at + "\n", steps_table(result["steps"])]
     refused = sum(len(run.get("refused", [])) for run in result["runs"])
     if refused:
         text.append(f"Peers refused {refused} cases; the file names them.\n")
@@ -180,7 +200,7 @@ def main():
         parser.error("--join takes runs, and nothing else does")
     try:
         if given.join:
-            join(given.result, given.runs)
+            put_together(given.result, [read(run) for run in given.runs])
         else:
             report(given.result, given.out)
     except Refused as why:

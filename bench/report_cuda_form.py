@@ -1,7 +1,7 @@
 """What report_cuda.py accepts: the form of a result, and what its numbers must agree on.
 
-A result is {"gpu", "runs"}; a run is what a program of bench/cuda or bench/peers writes. Results may
-come from anybody's machine, so nothing in them is trusted: names reach a document, numbers a
+A result is {"gpu", "runs"}, and of a session also {"revision", "steps"}; a run is what a program of
+bench/cuda or bench/peers writes, a step what scripts/gpu_runner.sh says of one. Results may come from anybody's machine, so nothing in them is trusted: names reach a document, numbers a
 picture.
 """
 
@@ -18,9 +18,12 @@ HEAD_SIZE = 128  # of every benchmark
 MOST_ROWS = 10000
 ROW_KEYS = {"case", "batch", "context", "q_heads", "kv_heads", "query_tokens", "store", "kv_bytes_ratio",
             "microseconds", "bytes_per_second", "copy_fraction", "peer"}
-MORE_ROW_KEYS = {"peak_bytes", "kernel"}
+MORE_ROW_KEYS = {"peak_bytes", "kernel", "mask"}
 RUN_KEYS = {"gpu", "copy_bytes_per_second", "rows"}
-MORE_RUN_KEYS = {"driver", "torch", "refused"}
+MORE_RUN_KEYS = {"driver", "torch", "refused", "read_bytes_per_second"}
+STEP_KEYS = {"name", "result", "seconds", "words"}
+STEP_RESULTS = "ok|failed|advisory|stopped|skipped"
+MOST_STEPS = 1000
 
 
 def parse(text):
@@ -86,6 +89,8 @@ def check_row_form(row):
     text(row["peer"], r"[a-z][a-z0-9 ._-]{0,31}", "peer")
     number(row["kv_bytes_ratio"], 1e-4, 2, "kv_bytes_ratio")
     number(row["microseconds"], 1e-3, 1e9, "microseconds")
+    if "mask" in row:
+        text(row["mask"], "none|lower right|tensor|block", "mask")
     if "kernel" in row:
         text(row["kernel"], r"[\x20-\x7e]*", "kernel")
 
@@ -121,6 +126,8 @@ def check_run(run):
     keys_of(run, RUN_KEYS, MORE_RUN_KEYS, "a run")
     text(run["gpu"], r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "gpu")
     number(run["copy_bytes_per_second"], 1e6, 1e15, "copy_bytes_per_second")
+    if "read_bytes_per_second" in run:
+        number(run["read_bytes_per_second"], 1e6, 1e15, "read_bytes_per_second")
     if "driver" in run:
         number(run["driver"], 1, 1 << 20, "driver", whole=True)
     if "torch" in run:
@@ -147,8 +154,22 @@ def check_complete(rows):
             raise Refused(f"compression has no prefill beside it (context {shape[1]})")
 
 
+def check_steps(steps):
+    if not isinstance(steps, list) or len(steps) > MOST_STEPS:
+        raise Refused(f"steps are not a list of at most {MOST_STEPS}")
+    for step in steps:
+        keys_of(step, STEP_KEYS, set(), "a step")
+        text(step["name"], r"[a-z][a-z0-9_/]{0,63}", "a step's name")
+        text(step["result"], STEP_RESULTS, "a step's result")
+        number(step["seconds"], 0, 1 << 20, "a step's seconds", whole=True)
+        text(step["words"], r"[A-Za-z0-9 .,:;/%()_+-]{0,200}", "a step's words")
+
+
 def check_result(result):
-    keys_of(result, {"gpu", "runs"}, set(), "the result")
+    keys_of(result, {"gpu", "runs"}, {"revision", "steps"}, "the result")
+    if "revision" in result:
+        text(result["revision"], r"[A-Za-z0-9._-]{1,64}", "revision")
+    check_steps(result.get("steps", []))
     if not isinstance(result["runs"], list) or not result["runs"]:
         raise Refused("the result has no runs")
     for run in result["runs"]:

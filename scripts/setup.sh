@@ -20,6 +20,7 @@ need_header libbenchmark-dev benchmark/benchmark.h
 need_header nlohmann-json3-dev nlohmann/json.hpp
 need_header libcli11-dev CLI/CLI.hpp
 need_header libboost-context-dev boost/context/fiber.hpp
+need_header libcli11-dev CLI/CLI.hpp
 for extra in "$@"; do
   case $extra in
     lint) need clang-tidy clang-tidy && need clang clang++ ;;

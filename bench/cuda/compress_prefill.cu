@@ -1,4 +1,5 @@
-// compress_prefill [--out FILE.json] [--quick]: what compression adds to a prefill on a GPU.
+// compress_prefill: what compression adds to a prefill on a GPU. `compress_prefill --help` lists
+// the options.
 //
 // A layer of hidden size 4096, 32 query heads, 8 kv heads of 128 and an MLP of 14336 is prefilled
 // with 8,192 and 32,768 tokens in chunks of 2,048 (prefill_layer.cuh): products by cuBLAS in bf16,
@@ -160,7 +161,7 @@ void check(const bench::machine& m) {
 class compression {
  public:
   compression(bench::arena& a, const bench::prefill_layer& layer, const kept& k, index_t capacity)
-      : memory_(a), layer_(layer), params_(k.params()) {
+      : memory_(a), layer_(layer), params_(bench::params_of(k)) {
     store_.data = a.take<std::byte>(capacity);
     store_.capacity_bytes = capacity;
   }
@@ -186,7 +187,7 @@ class compression {
 index_t store_bytes(const bench::machine& m, bench::arena& memory,
                     const bench::prefill_layer& layer, const kept& k) {
   const std::size_t mark = memory.used();
-  compression once(memory, layer, k, op::max_store_bytes(layer.context(), k.params()));
+  compression once(memory, layer, k, op::max_store_bytes(layer.context(), bench::params_of(k)));
   once.run(m.backend);
   const index_t bytes = once.bytes();
   m.expect_no_fault();
@@ -235,15 +236,22 @@ void measure(bench::report& report, const bench::machine& m, index_t tokens, int
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bench::options given = bench::options_of(argc, argv);
-  if (!bench::machine::is_there()) {
-    std::puts("no GPU: nothing measured");
+  const bench::options given =
+      bench::options_of(argc, argv, "What compression adds to a prefill on a GPU");
+  std::vector<index_t> contexts{8192};
+  if (!given.quick) contexts.push_back(32768);
+  if (given.list) {
+    for (const index_t tokens : contexts) {
+      const bench::shape s = bench::prefill_layer::shape_of(tokens);
+      std::puts(bench::line_of("prefill", s, "dense").c_str());
+      for (const kept& k : bench::packed_kinds)
+        std::puts(bench::line_of("prefill and compress", s, k.name).c_str());
+    }
     return 0;
   }
   const bench::machine m;
   check(m);
   bench::report report(given, m);
-  for (const index_t tokens : {index_t{8192}, index_t{32768}})
-    measure(report, m, tokens, given.quick ? 5 : 20);
-  return report.close() ? 0 : 1;
+  for (const index_t tokens : contexts) measure(report, m, tokens, given.quick ? 5 : 20);
+  return 0;
 }

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include <cuda_runtime.h>
@@ -10,13 +10,14 @@
 #include <rota/cuda/backend.cuh>
 #include <rota/cuda/fault.cuh>
 
-// What a benchmark needs of a GPU: memory, random numbers, time.
+// What a benchmark needs of a GPU: memory, random numbers, the device itself.
 
 namespace bench {
 
 inline void expect(cudaError_t e, const char* what) {
   if (e == cudaSuccess) return;
-  std::fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(e));
+  std::fprintf(stderr, "%s: %s (%s, %d)\n", what, cudaGetErrorString(e), cudaGetErrorName(e),
+               static_cast<int>(e));
   std::exit(1);
 }
 
@@ -77,63 +78,14 @@ void fill(const memory<T>& m, unsigned seed) {
   fill(m.data(), m.size(), seed);
 }
 
-/// Median microseconds of a graph that `record(stream)` makes, over the replays of it.
-template <class Record>
-double median_microseconds(Record&& record, int replays) {
-  cudaStream_t stream;
-  expect(cudaStreamCreate(&stream), "stream");
-  cudaGraph_t graph;
-  cudaGraphExec_t exec;
-  expect(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  record(stream);
-  expect(cudaStreamEndCapture(stream, &graph), "end of capture");
-  expect(cudaGraphInstantiate(&exec, graph, 0), "graph");
-  cudaEvent_t begin, end;
-  expect(cudaEventCreate(&begin), "event");
-  expect(cudaEventCreate(&end), "event");
-  std::vector<double> times;
-  for (int i = -3; i < replays; ++i) {
-    expect(cudaEventRecord(begin, stream), "record");
-    expect(cudaGraphLaunch(exec, stream), "replay");
-    expect(cudaEventRecord(end, stream), "record");
-    expect(cudaEventSynchronize(end), "replay");
-    float ms = 0;
-    expect(cudaEventElapsedTime(&ms, begin, end), "time");
-    if (i >= 0) times.push_back(1000.0 * static_cast<double>(ms));
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  cudaGraphExecDestroy(exec);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
-  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2),
-                   times.end());
-  return times[times.size() / 2];
-}
-
-/// Bytes per second, read plus written, of copies inside the device's memory.
-inline double copy_bytes_per_second() {
-  const std::size_t bytes = std::size_t{1} << 30;
-  const memory<char> from(bytes), to(bytes);
-  fill(from, 1);
-  const double us = median_microseconds(
-      [&](cudaStream_t s) {
-        expect(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, s), "copy");
-      },
-      20);
-  return 2.0 * static_cast<double>(bytes) / us * 1e6;
-}
-
-/// The GPU that a benchmark runs on. Only where is_there().
+/// The GPU that a benchmark runs on. Where there is none, the program ends.
 struct machine {
-  cudaDeviceProp device{};
+  cudaDeviceProp device = properties();
   int driver = 0;  ///< the newest CUDA that the driver knows
   memory<std::uint32_t> fault{1};
   rota::cuda::backend backend;
-  double copy_rate = 0;  ///< bytes/s, the probe of this run
 
   machine() {
-    expect(cudaGetDeviceProperties(&device, 0), "device");
     expect(cudaDriverGetVersion(&driver), "driver");
     expect(cudaMemset(fault.data(), 0, 4), "fault word");
     backend = rota::cuda::make_backend(nullptr, fault.data());
@@ -142,14 +94,8 @@ struct machine {
       std::fprintf(stderr, "built for older GPUs than this one: build with -arch=native\n");
       std::exit(1);
     }
-    copy_rate = copy_bytes_per_second();
-    std::printf("%s, driver %d, copies at %.3g bytes/s\n", device.name, driver, copy_rate);
   }
 
-  static bool is_there() {
-    int count = 0;
-    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
-  }
   /// Ends the program if a kernel reported anything.
   void expect_no_fault() const {
     expect(rota::cuda::status_of_fault(fault.download()[0]), "fault");
@@ -157,6 +103,13 @@ struct machine {
   /// Copies of something that are together at least four times the L2 cache.
   int copies_of(double bytes) const {
     return 1 + static_cast<int>(4.0 * device.l2CacheSize / bytes);
+  }
+
+ private:
+  static cudaDeviceProp properties() {
+    cudaDeviceProp p{};
+    expect(cudaGetDeviceProperties(&p, 0), "no GPU, nothing measured");
+    return p;
   }
 };
 

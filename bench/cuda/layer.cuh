@@ -21,30 +21,13 @@ using op = rota::attention<rota::tokens<rota::key_norm, rota::keep_ratio>,
                            rota::groups<rota::value_norm, rota::keep_ratio>,
                            rota::cuda::packed<bf16, width>, rota::mean_fill>;
 
-/// What is kept: a ratio of tokens, and of the groups of those.
-struct kept {
-  const char* name;
-  double tokens, groups;
-
-  op::params params() const {
-    op::params p;
-    p.tokens.budget.ratio = tokens;
-    p.groups.budget.ratio = groups;
-    p.store.tail_capacity = 0;
-    return p;
-  }
-};
-
-/// Half of the groups of every survivor.
-inline constexpr kept packed_kinds[] = {{"packed 75%", 1, 0.5},
-                                        {"packed 50%", 2.0 / 3, 0.5},
-                                        {"packed 37.5%", 0.5, 0.5},
-                                        {"packed 25%", 1.0 / 3, 0.5}};
-/// Whole tokens at the same bytes.
-inline constexpr kept token_kinds[] = {{"tokens 75%", 0.75, 1},
-                                       {"tokens 50%", 0.5, 1},
-                                       {"tokens 37.5%", 0.375, 1},
-                                       {"tokens 25%", 0.25, 1}};
+inline op::params params_of(const kept& k) {
+  op::params p;
+  p.tokens.budget.ratio = k.tokens;
+  p.groups.budget.ratio = k.groups;
+  p.store.tail_capacity = 0;
+  return p;
+}
 
 /// Bytes of a batch's dense keys and values.
 inline double dense_bytes(const shape& s) {

@@ -1,5 +1,5 @@
-// select_pack [--out FILE.json] [--quick]: selection, packing, and both in a row on a GPU, for
-// 32,768 tokens, 8 kv heads, heads of 128 in 8 groups.
+// select_pack: selection, packing, and both in a row on a GPU, for 32,768 tokens, 8 kv heads, heads
+// of 128 in 8 groups. `select_pack --help` lists the options.
 //
 // Every case replays a captured graph that works on several copies of its inputs and outputs,
 // together at least four times the L2 cache; the workspace is one, as an engine's would be.
@@ -224,7 +224,7 @@ void measure(bench::report& report, const bench::machine& m, const shape& s, con
   rota::cuda::backend b = m.backend;
   std::vector<std::unique_ptr<select_case>> selections;
   std::vector<std::unique_ptr<pack_case>> packs;
-  const op::params p = k.params();
+  const op::params p = bench::params_of(k);
   packs.push_back(std::make_unique<pack_case>(s, p, 10));
   selections.push_back(std::make_unique<select_case>(s, 11));
   const work w(b, *packs[0], p);
@@ -265,14 +265,17 @@ void measure(bench::report& report, const bench::machine& m, const shape& s, con
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bench::options given = bench::options_of(argc, argv);
-  if (!bench::machine::is_there()) {
-    std::puts("no GPU: nothing measured");
+  const bench::options given =
+      bench::options_of(argc, argv, "Selection and packing of a layer on a GPU");
+  const shape s{1, 32768, 0, bench::kv_heads, 0};
+  if (given.list) {
+    for (const kept& k : bench::packed_kinds)
+      for (const char* const name : {"select", "pack", "select and pack"})
+        std::puts(bench::line_of(name, s, k.name).c_str());
     return 0;
   }
   const bench::machine m;
   bench::report report(given, m);
-  for (const kept& k : bench::packed_kinds)
-    measure(report, m, {1, 32768, 0, 8, 0}, k, given.quick ? 10 : 30);
-  return report.close() ? 0 : 1;
+  for (const kept& k : bench::packed_kinds) measure(report, m, s, k, given.quick ? 10 : 30);
+  return 0;
 }

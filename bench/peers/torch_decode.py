@@ -1,32 +1,43 @@
 #!/usr/bin/env python3
 """Decode steps of PyTorch on the shapes of bench/cuda/decode.cu: the same cases, the same rows.
 
-  torch_decode.py [--out FILE.json] [--quick] [--dry-run]
+  torch_decode.py [--out FILE.json] [--shape BATCH,CONTEXT[,Q_HEADS]]... [--queries N]... [--peer NAME]...
 
 Peers: scaled_dot_product_attention with each backend forced in turn (enable_gqa), and flex
 attention, compiled. A row says which kernel really ran, as the profiler names it, and how it was
 told what a query sees: kernels that take no mask tensor mask the lower right triangle by
-themselves; where a backend refuses that, it gets the tensor. Each call works on another copy of the batch, so that together at least four times the L2 cache is read. --dry-run
-runs one tiny shape on the CPU, to see that the script works.
+themselves; where a backend refuses that, it gets the tensor. Each call works on another copy of the
+batch, so that together at least four times the L2 cache is read, and a graph works for at least 2 ms.
+
+--list names the cases and ends; --dry-run runs one tiny shape on the CPU, to see that the script
+works. Without PyTorch or a GPU a sentence says that nothing was measured.
 """
 
 import argparse
 import json
+import math
+import os
 import statistics
 import sys
 
-import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.attention.bias import causal_lower_right
-from torch.nn.functional import scaled_dot_product_attention
+try:
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.nn.attention.bias import causal_lower_right
+    from torch.nn.functional import scaled_dot_product_attention
+except ImportError:
+    torch = None
 
-D = 128
+D, KV_HEADS = 128, 8
+LEAST_MICROSECONDS = 2000  # of a graph, so that its launch is not what is measured
 BACKENDS = {
-    "sdpa flash": SDPBackend.FLASH_ATTENTION,
-    "sdpa efficient": SDPBackend.EFFICIENT_ATTENTION,
-    "sdpa cudnn": SDPBackend.CUDNN_ATTENTION,
-    "sdpa math": SDPBackend.MATH,
+    "sdpa flash": "FLASH_ATTENTION",
+    "sdpa efficient": "EFFICIENT_ATTENTION",
+    "sdpa cudnn": "CUDNN_ATTENTION",
+    "sdpa math": "MATH",
 }
+PEERS = [*BACKENDS, "flex"]
+SHAPES = [(1, 32768), (8, 8192), (32, 8192), (64, 16384)]
 # How peers are told what several queries see, best first. For backends that are not named PyTorch
 # would turn the triangle into a tensor at each call.
 MASKS = {
@@ -36,12 +47,23 @@ MASKS = {
 }
 
 
-def cases(quick):
-    sizes = [(1, 32768)] if quick else [(1, 32768), (8, 8192), (32, 8192), (64, 16384)]
-    for batch, context in sizes:
+def shape_of(text):
+    """(batch, context) or (batch, context, query heads)."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (2, 3) or min(numbers) < 1 or numbers[2:] not in ((), (32,), (64,)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not BATCH,CONTEXT or BATCH,CONTEXT,Q_HEADS with 32 or 64 query heads")
+    return numbers
+
+
+def cases(shapes, queries):
+    for n in queries:
         for q_heads in (32, 64):
-            for queries in (1, 4, 16):
-                yield batch, context, q_heads, 8, queries
+            for batch, context, *heads in shapes:
+                if heads in ([], [q_heads]):
+                    yield batch, context, q_heads, KV_HEADS, n
 
 
 def causal_mask(queries, context, device):
@@ -65,7 +87,7 @@ def mask_of(kind, queries, context, device):
 
 def sdpa(backend):
     def run(q, k, v, mask):
-        with sdpa_kernel(backend):
+        with sdpa_kernel(getattr(SDPBackend, backend)):
             return scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
     return run
@@ -99,6 +121,33 @@ def kernel_of(call):
     return max(events, key=lambda e: e.self_device_time_total).key if events else "unknown"
 
 
+class TimedGraph:
+    """A captured graph of several rounds of the calls."""
+
+    def __init__(self, calls, rounds):
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            for _ in range(rounds):
+                for call in calls:
+                    call()
+        self.microseconds()  # the first replay uploads the graph
+
+    def microseconds(self):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        self.graph.replay()
+        end.record()
+        end.synchronize()
+        return 1000 * begin.elapsed_time(end)
+
+
+def rounds_for(rounds, us):
+    """Rounds that take at least as long as a graph should, where `rounds` took us."""
+    if us >= LEAST_MICROSECONDS:
+        return rounds
+    return min(4096, rounds * max(2, math.ceil(1.1 * LEAST_MICROSECONDS / max(us, 1))))
+
+
 def median_microseconds(calls, replays):
     """Median time of one of the calls, which are captured into one graph."""
     side = torch.cuda.Stream()
@@ -106,20 +155,11 @@ def median_microseconds(calls, replays):
         for call in calls:
             call()
     torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for call in calls:
-            call()
-    times = []
-    for i in range(replays + 3):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        if i >= 3:
-            times.append(1000 * begin.elapsed_time(end))
-    return statistics.median(times) / len(calls)
+    rounds, graph = 1, TimedGraph(calls, 1)
+    while (longer := rounds_for(rounds, graph.microseconds())) != rounds:
+        rounds, graph = longer, TimedGraph(calls, longer)
+    times = [graph.microseconds() for _ in range(replays + 3)][3:]
+    return statistics.median(times) / (rounds * len(calls))
 
 
 def copy_bytes_per_second():
@@ -185,35 +225,60 @@ def measure_first(name, run, shape, refused, *machine):
     return None
 
 
+def write(path, result):
+    """Put in place at once: the file is whole at any time, whatever stops the run."""
+    if path:
+        with open(path + ".part", "w", encoding="utf-8") as out:
+            json.dump(result, out, indent=1)
+        os.replace(path + ".part", path)
+
+
+def measure_all(given):
+    device = torch.cuda.get_device_properties(0)
+    copy_rate = copy_bytes_per_second()
+    result = {"gpu": device.name, "torch": torch.__version__, "copy_bytes_per_second": copy_rate, "rows": [],
+              "refused": []}
+    peers = {name: flex() if name == "flex" else sdpa(BACKENDS[name]) for name in given.peer}
+    for shape in cases(given.shape, given.queries):
+        torch._dynamo.reset()  # a compiled peer gives up after a few shapes
+        for name, run in peers.items():
+            row = measure_first(name, run, shape, result["refused"], copy_rate, device.L2_cache_size)
+            if row is not None:
+                result["rows"].append(row)
+                print(f"{shape} {name}: {row['microseconds']:.1f} us, {row['copy_fraction']:.3f} of a copy, "
+                      f"mask {row['mask']}, {row['kernel'][:60]}", flush=True)
+            write(given.out, result)
+
+
+def dry_run():
+    for kind in ("lower right", "tensor"):
+        check(sdpa("MATH"), (1, 64, 8, 2, 4), kind, "cpu")
+    print("dry run: ok")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--shape", action="append", type=shape_of)
+    parser.add_argument("--queries", action="append", type=int, choices=range(1, 65), metavar="1..64")
+    parser.add_argument("--peer", action="append", choices=PEERS)
+    parser.add_argument("--quick", action="store_true", help="the first shape alone")
+    parser.add_argument("--list", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     given = parser.parse_args()
-    if given.dry_run:
-        for kind in ("lower right", "tensor"):
-            check(sdpa(SDPBackend.MATH), (1, 64, 8, 2, 4), kind, "cpu")
-        print("dry run: ok")
-        return
-    if not torch.cuda.is_available():
+    given.shape = given.shape or SHAPES[: 1 if given.quick else None]
+    given.queries, given.peer = given.queries or [1, 4, 16], given.peer or PEERS
+    if given.list:
+        for shape in cases(given.shape, given.queries):
+            print("\n".join(f"{shape} {peer}" for peer in given.peer))
+    elif torch is None:
+        print("PyTorch is not here: its attention is not measured; install it with bench/peers/setup.sh")
+    elif given.dry_run:
+        dry_run()
+    elif not torch.cuda.is_available():
         print("no GPU: nothing measured")
-        return
-    rows, refused = [], []
-    device = torch.cuda.get_device_properties(0)
-    copy_rate = copy_bytes_per_second()
-    peers = {name: sdpa(backend) for name, backend in BACKENDS.items()} | {"flex": flex()}
-    for shape in cases(given.quick):
-        for name, run in peers.items():
-            row = measure_first(name, run, shape, refused, copy_rate, device.L2_cache_size)
-            if row is None:
-                continue
-            rows.append(row)
-            print(f"{shape} {name}: {row['microseconds']:.1f} us, {row['copy_fraction']:.3f} of a copy, mask {row['mask']}, {row['kernel'][:60]}")
-    if given.out:
-        with open(given.out, "w") as out:
-            json.dump({"gpu": device.name, "torch": torch.__version__,
-                       "copy_bytes_per_second": copy_rate, "rows": rows, "refused": refused}, out, indent=1)
+    else:
+        measure_all(given)
 
 
 if __name__ == "__main__":

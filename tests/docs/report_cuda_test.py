@@ -132,6 +132,7 @@ class Report(unittest.TestCase):
         self.refuses_row("store", store="packed \u0665%")
         self.refuses_row("peer", peer="<script>")
         self.refuses_row("kernel", kernel="a\nb")
+        self.refuses_row("mask", mask="a|b")
         self.refuses_row("no known case", case=["decode"])
         self.refuses_row("not known", note="x")
         for value in (-1.0, 0, True, "60", None, 10**400, []):
@@ -139,6 +140,8 @@ class Report(unittest.TestCase):
         self.refuses_row("batch", batch=1.5)
         self.refuses(json.dumps(good()).replace("60.0", "NaN"), "NaN")
         self.refuses(json.dumps(good()).replace("60.0", "1e999"), "microseconds")
+        for key, value in (("revision", "a b"), ("steps", {}), ("steps", [{"name": "smoke"}])):
+            self.refuses(good() | {key: value}, key.removesuffix("s"))
         spoiled = good()
         spoiled["gpu"] = spoiled["runs"][0]["gpu"] = '"><svg'
         self.refuses(spoiled, "gpu")

@@ -33,7 +33,7 @@ enum class errc : std::uint8_t {
   other_model,          ///< saved for another model than is asked for
   unsupported,          ///< this backend has no kernel for the device, element or head size
   wrong_memory,         ///< memory that the backend's device cannot use
-  device_failure,       ///< the device's runtime refused a call
+  device_failure,       ///< the device's runtime refused a call; the argument is its error's name
 };
 
 /// One static sentence for each code.

@@ -41,23 +41,21 @@ status launch(const backend& b, const grid_shape& g, const typename Kernel::argu
 #if defined(__CUDACC__)
   const auto kernel = entry<Kernel>;
   // Always as much as there is: another thread's launch of the same kernel may need more.
-  if (shared_bytes > static_cast<std::size_t>(b.device.shared_bytes) ||
-      (shared_bytes > default_shared_bytes &&
-       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                            b.device.shared_bytes) != cudaSuccess)) {
-    (void)cudaGetLastError();
+  if (shared_bytes > static_cast<std::size_t>(b.device.shared_bytes))
     return {errc::device_failure, "shared memory"};
+  if (shared_bytes > default_shared_bytes) {
+    const cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                               b.device.shared_bytes);
+    if (e != cudaSuccess) return refused_by_runtime(e);
   }
   const dim3 grid(static_cast<unsigned>(g.x), static_cast<unsigned>(g.y),
                   static_cast<unsigned>(g.z));
   auto given = a;
   void* arguments[] = {&given};
   // The result is this launch's own; <<<>>> would leave it among the errors of others.
-  if (cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, dim3(Kernel::threads),
-                       arguments, shared_bytes, b.stream) != cudaSuccess) {
-    (void)cudaGetLastError();
-    return {errc::device_failure, "launch"};
-  }
+  const cudaError_t e = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid,
+                                         dim3(Kernel::threads), arguments, shared_bytes, b.stream);
+  if (e != cudaSuccess) return refused_by_runtime(e);
 #else
   (void)b;
   const auto body = [](const void* arguments) {

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include <rota/core/status.hpp>
+
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 #else
@@ -17,6 +19,15 @@ namespace rota::cuda {
 using stream_t = cudaStream_t;
 #else
 using stream_t = void*;
+#endif
+
+#if defined(__CUDACC__)
+/// The status of a call that the runtime refused: its argument is CUDA's name of the error. The
+/// error does not stay behind for somebody's later call.
+inline status refused_by_runtime(cudaError_t e) {
+  (void)cudaGetLastError();
+  return {errc::device_failure, cudaGetErrorName(e)};
+}
 #endif
 
 /// What operators must know of a device.

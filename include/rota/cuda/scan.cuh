@@ -43,10 +43,8 @@ status exclusive_sum(const backend& b, const T* in, T* out, index_t n, void* scr
                      std::size_t bytes) {
 #if defined(__CUDACC__)
   forget_old_error();
-  if (cub::DeviceScan::ExclusiveSum(scratch, bytes, in, out, n, b.stream) != cudaSuccess) {
-    (void)cudaGetLastError();
-    return {errc::device_failure, "scan"};
-  }
+  const cudaError_t e = cub::DeviceScan::ExclusiveSum(scratch, bytes, in, out, n, b.stream);
+  if (e != cudaSuccess) return refused_by_runtime(e);
 #else
   (void)b;
   (void)scratch;

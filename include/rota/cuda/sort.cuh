@@ -33,10 +33,8 @@ inline status sort_keys(const backend& b, std::uint32_t* keys, std::uint32_t* sp
 #if defined(__CUDACC__)
   cub::DoubleBuffer<std::uint32_t> both(keys, spare);
   forget_old_error();
-  if (cub::DeviceRadixSort::SortKeys(scratch, bytes, both, n, 0, 32, b.stream) != cudaSuccess) {
-    (void)cudaGetLastError();
-    return {errc::device_failure, "sort"};
-  }
+  const cudaError_t e = cub::DeviceRadixSort::SortKeys(scratch, bytes, both, n, 0, 32, b.stream);
+  if (e != cudaSuccess) return refused_by_runtime(e);
   sorted = both.Current();
 #else
   (void)b;

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <utility>
-
 #include <rota/cpu/simd/unroll.hpp>
 #include <rota/cpu/simd/vec.hpp>
 
@@ -10,25 +8,38 @@ namespace rota::cpu::inline ROTA_CPU_ISA::simd {
 namespace transpose_detail {
 
 /// Of lanes l: a where bit `Step` of l is not set, else b, that many lanes before.
-template <int Step, class V, int... L>
-V low_halves(V a, V b, std::integer_sequence<int, L...>) {
-  return __builtin_shufflevector(a, b, (L & Step ? lanes + L - Step : L)...);
-}
-/// The lanes that low_halves() leaves out.
-template <int Step, class V, int... L>
-V high_halves(V a, V b, std::integer_sequence<int, L...>) {
-  return __builtin_shufflevector(a, b, (L & Step ? lanes + L : L + Step)...);
+template <int Step>
+struct low_halves {
+  static constexpr int of(int l) { return l & Step ? lanes + l - Step : l; }
+};
+/// The lanes that low_halves leaves out.
+template <int Step>
+struct high_halves {
+  static constexpr int of(int l) { return l & Step ? lanes + l : l + Step; }
+};
+
+/// Lane l of the result is lane Lane::of(l) of a followed by b. The lanes are written out because
+/// nvcc, which compiles these headers for the host too, loses a pack inside the builtin.
+template <class Lane, class V>
+V shuffled(V a, V b) {
+  constexpr auto of = Lane::of;
+  if constexpr (lanes == 4)
+    return __builtin_shufflevector(a, b, of(0), of(1), of(2), of(3));
+  else if constexpr (lanes == 8)
+    return __builtin_shufflevector(a, b, of(0), of(1), of(2), of(3), of(4), of(5), of(6), of(7));
+  else
+    return __builtin_shufflevector(a, b, of(0), of(1), of(2), of(3), of(4), of(5), of(6), of(7),
+                                   of(8), of(9), of(10), of(11), of(12), of(13), of(14), of(15));
 }
 
 /// Exchanges the off-diagonal quarters of all squares of 2 Step rows and lanes.
 template <int Step, int Rows>
 [[gnu::always_inline]] inline void exchange(native* rows) {
-  using all = std::make_integer_sequence<int, lanes>;
   unroll<Rows>([&](int i) __attribute__((always_inline)) {
     if ((i & Step) != 0) return;
     const native a = rows[i], b = rows[i + Step];
-    rows[i] = low_halves<Step>(a, b, all{});
-    rows[i + Step] = high_halves<Step>(a, b, all{});
+    rows[i] = shuffled<low_halves<Step>>(a, b);
+    rows[i + Step] = shuffled<high_halves<Step>>(a, b);
   });
 }
 
@@ -36,10 +47,9 @@ template <int Step, int Rows>
 /// `Step` of the lane is set.
 template <int Step>
 [[gnu::always_inline]] inline void fold_maxima(ints<lanes>* rows) {
-  using all = std::make_integer_sequence<int, lanes>;
   unroll<Step>([&](int i) __attribute__((always_inline)) {
-    const ints<lanes> low = low_halves<Step>(rows[i], rows[i + Step], all{});
-    rows[i] = max<lanes>(low, high_halves<Step>(rows[i], rows[i + Step], all{}));
+    const ints<lanes> low = shuffled<low_halves<Step>>(rows[i], rows[i + Step]);
+    rows[i] = max<lanes>(low, shuffled<high_halves<Step>>(rows[i], rows[i + Step]));
   });
 }
 

@@ -69,9 +69,37 @@ ROTA_DEVICE void barrier_expect(shared_address at, unsigned bytes) {
 #endif
 }
 
+#if defined(ROTA_CUDA_TRAP_WAITS) && defined(__CUDACC__)
+/// barrier_wait() of debug builds: a phase that is not complete after a second traps
+/// instead of hanging the device.
+ROTA_DEVICE void barrier_wait_or_trap(shared_address at, unsigned parity) {
+#if __CUDA_ARCH__ >= 900
+  constexpr std::uint64_t second = 1'000'000'000;
+  std::uint64_t begin, now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin));
+  for (unsigned done = 0;;) {
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, done;\n"
+        "}"
+        : "=r"(done)
+        : "r"(at), "r"(parity)
+        : "memory");
+    if (done != 0) return;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    if (now - begin > second) __trap();
+  }
+#endif
+}
+#endif
+
 /// Waits until the phase of this parity (0 first, then 1, 0, ...) is complete.
 ROTA_DEVICE void barrier_wait(shared_address at, unsigned parity) {
-#if defined(__CUDACC__)
+#if defined(ROTA_CUDA_TRAP_WAITS) && defined(__CUDACC__)
+  barrier_wait_or_trap(at, parity);
+#elif defined(__CUDACC__)
 #if __CUDA_ARCH__ >= 900
   asm volatile(
       "{\n"
