@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that what the build needs is here. As root on Debian it installs what is missing; else
-# it prints the one line to run and fails. Arguments: extra needs, of: format lint portability.
+# it prints the one line to run and fails. Arguments: extra needs, of: format fuzz lint portability.
 set -euo pipefail
 
 packages=()
@@ -22,6 +22,11 @@ need_header libboost-context-dev boost/context/fiber.hpp
 for extra in "$@"; do
   case $extra in
     lint) need clang-tidy clang-tidy && need clang clang++ ;;
+    fuzz)
+      need clang clang++
+      echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
+        clang++ -fsanitize=fuzzer -x c++ - -o /dev/null 2>/dev/null || packages+=(libclang-rt-14-dev)
+      ;;
     format) need clang-format clang-format ;;
     portability) need g++-aarch64-linux-gnu aarch64-linux-gnu-g++ && need qemu-user qemu-aarch64 && need clang clang++ ;;
     *) echo "setup: unknown need $extra" && exit 2 ;;
