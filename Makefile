@@ -20,7 +20,7 @@ NEW ?= $(RESULTS)
 TOLERANCE ?= 0.1
 
 .PHONY: test test-all test-portability test-gpu demo results-query-aware results-query-independent \
-        bench bench-all bench-peers bench-report bench-compare rota_bench format format-check tidy clean help
+        bench bench-all bench-peers bench-report bench-compare rota_bench fuzz format format-check tidy clean help
 
 # What a kernel may take of a GPU, where there is a compiler that says so.
 static_gates = $(if $(nvcc),'cuda:^cuda-static$$')
@@ -37,18 +37,23 @@ portable = $(if $(call has,lm),'x86-64:^unit$$') $(if $(call has,sse4_2),'x86-64
 
 test: ## build and test: release, sanitizers, and what kernels take (with nvcc)
 	@scripts/setup.sh
-	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' $(static_gates)
+	@scripts/check.sh 'release:!^(lm|long)$$' '$(asan):^(unit|lm)$$' $(static_gates)
 	$(skipped)
 
-test-all: ## test, and also: threads, debug, clang, other instruction sets, every header by nvcc, format, clang-tidy
+test-all: ## test, and also: long tests, fuzzers, threads, debug, clang, other instruction sets, every header by nvcc, format, clang-tidy
 	@scripts/setup.sh format lint portability
-	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' 'clang:!^lm$$' $(portable) $(if $(nvcc),cuda)
+	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' 'clang:!^(lm|long)$$' $(portable) $(if $(nvcc),cuda)
 	@cmake --build --preset release --parallel $(JOBS) --target lm_programs
+	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory format-check tidy
 
 test-portability: ## the unit tests on other instruction sets: levels of x86-64, and AArch64 under an emulator
 	@scripts/setup.sh portability
 	@scripts/check.sh $(portable)
+
+fuzz: ## build the fuzzers and run each for SECONDS (60); a crashing input stays in build/fuzz
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh $(or $(SECONDS),60)
 
 test-gpu: ## build the CUDA tests for the GPU, run them on it and under compute-sanitizer
 	@scripts/test_gpu.sh
