@@ -34,7 +34,8 @@ class tokenizer_document {
   /// Pieces that mean something to some part, and raw bytes now and then.
   std::string text() {
     std::string out;
-    while (bytes_.remaining_bytes() > 0 && out.size() < 400) out += spelling();
+    while (bytes_.remaining_bytes() > 0 && out.size() < 400)
+      out += chance(20) ? phrase(2) : spelling();
     return out;
   }
 
@@ -45,28 +46,32 @@ class tokenizer_document {
   std::size_t below(std::size_t n) { return bytes_.ConsumeIntegralInRange<std::size_t>(0, n - 1); }
 
   std::string spelling() {
-    static const std::array<std::string, 34> known = {
+    using namespace std::string_literals;
+    static const std::array<std::string, 35> known = {
         "a",  "b",  "ab", "e",      "A",      "1",      "23",     " ",      "  ",
         "\n", "\t", "\r", "'s",     ".",      "<s>",    "</s>",   "<0x41>", "<0xC3>",
         "▁",  "Ġ",  "Ċ",  "é",      "\u0301", "\u0323", "\u1100", "\u1161", "\u11a8",
-        "한", "½",  "ſ",  "\u00a0", "\u3000", "😀",      "\ufffd"};
+        "한", "½",  "ſ",  "\u00a0", "\u3000", "😀",      "\ufffd", "\0"s};
     const std::size_t which = below(known.size() + 3);
     if (which < known.size()) return known[which];
     const std::string raw = bytes_.ConsumeBytesAsString(1 + below(4));
     return which == known.size() ? raw : rota_lm::to_valid_utf8(raw);
   }
-  /// Valid UTF-8, since JSON cannot hold anything else.
+  /// Valid UTF-8, since JSON cannot hold anything else; often one that was used before, since what
+  /// one part looks for must come from another.
   std::string phrase(std::size_t most) {
+    if (!phrases_.empty() && chance(30)) return phrases_[below(phrases_.size())];
     std::string out;
     for (std::size_t n = below(most + 1); n > 0; --n) out += spelling();
-    return rota_lm::to_valid_utf8(out);
+    phrases_.push_back(rota_lm::to_valid_utf8(out));
+    return phrases_.back();
   }
 
   json model() {
     json out = {{"type", "BPE"}};
     std::vector<std::string> tokens;
-    if (chance(30)) add_byte_alphabet(tokens);
-    if (chance(30)) add_byte_tokens(tokens);
+    if (chance(8)) add_byte_alphabet(tokens);
+    if (chance(8)) add_byte_tokens(tokens);
     for (std::size_t n = below(24); n > 0; --n) tokens.push_back(phrase(2));
     json merges = json::array();
     for (std::size_t n = tokens.empty() ? 0 : below(12); n > 0; --n) {
@@ -80,7 +85,7 @@ class tokenizer_document {
       if (!vocab.contains(token)) vocab[token] = chance(98) ? vocab.size() : below(3000);
     out["vocab"] = vocab;
     out["merges"] = merges;
-    if (chance(50)) out["unk_token"] = tokens.empty() ? "" : tokens[below(tokens.size())];
+    if (chance(80)) out["unk_token"] = tokens.empty() ? "" : tokens[below(tokens.size())];
     for (const char* key : {"fuse_unk", "byte_fallback", "ignore_merges"})
       if (chance(50)) out[key] = chance(50);
     return out;
@@ -104,13 +109,13 @@ class tokenizer_document {
   json chain(const char* list, part one, int depth = 0) {
     if (chance(50)) return (this->*one)();
     json steps = json::array();
-    for (std::size_t n = below(6); n > 0; --n)
+    for (std::size_t n = chance(10) ? below(20) : below(5); n > 0; --n)
       steps.push_back(depth < 2 && chance(10) ? chain(list, one, depth + 1) : (this->*one)());
     return {{"type", "Sequence"}, {list, steps}};
   }
 
   json replace() {
-    return {{"type", "Replace"}, {"pattern", {{"String", phrase(2)}}}, {"content", phrase(4)}};
+    return {{"type", "Replace"}, {"pattern", {{"String", phrase(2)}}}, {"content", phrase(8)}};
   }
   json normalizer() {
     switch (below(4)) {
@@ -196,6 +201,7 @@ class tokenizer_document {
   }
 
   FuzzedDataProvider& bytes_;
+  std::vector<std::string> phrases_;
 };
 
 }  // namespace rota_fuzz

@@ -231,8 +231,8 @@ template <class Layout>
 void run(std::uint64_t seed) {
   const char* const longer = std::getenv("ROTA_LONG_TESTS");
   const int rounds = longer != nullptr ? std::atoi(longer) : 1;
+  MESSAGE("seeds ", seed, " to ", seed + static_cast<std::uint64_t>(rounds) - 1);
   for (int round = 0; round < rounds; ++round, ++seed) {
-    MESSAGE("seed ", seed);
     CAPTURE(seed);
     sequence<Layout> steps(seed);
     for (int i = 0; i < 600; ++i) {
