@@ -3,53 +3,29 @@
 
 JOBS ?= $(shell nproc)
 export JOBS
-# Ninja starts builds faster; make does as well.
-ifneq ($(shell command -v ninja),)
 export CMAKE_GENERATOR ?= Ninja
-endif
 
 sources = git ls-files --cached --others --exclude-standard '*.hpp' '*.cpp' '*.cu' '*.cuh'
-nvcc := $(shell command -v nvcc)
-# clang builds sanitized templates in half the time of g++ 12. Its runtime is a package of its own.
-asan := $(shell echo 'int main() {}' | clang++ -fsanitize=address,undefined -x c++ - -o /dev/null \
-          2>/dev/null && echo asan-clang || echo asan)
-
 RESULTS ?= build/bench/results.json
 peers := $(wildcard build/bench/peers.json)
 NEW ?= $(RESULTS)
 TOLERANCE ?= 0.1
 
-.PHONY: test test-all test-portability test-gpu demo results-query-aware results-query-independent \
-        bench bench-all bench-peers bench-report bench-compare rota_bench format format-check tidy clean help
+.PHONY: test test-all test-gpu demo results-query-aware results-query-independent \
+        bench bench-all bench-peers bench-report bench-compare rota_bench fuzz format format-check tidy clean help
 
-# What a kernel may take of a GPU, where there is a compiler that says so.
-static_gates = $(if $(nvcc),'cuda:^cuda-static$$')
-ifeq ($(nvcc),)
-skipped = @echo "skipped: the static gates of CUDA kernels (no nvcc on the PATH)"
-endif
+# What each of the three suites is made of: scripts/stages.txt.
+test: ## build and test, fifteen minutes on two cores: sanitizers, the emulated GPU, documentation, examples
+	@scripts/setup.sh clang
+	@scripts/check.sh test
 
-# The unit tests for each level of x86-64 that this machine has, by both compilers, and for AArch64
-# under an emulator. (With clang, AVX-512 is in the stage `clang` where the machine has it.)
-has = $(shell grep -qw $(1) /proc/cpuinfo && echo yes)
-portable = $(if $(call has,lm),'x86-64:^unit$$') $(if $(call has,sse4_2),'x86-64-v2:^unit$$') \
-           $(if $(call has,avx2),'x86-64-v3:^unit$$' 'x86-64-v3-clang:^unit$$') \
-           $(if $(call has,avx512vl),'x86-64-v4:^unit$$') 'aarch64:^(unit|example)$$'
+test-all: ## every stage there is; may be stopped and goes on (STAGES="tsan clang" for some)
+	@scripts/setup.sh clang format lint portability
+	@scripts/check.sh all $(STAGES)
 
-test: ## build and test: release, sanitizers, and what kernels take (with nvcc)
-	@scripts/setup.sh
-	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' $(static_gates)
-	$(skipped)
-
-test-all: ## test, and also: threads, debug, clang, other instruction sets, every header by nvcc, format, clang-tidy
-	@scripts/setup.sh format lint portability
-	@scripts/check.sh 'release:!^lm$$' '$(asan):^(unit|lm)$$' 'tsan:^unit$$' 'debug:^(unit|lm)$$' 'clang:!^lm$$' $(portable) $(if $(nvcc),cuda)
-	@cmake --build --preset release --parallel $(JOBS) --target lm_programs
-	@$(if $(nvcc),scripts/gpu_session.sh --dry-run,echo "skipped: the dry run of a session on a GPU (no nvcc on the PATH)")
-	@$(MAKE) --no-print-directory format-check tidy
-
-test-portability: ## the unit tests on other instruction sets: levels of x86-64, and AArch64 under an emulator
-	@scripts/setup.sh portability
-	@scripts/check.sh $(portable)
+fuzz: ## fuzzers of files and stores, a minute each (scripts/fuzz.sh SECONDS NAME for one)
+	@scripts/setup.sh clang
+	@scripts/fuzz.sh
 
 test-gpu: ## build the CUDA tests for the GPU, run them on it and under compute-sanitizer
 	@scripts/test_gpu.sh

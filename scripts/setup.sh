@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that what the build needs is here. As root on Debian it installs what is missing; else
-# it prints the one line to run and fails. Arguments: extra needs, of: format lint portability.
+# it prints the one line to run and fails. Arguments: extra needs, of: clang format lint portability.
 set -euo pipefail
 
 packages=()
@@ -14,16 +14,22 @@ need_header() {
 need g++ g++
 need cmake cmake
 need make make
+need ninja-build ninja
+need ccache ccache
 need_header libeigen3-dev Eigen/Core -I/usr/include/eigen3
 need_header doctest-dev doctest/doctest.h
 need_header libbenchmark-dev benchmark/benchmark.h
 need_header nlohmann-json3-dev nlohmann/json.hpp
 need_header libcli11-dev CLI/CLI.hpp
 need_header libboost-context-dev boost/context/fiber.hpp
-need_header libcli11-dev CLI/CLI.hpp
 for extra in "$@"; do
   case $extra in
     lint) need clang-tidy clang-tidy && need clang clang++ ;;
+    clang)
+      need clang clang++
+      echo 'int main() {}' | clang++ -fsanitize=address,undefined -x c++ - -o /dev/null 2>/dev/null ||
+        packages+=(libclang-rt-14-dev)
+      ;;
     format) need clang-format clang-format ;;
     portability) need g++-aarch64-linux-gnu aarch64-linux-gnu-g++ && need qemu-user qemu-aarch64 && need clang clang++ ;;
     *) echo "setup: unknown need $extra" && exit 2 ;;
