@@ -17,6 +17,7 @@
 #include "engine/plain_cache.hpp"
 #include "engine/safetensors.hpp"
 #include "engine/sampler.hpp"
+#include "engine/tokenizer/utf8.hpp"
 #include "moment_oracle.hpp"
 #include "temp_folder.hpp"
 

@@ -7,6 +7,10 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/tokenizer/byte_alphabet.hpp"
+#include "engine/tokenizer/unicode.hpp"
+#include "engine/tokenizer/utf8.hpp"
+#include "engine/tokenizer/word_split.hpp"
 #include "temp_folder.hpp"
 
 namespace {

@@ -145,7 +145,7 @@ class decoder {
     } else if (type == "ByteLevel") {
       steps_.emplace_back(byte_level{});
     } else if (type == "Replace") {
-      steps_.emplace_back(replace{detail::literal_pattern(field), field.at("content").string()});
+      steps_.emplace_back(replace{literal_pattern(field), field.at("content").string()});
     } else if (type == "ByteFallback") {
       steps_.emplace_back(byte_fallback{});
     } else if (type == "Fuse") {

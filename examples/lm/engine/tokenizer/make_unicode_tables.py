@@ -1,4 +1,4 @@
-"""Writes unicode_tables.hpp: python3 make_unicode_tables.py > unicode_tables.hpp
+"""Writes unicode_tables.cpp: python3 make_unicode_tables.py > unicode_tables.cpp
 
 Letters and numbers are asked of the `tokenizers` package, whose regular expressions ours stand in for:
 its version of Unicode is the one to agree with. Decompositions and combining classes come from the
@@ -35,9 +35,8 @@ def matching(pattern):
     return {c for c in code_points() if c and len(split.pre_tokenize_str(f"\1{chr(c)}\1")) > 1}
 
 
-def emit(kind, name, comment, rows):
-    print(f"\n/// {comment}")
-    print(f"inline constexpr {kind} {name}[] = {{")
+def emit(kind, name, rows):
+    print(f"const {kind} {name}_table[] = {{")
     line = "   "
     for row in rows:
         item = " {" + ", ".join(f"{x:#x}" for x in row) + "},"
@@ -47,6 +46,7 @@ def emit(kind, name, comment, rows):
         line += item
     print(line)
     print("};")
+    print(f"const std::span<const {kind}> {name} = {name}_table;\n")
 
 
 def canonical(c):
@@ -66,26 +66,22 @@ def main():
     print("// (\\p{L}, \\p{N}); decompositions and combining classes: Unicode",
           unicodedata.unidata_version)
     print("// clang-format off")
-    print("#pragma once\n")
+    print('#include "engine/tokenizer/unicode_tables.hpp"\n')
     print("namespace rota_lm::unicode {\n")
-    print("struct range { char32_t first, last; };")
-    print("struct class_range { char32_t first, last; unsigned char combining_class; };")
-    print("struct decomposition { char32_t whole, first, second; };")
-    emit("range", "letters", "General category L, runs in ascending order.", runs(matching(r"\p{L}")))
-    emit("range", "numbers", "General category N, runs in ascending order.", runs(matching(r"\p{N}")))
+    emit("range", "letters", runs(matching(r"\p{L}")))
+    emit("range", "numbers", runs(matching(r"\p{N}")))
     classes = {}
     for c in code_points():
         if unicodedata.combining(chr(c)):
             classes.setdefault(unicodedata.combining(chr(c)), set()).add(c)
     rows = sorted([*run, k] for k, members in classes.items() for run in runs(members))
-    emit("class_range", "combining_classes", "Non-zero canonical combining classes.", rows)
+    emit("class_range", "combining_classes", rows)
     split = [(c, canonical(c)) for c in code_points() if canonical(c)]
     pairs = [(c, *p) for c, p in split if composes(c, p)]
     others = [(c, *(p + [0])[:2]) for c, p in split if not composes(c, p)]
-    emit("decomposition", "pairs", "Canonical decompositions that NFC composes again.", pairs)
-    emit("decomposition", "exclusions", "Canonical decompositions that NFC leaves apart; second "
-         "may be 0.", others)
-    print("\n}  // namespace rota_lm::unicode")
+    emit("decomposition", "pairs", pairs)
+    emit("decomposition", "exclusions", others)
+    print("}  // namespace rota_lm::unicode")
 
 
 if __name__ == "__main__":
