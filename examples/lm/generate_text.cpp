@@ -26,6 +26,7 @@
 #include "engine/run_program.hpp"
 #include "engine/sampler.hpp"
 #include "engine/scoring_context.hpp"
+#include "engine/text_stream.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
 
 namespace {
@@ -127,11 +128,11 @@ void check_length(const model& lm, std::size_t prompt, std::size_t count) {
   }
 }
 
-/// Prints the prompt and what follows.
+/// Prints the prompt and what follows its tokens.
 template <class Cache>
 void continue_in(Cache& cache, const model& lm, const rota_lm::tokenizer& text, matrix logits,
-                 std::string_view prompt, request& asked) {
-  rota_lm::text_stream stream(text);
+                 std::string_view prompt, std::span<const token_id> ids, request& asked) {
+  rota_lm::text_stream stream(text, ids);
   std::cout << prompt << std::flush;
   rota_lm::generate(lm, cache, std::move(logits), asked.draw, asked.count, text.size(),
                     [&](token_id id) { std::cout << stream.push(id) << std::flush; });
@@ -148,7 +149,7 @@ void run_prompt(const model& lm, const rota_lm::tokenizer& text, rota::cpu::back
   rota_lm::prefill_record record(lm);
   matrix logits = lm.forward(ids, *dense, 1, record);
   if (!asked.compresses) {
-    continue_in(*dense, lm, text, std::move(logits), asked.prompt, asked);
+    continue_in(*dense, lm, text, std::move(logits), asked.prompt, ids, asked);
     return;
   }
   packed_cache packed = compress(*dense, record, asked);
@@ -159,7 +160,7 @@ void run_prompt(const model& lm, const rota_lm::tokenizer& text, rota::cpu::back
                         {asked.prompt, std::vector<float>(row.begin(), row.end())});
     file->commit();
   }
-  continue_in(packed, lm, text, std::move(logits), asked.prompt, asked);
+  continue_in(packed, lm, text, std::move(logits), asked.prompt, ids, asked);
 }
 
 /// From a file of another process, and the text that follows its prompt, if there is one.
@@ -176,7 +177,9 @@ void run_saved(const model& lm, const rota_lm::tokenizer& text, rota::cpu::backe
   matrix logits = Eigen::Map<const rota_lm::row_vector>(
       saved.logits.data(), static_cast<Eigen::Index>(saved.logits.size()));
   if (!ids.empty()) logits = lm.forward(ids, packed);
-  continue_in(packed, lm, text, std::move(logits), saved.text + asked.prompt, asked);
+  std::vector<token_id> all = text.encode(saved.text);
+  all.insert(all.end(), ids.begin(), ids.end());
+  continue_in(packed, lm, text, std::move(logits), saved.text + asked.prompt, all, asked);
 }
 
 void run(const rota_lm::arguments& given) {

@@ -1,25 +1,41 @@
 #include "engine/text_stream.hpp"
 
-#include <span>
+#include <cstddef>
+#include <string_view>
+
+#include "engine/tokenizer/utf8.hpp"
 
 namespace rota_lm {
 
+text_stream::text_stream(const tokenizer& text, std::span<const token_id> before)
+    : text_(text), decode_(text.new_decoder()) {
+  for (const token_id id : before) push(id);
+  known_ = decoder(decode_).finish();
+}
+
 std::string text_stream::push(token_id id) {
-  ids_.push_back(id);
-  const std::string now = text_.decode(std::span(ids_).subspan(begin_));
-  // A replacement character at the end may be a character whose bytes are still to come; but no
-  // character is longer than four bytes.
-  if (now.ends_with("\xef\xbf\xbd") && ids_.size() - settled_ < 4) return {};
-  std::string fresh = now.size() > shown_ ? now.substr(shown_) : std::string();
-  begin_ = settled_;
-  settled_ = ids_.size();
-  shown_ = text_.decode(std::span(ids_).subspan(begin_)).size();
-  return fresh;
+  const std::string* token = text_.spelling(id);
+  return token == nullptr ? std::string() : beyond_known(decode_.push(*token));
 }
 
 std::string text_stream::finish() {
-  const std::string now = text_.decode(std::span(ids_).subspan(begin_));
-  return now.size() > shown_ ? now.substr(shown_) : std::string();
+  return beyond_known(decode_.finish());
+}
+
+/// `more` without the characters that the text before has at its end already.
+std::string text_stream::beyond_known(std::string more) {
+  std::size_t same = 0;
+  while (same < more.size() && same < known_.size()) {
+    const std::size_t next = next_character(more, same);
+    if (!std::string_view(known_).substr(same).starts_with(
+            std::string_view(more).substr(same, next - same))) {
+      known_.clear();
+      return more.substr(same);
+    }
+    same = next;
+  }
+  known_.erase(0, same);
+  return more.substr(same);
 }
 
 }  // namespace rota_lm

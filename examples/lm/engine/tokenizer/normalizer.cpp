@@ -1,43 +1,32 @@
 #include "engine/tokenizer/normalizer.hpp"
 
-#include <cstddef>
-
 #include "engine/error.hpp"
 #include "engine/tokenizer/unicode.hpp"
-#include "engine/tokenizer/utf8.hpp"
 
 namespace rota_lm {
 
-std::string literal_pattern(const json_field& step) {
-  const json_field pattern = step.at("pattern");
-  const auto literal = pattern.find("String");
-  if (!literal) fail(pattern.where(), "only String patterns are supported here");
-  if (literal->string().empty()) fail(literal->where(), "is empty");
-  return literal->string();
-}
-
-normalizer::normalizer(const json_field& field) {
+normalizer::normalizer(const json_field& field) : where_(field.where()) {
   read(field);
 }
 
-std::string normalizer::operator()(std::string_view text) const {
-  std::string out(text);
+std::string normalizer::operator()(std::string_view stretch, growth_bound& bound) const {
+  std::string out(stretch);
   for (const auto& step : steps_) {
-    out = std::visit([&](const auto& s) { return s.apply(out); }, step);
+    out = std::visit([&](const auto& s) { return s(out, bound); }, step);
   }
+  if (!steps_.empty()) bound.make(out.size());
   return out;
 }
 
-std::string normalizer::nfc::apply(const std::string& text) const {
-  return unicode::nfc(text);
+std::string normalizer::nfc::operator()(const std::string& text, const growth_bound&) const {
+  return unicode::nfc(text);  // at most three times as long
 }
 
-std::string normalizer::prepend::apply(const std::string& text) const {
-  return text.empty() ? text : prefix + text;
-}
-
-std::string normalizer::replace::apply(const std::string& text) const {
-  return replace_all(text, from, to);
+std::string normalizer::prepend::operator()(const std::string& text,
+                                            const growth_bound& bound) const {
+  if (text.empty()) return text;
+  bound.check(prefix.size() + text.size());
+  return prefix + text;
 }
 
 void normalizer::read(const json_field& field) {
@@ -45,15 +34,18 @@ void normalizer::read(const json_field& field) {
   if (type == "Sequence") {
     const json_field list = field.at("normalizers");
     for (std::size_t i = 0; i < list.size(); ++i) read(list.at(i));
-  } else if (type == "NFC") {
+    return;
+  }
+  if (type == "NFC") {
     steps_.emplace_back(nfc{});
   } else if (type == "Prepend") {
     steps_.emplace_back(prepend{field.at("prepend").string()});
   } else if (type == "Replace") {
-    steps_.emplace_back(replace{literal_pattern(field), field.at("content").string()});
+    steps_.emplace_back(replacement(field));
   } else {
     fail(field.where(), "normalizer \"" + printable(type, 40) + "\" is not supported");
   }
+  check_step_count(field, steps_.size());
 }
 
 }  // namespace rota_lm

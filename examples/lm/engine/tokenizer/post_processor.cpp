@@ -10,9 +10,16 @@ namespace rota_lm {
 
 namespace {
 
+/// Real templates add one or two. A few mentions of long lists would be millions.
+constexpr std::size_t max_ids = 1024;
+
 void append_special(const json_field& field, const std::string& name, std::vector<token_id>& out) {
   const json_field ids = field.at("special_tokens").at(name).at("ids");
   for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (out.size() == max_ids) {
+      fail(field.where(), "puts more than " + std::to_string(max_ids) +
+                              " tokens beside a text, which is not supported");
+    }
     out.push_back(static_cast<token_id>(ids.at(i).integer(0, bpe::max_id)));
   }
 }

@@ -22,6 +22,12 @@ void add(std::vector<std::string> parts, bool first, std::vector<text_piece>& ou
   }
 }
 
+std::size_t total_bytes(const std::vector<text_piece>& pieces) {
+  std::size_t bytes = 0;
+  for (const text_piece& p : pieces) bytes += p.text.size();
+  return bytes;
+}
+
 }  // namespace
 
 prepend_scheme read_prepend_scheme(const json_field& metaspace) {
@@ -37,11 +43,11 @@ prepend_scheme read_prepend_scheme(const json_field& metaspace) {
                             "\", must be \"always\", \"first\" or \"never\"");
 }
 
-pre_tokenizer::pre_tokenizer(const json_field& field) {
+pre_tokenizer::pre_tokenizer(const json_field& field) : where_(field.where()) {
   read(field);
 }
 
-std::vector<text_piece> pre_tokenizer::operator()(text_piece piece) const {
+std::vector<text_piece> pre_tokenizer::operator()(text_piece piece, growth_bound& bound) const {
   std::vector<text_piece> pieces;
   pieces.push_back(std::move(piece));
   for (const auto& step : steps_) {
@@ -50,7 +56,9 @@ std::vector<text_piece> pre_tokenizer::operator()(text_piece piece) const {
       std::visit([&](const auto& s) { add(s.apply(p), p.first, finer); }, step);
     }
     pieces = std::move(finer);
+    bound.check(total_bytes(pieces));  // no step makes a text more than four times as long
   }
+  if (!steps_.empty()) bound.make(total_bytes(pieces));
   return pieces;
 }
 
@@ -101,7 +109,9 @@ void pre_tokenizer::read(const json_field& field) {
   if (type == "Sequence") {
     const json_field list = field.at("pretokenizers");
     for (std::size_t i = 0; i < list.size(); ++i) read(list.at(i));
-  } else if (type == "Split") {
+    return;
+  }
+  if (type == "Split") {
     steps_.emplace_back(read_split(field));
   } else if (type == "ByteLevel") {
     const auto regex = field.find("use_regex");
@@ -114,6 +124,7 @@ void pre_tokenizer::read(const json_field& field) {
   } else {
     fail(field.where(), "pre-tokenizer \"" + printable(type, 40) + "\" is not supported");
   }
+  check_step_count(field, steps_.size());
 }
 
 pre_tokenizer::words pre_tokenizer::read_split(const json_field& field) {

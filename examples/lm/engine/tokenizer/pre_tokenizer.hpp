@@ -2,11 +2,13 @@
 // which merges happen.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "engine/json.hpp"
+#include "engine/tokenizer/bounds.hpp"
 #include "engine/tokenizer/word_split.hpp"
 
 namespace rota_lm {
@@ -30,8 +32,12 @@ class pre_tokenizer {
   pre_tokenizer() = default;
   explicit pre_tokenizer(const json_field& field);
 
-  /// The pieces of `piece` (valid UTF-8), none of them empty.
-  std::vector<text_piece> operator()(text_piece piece) const;
+  /// The bound on what the pieces of a text of `bytes` bytes may become together.
+  growth_bound bound(std::size_t bytes) const { return growth_bound(where_, bytes); }
+
+  /// The pieces of `piece` (valid UTF-8), none of them empty. Throws when they pass the text's
+  /// bound.
+  std::vector<text_piece> operator()(text_piece piece, growth_bound& bound) const;
 
  private:
   using texts = std::vector<std::string>;
@@ -60,6 +66,7 @@ class pre_tokenizer {
   static words read_split(const json_field& field);
   static metaspace read_metaspace(const json_field& field);
 
+  std::string where_;
   std::vector<std::variant<words, byte_level, digits, metaspace>> steps_;
 };
 

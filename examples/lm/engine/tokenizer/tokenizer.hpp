@@ -47,16 +47,29 @@ class tokenizer {
   /// id that is no token.
   std::string decode(std::span<const token_id> ids, bool with_special = false) const;
 
+  /// For decoding token by token: a decoder that has seen none, and how each token is spelled for
+  /// it; nullptr for a special token. Throws on an id that is no token.
+  decoder new_decoder() const { return decode_; }
+  const std::string* spelling(token_id id, bool with_special = false) const;
+
  private:
   struct entry {
     std::string text;
     bool special = false;
   };
 
-  void check_id(token_id id) const;
+  /// Bounds on what the parts make of one text.
+  struct text_bounds {
+    growth_bound normalized;
+    growth_bound pieces;
+  };
+
+  const entry& at(token_id id) const;
   void place(token_id id, entry token, const std::string& where);
-  void read_added(const json_field& field);
-  void encode_stretch(std::string_view text, bool first, std::vector<token_id>& ids) const;
+  void read_added(const json_field& list);
+  void normalize_content(added_token& token, const json_field& field) const;
+  void encode_stretch(std::string_view text, bool first, text_bounds& bounds,
+                      std::vector<token_id>& ids) const;
 
   bpe model_;
   normalizer normalize_;

@@ -48,6 +48,11 @@ decoded_text decode_utf8(std::string_view text) {
   return out;
 }
 
+std::size_t next_character(std::string_view text, std::size_t at) {
+  std::size_t bad = 0;
+  return at + utf8_length(text, at, bad);
+}
+
 bool is_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     std::size_t bad = 0;
@@ -56,6 +61,16 @@ bool is_utf8(std::string_view text) {
     at += length;
   }
   return true;
+}
+
+std::size_t incomplete_utf8(std::string_view text) {
+  for (std::size_t last = 1; last < 4 && last <= text.size(); ++last) {
+    const std::size_t at = text.size() - last;
+    const auto lead = static_cast<unsigned char>(text[at]);
+    std::size_t bad = 0;
+    if (lead >= 0xc2 && lead <= 0xf4 && utf8_length(text, at, bad) == 0 && bad == last) return last;
+  }
+  return 0;
 }
 
 void append_utf8(std::string& out, char32_t point) {

@@ -18,8 +18,14 @@ struct decoded_text {
 /// Decodes valid UTF-8; throws, naming the byte, when it is not.
 decoded_text decode_utf8(std::string_view text);
 
+/// Where the character that begins at `at` in valid UTF-8 ends.
+std::size_t next_character(std::string_view text, std::size_t at);
+
 /// Whether every byte belongs to a valid sequence.
 bool is_utf8(std::string_view text);
+
+/// How many bytes at the end of `text` begin a character and want more to complete it: 0 to 3.
+std::size_t incomplete_utf8(std::string_view text);
 
 /// Appends the UTF-8 of `point`, at most U+10FFFF.
 void append_utf8(std::string& out, char32_t point);
