@@ -29,6 +29,7 @@
 #include "engine/packed_cache.hpp"
 #include "engine/run_program.hpp"
 #include "engine/sampler.hpp"
+#include "engine/text_stream.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
 #include "evaluate/compressor.hpp"
 #include "evaluate/counting_memory.hpp"
@@ -132,10 +133,10 @@ void check_length(const model& lm, std::size_t prompt, std::size_t count) {
   }
 }
 
-/// Prints the prompt and what follows.
+/// Prints the prompt and what follows its tokens.
 void continue_in(attention_cache& cache, const model& lm, const tokenizer& text, matrix logits,
-                 std::string_view prompt, const request& r) {
-  text_stream stream(text);
+                 std::string_view prompt, std::span<const token_id> ids, const request& r) {
+  text_stream stream(text, ids);
   sampler draw(r.draw);
   std::cout << without_controls(prompt) << std::flush;
   generate(lm, cache, std::move(logits), draw, r.count, text.size(),
@@ -183,7 +184,7 @@ void run_prompt(const model& lm, const tokenizer& text, const rota::cpu::backend
                             std::to_string(r.how.window) + " are kept whole";
     if (file) fail("--save-cache", why);
     if (compress) std::cerr << "generate_text: " << why << "; going on with the whole cache\n";
-    continue_in(prefill->dense(), lm, text, std::move(logits), r.prompt, r);
+    continue_in(prefill->dense(), lm, text, std::move(logits), r.prompt, sample.prefill, r);
     return;
   }
   packed_cache packed(lm.config(), backend, &memory.packed);
@@ -198,7 +199,7 @@ void run_prompt(const model& lm, const tokenizer& text, const rota::cpu::backend
                {r.prompt, std::vector<float>(row.begin(), row.end())});
     file->commit();
   }
-  continue_in(packed, lm, text, std::move(logits), r.prompt, r);
+  continue_in(packed, lm, text, std::move(logits), r.prompt, sample.prefill, r);
 }
 
 /// From a file of another process, and the text that follows its prompt, if there is one.
@@ -215,7 +216,9 @@ void run_saved(const model& lm, const tokenizer& text, const rota::cpu::backend&
   matrix logits = Eigen::Map<const row_vector>(saved.logits.data(),
                                                static_cast<Eigen::Index>(saved.logits.size()));
   if (!ids.empty()) logits = lm.forward(ids, packed);
-  continue_in(packed, lm, text, std::move(logits), saved.text + r.prompt, r);
+  std::vector<token_id> all = text.encode(saved.text);
+  all.insert(all.end(), ids.begin(), ids.end());
+  continue_in(packed, lm, text, std::move(logits), saved.text + r.prompt, all, r);
 }
 
 void run(request r) {

@@ -1,4 +1,4 @@
-// Sampling, the generation loop, streaming text, and what observers are shown.
+// Sampling, the generation loop, and what observers are shown.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -148,25 +148,6 @@ TEST_CASE("sampling") {
   CHECK(one_line_with(error_of([] { sampler s({.temperature = NAN}); }), "temperature"));
   for (const double p : {0.0, 1.1, -1.0, static_cast<double>(NAN)}) {
     CHECK(one_line_with(error_of([&] { sampler s({.top_p = p}); }), "top_p"));
-  }
-}
-
-TEST_CASE("streamed text is the decoded text, cut between characters") {
-  const rota_lm::tokenizer text = rota_lm::tokenizer::load(micro("qwen2"));
-  const rota_lm::tokenizer pieces = rota_lm::tokenizer::load(micro("mistral"));
-  const std::string sample = "Na\u00efve caf\u00e9 \U0001f600\U0001f44d, \u65e5\u672c\u8a9e!  two";
-  for (const rota_lm::tokenizer* t : {&text, &pieces}) {
-    const std::vector<token_id> ids = t->encode(sample);
-    rota_lm::text_stream stream(*t);
-    std::string all;
-    for (const token_id id : ids) {
-      const std::string fresh = stream.push(id);
-      CHECK(rota_lm::is_utf8(fresh));
-      CHECK(fresh.find("\ufffd") == std::string::npos);
-      all += fresh;
-    }
-    all += stream.finish();
-    CHECK(all == t->decode(ids));
   }
 }
 

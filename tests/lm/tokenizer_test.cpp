@@ -1,5 +1,5 @@
 // Tokenizers: the micro checkpoints' against the reference's ids, small ones made here for the
-// settings that those do not use, and files that lie.
+// settings that those do not use.
 #include "engine/tokenizer/tokenizer.hpp"
 
 #include <string>
@@ -8,52 +8,23 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/tokenizer/utf8.hpp"
+#include "engine/tokenizer/word_split.hpp"
+#include "small_tokenizers.hpp"
 #include "temp_folder.hpp"
 
 namespace {
 
 using rota_lm::json;
-using rota_lm::json_field;
 using rota_lm::token_id;
 using rota_lm::tokenizer;
+using rota_lm_test::bytes_only;
 using rota_lm_test::error_of;
+using rota_lm_test::make_tokenizer;
+using rota_lm_test::micro;
 using rota_lm_test::one_line_with;
+using rota_lm_test::sentencepiece;
 using ids = std::vector<token_id>;
-
-std::string micro(const std::string& name) {
-  return std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name;
-}
-
-tokenizer make(const json& document) {
-  return tokenizer(json_field(document, "tokenizer.json"));
-}
-std::string refusal(const json& document) {
-  return error_of([&] { make(document); });
-}
-
-/// A sentencepiece-style model: pieces are whole texts, spaces are U+2581.
-json sentencepiece() {
-  json vocab = {{"<unk>", 0},  {"<s>", 1}, {"a", 2},      {"b", 3},
-                {"\u2581", 4}, {"ab", 5},  {"\u2581a", 6}};
-  return {{"model",
-           {{"type", "BPE"},
-            {"unk_token", "<unk>"},
-            {"fuse_unk", true},
-            {"byte_fallback", false},
-            {"vocab", vocab},
-            {"merges", {"a b", "\u2581 a"}}}}};
-}
-
-/// A byte-level model without merges: every byte is a token, its id the byte.
-json bytes_only() {
-  json vocab = json::object();
-  for (int byte = 0; byte < 256; ++byte) {
-    const char c = static_cast<char>(byte);
-    vocab[rota_lm::byte_alphabet::get().from_bytes({&c, 1})] = byte;
-  }
-  return {{"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", json::array()}}},
-          {"decoder", {{"type", "ByteLevel"}}}};
-}
 
 }  // namespace
 
@@ -78,7 +49,7 @@ TEST_CASE("the micro checkpoints' tokenizers give the reference's ids and text")
 TEST_CASE("a sentencepiece-style tokenizer in its newer spelling") {
   const std::string folder = micro("mistral");
   const json document = rota_lm::read_json(folder + "/tokenizer_metaspace.json");
-  const tokenizer text = make(document);
+  const tokenizer text = make_tokenizer(document);
   for (const json& c : rota_lm::read_json(folder + "/tokenizer_metaspace_golden.json")) {
     CAPTURE(c.dump());
     CHECK(text.encode(c.at("text").get<std::string>()) == c.at("ids").get<ids>());
@@ -101,28 +72,14 @@ TEST_CASE("known word patterns split as their regular expressions do") {
         words{"a", "\u00a0b", "\u3000", "\u0663"});
 }
 
-TEST_CASE("normal form C") {
-  using rota_lm::unicode::nfc;
-  CHECK(nfc("plain") == "plain");
-  CHECK(nfc("e\u0301") == "\u00e9");
-  CHECK(nfc("e\u0323\u0301") == "\u1eb9\u0301");
-  CHECK(nfc("e\u0301\u0323") == "\u1eb9\u0301");  // marks are put in order first
-  CHECK(nfc("\u212b") == "\u00c5");               // a singleton
-  CHECK(nfc("\u0958") == "\u0915\u093c");         // an exclusion
-  CHECK(nfc("\u1100\u1161\u11a8") == "\uac01");   // Hangul
-  CHECK(nfc("\uac00\u11a8") == "\uac01");
-  CHECK(nfc("\u0301a") == "\u0301a");  // nothing before it
-  CHECK(nfc("a\u0327\u0301\u0301") == "\u00e1\u0327\u0301");
-}
-
 TEST_CASE("sentencepiece-style settings") {
   json document = sentencepiece();
-  CHECK(make(document).encode("ab") == ids{5});
-  CHECK(make(document).encode("xxaxb") == ids{0, 2, 0, 3});  // unknowns in a row are one
+  CHECK(make_tokenizer(document).encode("ab") == ids{5});
+  CHECK(make_tokenizer(document).encode("xxaxb") == ids{0, 2, 0, 3});  // unknowns in a row are one
   document["model"]["fuse_unk"] = false;
-  CHECK(make(document).encode("xxa") == ids{0, 0, 2});
+  CHECK(make_tokenizer(document).encode("xxa") == ids{0, 0, 2});
   document["model"]["unk_token"] = nullptr;
-  CHECK(one_line_with(error_of([&] { make(document).encode("a\u00e9"); }), "U+00E9"));
+  CHECK(one_line_with(error_of([&] { make_tokenizer(document).encode("a\u00e9"); }), "U+00E9"));
 
   document["normalizer"] = {
       {"type", "Sequence"},
@@ -133,9 +90,9 @@ TEST_CASE("sentencepiece-style settings") {
       {"type", "TemplateProcessing"},
       {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}},
       {"special_tokens", {{"<s>", {{"ids", {1}}}}}}};
-  CHECK(make(document).encode("ab a") == ids{1, 4, 5, 6});
-  CHECK(make(document).encode("ab a", false) == ids{4, 5, 6});
-  CHECK(make(document).encode("") == ids{1});
+  CHECK(make_tokenizer(document).encode("ab a") == ids{1, 4, 5, 6});
+  CHECK(make_tokenizer(document).encode("ab a", false) == ids{4, 5, 6});
+  CHECK(make_tokenizer(document).encode("") == ids{1});
 
   json meta = sentencepiece();
   meta["added_tokens"] = {{{"id", 1}, {"content", "<s>"}, {"special", true}}};
@@ -143,14 +100,14 @@ TEST_CASE("sentencepiece-style settings") {
                            {"replacement", "\u2581"},
                            {"prepend_scheme", "first"},
                            {"split", false}};
-  CHECK(make(meta).encode("a<s>b") == ids{6, 1, 3});
+  CHECK(make_tokenizer(meta).encode("a<s>b") == ids{6, 1, 3});
   meta["pre_tokenizer"]["prepend_scheme"] = "always";
-  CHECK(make(meta).encode("a<s>b a") == ids{6, 1, 4, 3, 6});
+  CHECK(make_tokenizer(meta).encode("a<s>b a") == ids{6, 1, 4, 3, 6});
   meta["pre_tokenizer"]["prepend_scheme"] = "never";
   meta["decoder"] = {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "never"}};
-  CHECK(make(meta).encode("a a") == ids{2, 6});
-  CHECK(make(meta).decode(ids{1, 6, 6}) == " a a");
-  CHECK(make(meta).decode(ids{1, 6, 6}, true) == "<s> a a");
+  CHECK(make_tokenizer(meta).encode("a a") == ids{2, 6});
+  CHECK(make_tokenizer(meta).decode(ids{1, 6, 6}) == " a a");
+  CHECK(make_tokenizer(meta).decode(ids{1, 6, 6}, true) == "<s> a a");
 }
 
 TEST_CASE("byte fallback, there and back") {
@@ -166,7 +123,7 @@ TEST_CASE("byte fallback, there and back") {
         {{"type", "ByteFallback"}},
         {{"type", "Fuse"}},
         {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}};
-  const tokenizer text = make(document);
+  const tokenizer text = make_tokenizer(document);
   CHECK(text.encode("a\u00e9") == ids{2, 7, 8});
   CHECK(text.encode("\u00ea") == ids{0});  // one of its bytes has no token
   CHECK(text.decode(ids{6, 7, 8}) == "a\u00e9");
@@ -178,9 +135,9 @@ TEST_CASE("byte-level settings") {
   json document = bytes_only();
   document["pre_tokenizer"] = {
       {"type", "ByteLevel"}, {"add_prefix_space", true}, {"use_regex", true}};
-  CHECK(make(document).encode("a b") == ids{' ', 'a', ' ', 'b'});
+  CHECK(make_tokenizer(document).encode("a b") == ids{' ', 'a', ' ', 'b'});
   document["pre_tokenizer"]["add_prefix_space"] = false;
-  const tokenizer text = make(document);
+  const tokenizer text = make_tokenizer(document);
   std::string all;
   for (char32_t c = 1; c < 0x3000; c += 7) rota_lm::append_utf8(all, c);
   CHECK(text.decode(text.encode(all)) == all);
@@ -193,9 +150,9 @@ TEST_CASE("byte-level settings") {
                                {"pretokenizers",
                                 {{{"type", "Digits"}, {"individual_digits", true}},
                                  {{"type", "ByteLevel"}, {"add_prefix_space", true}}}}};
-  CHECK(make(document).encode("a12") == ids{' ', 'a', ' ', '1', ' ', '2'});
+  CHECK(make_tokenizer(document).encode("a12") == ids{' ', 'a', ' ', '1', ' ', '2'});
   document["pre_tokenizer"]["pretokenizers"][0]["individual_digits"] = false;
-  CHECK(make(document).encode("a12b") == ids{' ', 'a', ' ', '1', '2', ' ', 'b'});
+  CHECK(make_tokenizer(document).encode("a12b") == ids{' ', 'a', ' ', '1', '2', ' ', 'b'});
 }
 
 TEST_CASE("added tokens") {
@@ -209,7 +166,7 @@ TEST_CASE("added tokens") {
       {{"id", 303}, {"content", "<r>"}, {"rstrip", true}},
       {{"id", 304}, {"content", "x\u00e9"}, {"normalized", true}},
   };
-  const tokenizer text = make(document);
+  const tokenizer text = make_tokenizer(document);
   CHECK(text.encode("x<a>y") == ids{'x', 300, 'y'});
   CHECK(text.encode("<a><b><a><") == ids{301, 300, '<'});
   CHECK(text.encode("x \t<l> y") == ids{'x', 302, ' ', 'y'});
@@ -223,58 +180,4 @@ TEST_CASE("added tokens") {
   for (const token_id bad : {-1, 299, 305, 1 << 30}) {
     CHECK(one_line_with(error_of([&] { text.decode(ids{bad}); }), "is out of range"));
   }
-}
-
-TEST_CASE("long pieces take time in proportion") {
-  json document = sentencepiece();
-  const tokenizer text = make(document);
-  std::string many;
-  for (int i = 0; i < 200000; ++i) many += "ab";
-  CHECK(text.encode(many).size() == 200000);
-}
-
-TEST_CASE("tokenizers that lie or that we do not have are refused") {
-  const auto changed = [](const char* pointer, const json& value) {
-    json document = sentencepiece();
-    document[json::json_pointer(pointer)] = value;
-    return refusal(document);
-  };
-  CHECK(refusal(sentencepiece()).empty());
-  CHECK(one_line_with(refusal(json::object()), "no field \"model\""));
-  CHECK(one_line_with(changed("/model/type", "Unigram"), "model \"Unigram\" is not supported"));
-  CHECK(one_line_with(changed("/model/dropout", 0.1), "dropout"));
-  CHECK(one_line_with(changed("/model/end_of_word_suffix", "</w>"), "end_of_word_suffix"));
-  CHECK(one_line_with(changed("/model/unk_token", "<none>"), "not in the vocabulary"));
-  CHECK(one_line_with(changed("/model/vocab", json::array()), "must be an object"));
-  CHECK(one_line_with(changed("/model/vocab/c", 3), "id 3 is given twice"));
-  CHECK(one_line_with(changed("/model/vocab/c", -1), "id must be in"));
-  CHECK(one_line_with(changed("/model/vocab/c", int64_t{1} << 40), "id must be in"));
-  CHECK(one_line_with(changed("/model/vocab/c", "1"), "id must be in"));
-  for (const json& merge : {json("ab"), json("a b c"), json({"a"}), json(3), json({"a", 3})}) {
-    CHECK(one_line_with(changed("/model/merges", json::array({merge})), "is not a pair"));
-  }
-  CHECK(one_line_with(changed("/model/merges", {"b a"}), "not of vocabulary tokens"));
-  CHECK(one_line_with(changed("/normalizer", {{"type", "NFKC"}}), "normalizer \"NFKC\""));
-  CHECK(one_line_with(changed("/pre_tokenizer", {{"type", "Whitespace"}}), "\"Whitespace\""));
-  CHECK(one_line_with(changed("/pre_tokenizer", {{"type", "Split"},
-                                                 {"pattern", {{"Regex", "\\w+"}}},
-                                                 {"behavior", "Isolated"},
-                                                 {"invert", false}}),
-                      "split pattern"));
-  CHECK(one_line_with(changed("/post_processor", {{"type", "BertProcessing"}}), "BertProcessing"));
-  CHECK(one_line_with(changed("/decoder", {{"type", "WordPiece"}}), "decoder \"WordPiece\""));
-  CHECK(one_line_with(
-      changed("/post_processor",
-              {{"type", "TemplateProcessing"},
-               {"single", {{{"SpecialToken", {{"id", "x"}}}}, {{"Sequence", {{"id", "A"}}}}}},
-               {"special_tokens", {{"x", {{"ids", {99}}}}}}}),
-      "token id 99 is out of range"));
-  const auto added = [&](const json& token) {
-    return changed("/added_tokens", json::array({token}));
-  };
-  CHECK(one_line_with(added({{"id", 2}, {"content", "new"}}), "already names another"));
-  CHECK(one_line_with(added({{"id", 9}, {"content", "a"}}), "already token 2"));
-  CHECK(one_line_with(added({{"id", 9}, {"content", ""}}), "without content"));
-  CHECK(one_line_with(added({{"id", 9}, {"content", "n"}, {"single_word", true}}), "single_word"));
-  CHECK(one_line_with(error_of([] { tokenizer::load("/nonexistent"); }), "cannot open"));
 }

@@ -1,7 +1,6 @@
 // Added and special tokens: found in a text as they stand, before anything else is done to it.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
@@ -10,14 +9,12 @@
 #include <vector>
 
 #include "engine/config.hpp"
-#include "engine/tokenizer/unicode.hpp"
-#include "engine/tokenizer/utf8.hpp"
 
 namespace rota_lm {
 
 /// One entry of "added_tokens".
 struct added_token {
-  std::string content;
+  std::string content;  ///< 1 to max_pattern_bytes bytes
   token_id id = 0;
   bool lstrip = false;      ///< takes the white space before it
   bool rstrip = false;      ///< takes the white space after it
@@ -31,62 +28,22 @@ struct text_segment {
   std::optional<token_id> token;
 };
 
-/// Finds a set of added tokens in texts, leftmost first, the longest at each place.
+/// Finds a set of added tokens in texts, leftmost first, the longest at each place. Takes time in
+/// proportion to the text, however many tokens there are.
 class added_token_finder {
  public:
-  void insert(added_token token) {
-    const auto lead = static_cast<unsigned char>(token.content.front());
-    std::vector<added_token>& bucket = by_lead_[lead];
-    bucket.push_back(std::move(token));
-    std::ranges::stable_sort(bucket, [](const added_token& a, const added_token& b) {
-      return a.content.size() > b.content.size();
-    });
-  }
+  added_token_finder() = default;
+  /// Of tokens with the same content the first is the one that is found.
+  explicit added_token_finder(std::vector<added_token> tokens);
 
   /// Cuts `text` (valid UTF-8) into tokens and the stretches between, none of them empty.
-  std::vector<text_segment> split(std::string_view text) const {
-    std::vector<text_segment> out;
-    std::size_t done = 0;
-    for (std::size_t at = 0; at < text.size();) {
-      const added_token* token = match(text, at);
-      if (token == nullptr) {
-        ++at;
-        continue;
-      }
-      const std::size_t begin = token->lstrip ? before_spaces(text, done, at) : at;
-      at += token->content.size();
-      if (token->rstrip) at = after_spaces(text, at);
-      if (begin > done) out.push_back({text.substr(done, begin - done), std::nullopt});
-      out.push_back({{}, token->id});
-      done = at;
-    }
-    if (done < text.size()) out.push_back({text.substr(done), std::nullopt});
-    return out;
-  }
+  std::vector<text_segment> split(std::string_view text) const;
 
  private:
-  const added_token* match(std::string_view text, std::size_t at) const {
-    for (const added_token& token : by_lead_[static_cast<unsigned char>(text[at])]) {
-      if (text.substr(at).starts_with(token.content)) return &token;
-    }
-    return nullptr;
-  }
+  const added_token* match(std::string_view text, std::size_t at) const;
 
-  static std::size_t after_spaces(std::string_view text, std::size_t at) {
-    const decoded_text rest = decode_utf8(text.substr(at));
-    std::size_t i = 0;
-    while (i < rest.points.size() && unicode::is_space(rest.points[i])) ++i;
-    return at + rest.starts[i];
-  }
-
-  static std::size_t before_spaces(std::string_view text, std::size_t from, std::size_t at) {
-    const decoded_text before = decode_utf8(text.substr(from, at - from));
-    std::size_t i = before.points.size();
-    while (i > 0 && unicode::is_space(before.points[i - 1])) --i;
-    return from + before.starts[i];
-  }
-
-  std::array<std::vector<added_token>, 256> by_lead_;
+  std::vector<added_token> tokens_;            // by content
+  std::array<std::size_t, 257> by_lead_ = {};  // where in tokens_ each first byte begins
 };
 
 }  // namespace rota_lm

@@ -1,77 +1,43 @@
 // The normalizer section of tokenizer.json: what happens to a text before it is split.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
-#include "engine/error.hpp"
 #include "engine/json.hpp"
-#include "engine/tokenizer/unicode.hpp"
-#include "engine/tokenizer/utf8.hpp"
+#include "engine/tokenizer/bounds.hpp"
+#include "engine/tokenizer/replacement.hpp"
 
 namespace rota_lm {
-
-namespace detail {
-
-/// The text of a {"String": "..."} pattern; regular expressions are refused.
-inline std::string literal_pattern(const json_field& step) {
-  const json_field pattern = step.at("pattern");
-  const auto literal = pattern.find("String");
-  if (!literal) fail(pattern.where(), "only String patterns are supported here");
-  if (literal->string().empty()) fail(literal->where(), "is empty");
-  return literal->string();
-}
-
-}  // namespace detail
 
 /// NFC, Prepend, Replace (of a literal), and sequences of them; others are refused by name.
 class normalizer {
  public:
   normalizer() = default;
-  explicit normalizer(const json_field& field) { read(field); }
+  explicit normalizer(const json_field& field);
 
-  /// `text` must be valid UTF-8.
-  std::string operator()(std::string_view text) const {
-    std::string out(text);
-    for (const auto& step : steps_) {
-      out = std::visit([&](const auto& s) { return s.apply(out); }, step);
-    }
-    return out;
-  }
+  /// The bound on what the stretches of a text of `bytes` bytes may become together.
+  growth_bound bound(std::size_t bytes) const { return growth_bound(where_, bytes); }
+
+  /// Normalizes a stretch of a text, valid UTF-8. Throws when that passes the text's bound.
+  std::string operator()(std::string_view stretch, growth_bound& bound) const;
 
  private:
   struct nfc {
-    std::string apply(const std::string& text) const { return unicode::nfc(text); }
+    std::string operator()(const std::string& text, const growth_bound& bound) const;
   };
   struct prepend {
     std::string prefix;
-    std::string apply(const std::string& text) const { return text.empty() ? text : prefix + text; }
-  };
-  struct replace {
-    std::string from, to;
-    std::string apply(const std::string& text) const { return replace_all(text, from, to); }
+    std::string operator()(const std::string& text, const growth_bound& bound) const;
   };
 
-  void read(const json_field& field) {
-    const std::string& type = field.at("type").string();
-    if (type == "Sequence") {
-      const json_field list = field.at("normalizers");
-      for (std::size_t i = 0; i < list.size(); ++i) read(list.at(i));
-    } else if (type == "NFC") {
-      steps_.emplace_back(nfc{});
-    } else if (type == "Prepend") {
-      steps_.emplace_back(prepend{field.at("prepend").string()});
-    } else if (type == "Replace") {
-      steps_.emplace_back(replace{detail::literal_pattern(field), field.at("content").string()});
-    } else {
-      fail(field.where(), "normalizer \"" + printable(type, 40) + "\" is not supported");
-    }
-  }
+  void read(const json_field& field);
 
-  std::vector<std::variant<nfc, prepend, replace>> steps_;
+  std::string where_;
+  std::vector<std::variant<nfc, prepend, replacement>> steps_;
 };
 
 }  // namespace rota_lm

@@ -2,20 +2,13 @@
 // which merges happen.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
-#include "engine/error.hpp"
 #include "engine/json.hpp"
-#include "engine/tokenizer/byte_alphabet.hpp"
-#include "engine/tokenizer/unicode.hpp"
-#include "engine/tokenizer/utf8.hpp"
+#include "engine/tokenizer/bounds.hpp"
 #include "engine/tokenizer/word_split.hpp"
 
 namespace rota_lm {
@@ -30,152 +23,50 @@ struct text_piece {
 enum class prepend_scheme { always, first, never };
 
 /// The "prepend_scheme" of a Metaspace object, or its older form "add_prefix_space".
-inline prepend_scheme read_prepend_scheme(const json_field& metaspace) {
-  const auto scheme = metaspace.find("prepend_scheme");
-  if (!scheme) {
-    const auto add = metaspace.find("add_prefix_space");
-    return !add || add->boolean() ? prepend_scheme::always : prepend_scheme::never;
-  }
-  if (scheme->string() == "always") return prepend_scheme::always;
-  if (scheme->string() == "first") return prepend_scheme::first;
-  if (scheme->string() == "never") return prepend_scheme::never;
-  fail(scheme->where(), "is \"" + printable(scheme->string(), 40) + "\"");
-}
+prepend_scheme read_prepend_scheme(const json_field& metaspace);
 
 /// Split (by the known word patterns), ByteLevel, Digits, Metaspace and sequences of them; others
 /// are refused by name.
 class pre_tokenizer {
  public:
   pre_tokenizer() = default;
-  explicit pre_tokenizer(const json_field& field) { read(field); }
+  explicit pre_tokenizer(const json_field& field);
 
-  std::vector<text_piece> operator()(text_piece piece) const {
-    std::vector<text_piece> pieces;
-    pieces.push_back(std::move(piece));
-    for (const auto& step : steps_) {
-      std::vector<text_piece> finer;
-      for (const text_piece& p : pieces) {
-        std::visit([&](const auto& s) { add(s.apply(p), p.first, finer); }, step);
-      }
-      pieces = std::move(finer);
-    }
-    return pieces;
-  }
+  /// The bound on what the pieces of a text of `bytes` bytes may become together.
+  growth_bound bound(std::size_t bytes) const { return growth_bound(where_, bytes); }
+
+  /// The pieces of `piece` (valid UTF-8), none of them empty. Throws when they pass the text's
+  /// bound.
+  std::vector<text_piece> operator()(text_piece piece, growth_bound& bound) const;
 
  private:
   using texts = std::vector<std::string>;
 
   struct words {
     word_pattern pattern;
-    texts apply(const text_piece& p) const { return split_words(pattern, p.text); }
+    texts apply(const text_piece& p) const;
   };
-
   struct byte_level {
     bool add_prefix_space;
     bool use_regex;
-    texts apply(const text_piece& p) const {
-      const bool prefix = add_prefix_space && p.text.front() != ' ';
-      const std::string text = prefix ? " " + p.text : p.text;
-      texts out = use_regex ? split_words(word_pattern::gpt2, text) : texts{text};
-      for (std::string& t : out) t = byte_alphabet::get().from_bytes(t);
-      return out;
-    }
+    texts apply(const text_piece& p) const;
   };
-
   struct digits {
     bool individual;
-    texts apply(const text_piece& p) const {
-      const decoded_text decoded = decode_utf8(p.text);
-      texts out;
-      bool inside = false;  // of a run of what the last code point was
-      bool was_digit = false;
-      for (std::size_t i = 0; i < decoded.points.size(); ++i) {
-        const bool digit = unicode::is_number(decoded.points[i]);
-        if (!inside || digit != was_digit || (digit && individual)) out.emplace_back();
-        out.back().append(p.text, decoded.starts[i], decoded.starts[i + 1] - decoded.starts[i]);
-        inside = true;
-        was_digit = digit;
-      }
-      return out;
-    }
+    texts apply(const text_piece& p) const;
   };
-
   struct metaspace {
     std::string mark;
     prepend_scheme scheme;
     bool split;
-    texts apply(const text_piece& p) const {
-      std::string text = replace_all(p.text, " ", mark);
-      const bool wanted =
-          scheme == prepend_scheme::always || (scheme == prepend_scheme::first && p.first);
-      if (wanted && !text.starts_with(mark)) text.insert(0, mark);
-      if (!split) return {text};
-      texts out;  // a mark begins a piece
-      for (std::size_t at = 0; at < text.size();) {
-        const std::size_t next = std::min(text.find(mark, at + 1), text.size());
-        out.push_back(text.substr(at, next - at));
-        at = next;
-      }
-      return out;
-    }
+    texts apply(const text_piece& p) const;
   };
 
-  static void add(texts parts, bool first, std::vector<text_piece>& out) {
-    for (std::string& part : parts) {
-      if (part.empty()) continue;
-      out.push_back({std::move(part), first});
-      first = false;
-    }
-  }
+  void read(const json_field& field);
+  static words read_split(const json_field& field);
+  static metaspace read_metaspace(const json_field& field);
 
-  void read(const json_field& field) {
-    const std::string& type = field.at("type").string();
-    if (type == "Sequence") {
-      const json_field list = field.at("pretokenizers");
-      for (std::size_t i = 0; i < list.size(); ++i) read(list.at(i));
-    } else if (type == "Split") {
-      steps_.emplace_back(read_split(field));
-    } else if (type == "ByteLevel") {
-      const auto regex = field.find("use_regex");
-      steps_.emplace_back(
-          byte_level{field.at("add_prefix_space").boolean(), !regex || regex->boolean()});
-    } else if (type == "Digits") {
-      steps_.emplace_back(digits{field.at("individual_digits").boolean()});
-    } else if (type == "Metaspace") {
-      steps_.emplace_back(read_metaspace(field));
-    } else {
-      fail(field.where(), "pre-tokenizer \"" + printable(type, 40) + "\" is not supported");
-    }
-  }
-
-  static words read_split(const json_field& field) {
-    const json_field pattern = field.at("pattern");
-    const auto regex = pattern.find("Regex");
-    const auto known = regex ? find_word_pattern(regex->string()) : std::nullopt;
-    if (!known) {
-      fail(pattern.where(), "split pattern " + pattern.value().dump(-1, ' ', true) +
-                                " is not one of those supported (GPT-2, Qwen2, Llama 3)");
-    }
-    // These patterns match every character, so that removing what lies between the matches, which
-    // is nothing, is the same as isolating the matches.
-    const std::string& behavior = field.at("behavior").string();
-    const bool invert = field.at("invert").boolean();
-    if (behavior != (invert ? "Removed" : "Isolated")) {
-      fail(field.where(), "split behavior \"" + printable(behavior, 40) + "\" is not supported");
-    }
-    return {*known};
-  }
-
-  static metaspace read_metaspace(const json_field& field) {
-    const auto split = field.find("split");
-    metaspace m{field.at("replacement").string(), read_prepend_scheme(field),
-                !split || split->boolean()};
-    if (decode_utf8(m.mark).points.size() != 1) {
-      fail(field.where(), "replacement must be one character");
-    }
-    return m;
-  }
-
+  std::string where_;
   std::vector<std::variant<words, byte_level, digits, metaspace>> steps_;
 };
 

@@ -7,34 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/error.hpp"
-
 namespace rota_lm {
-
-namespace detail {
-
-/// The length of the valid sequence that begins at `at`; 0 when none does. `bad` is then the
-/// length of the longest prefix of a valid sequence there, at least 1.
-inline std::size_t utf8_length(std::string_view text, std::size_t at, std::size_t& bad) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  const unsigned lead = byte(at);
-  bad = 1;
-  if (lead < 0x80) return 1;
-  if (lead < 0xc2 || lead > 0xf4) return 0;
-  const std::size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  // The second byte's range keeps out overlong forms, surrogates and what is above U+10FFFF.
-  const unsigned low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-  const unsigned high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-  if (byte(at + 1) < low || byte(at + 1) > high) return 0;
-  for (bad = 2; bad < length; ++bad) {
-    if ((byte(at + bad) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
-}  // namespace detail
 
 /// Code points of a text, and the byte at which each begins.
 struct decoded_text {
@@ -43,82 +16,24 @@ struct decoded_text {
 };
 
 /// Decodes valid UTF-8; throws, naming the byte, when it is not.
-inline decoded_text decode_utf8(std::string_view text) {
-  decoded_text out;
-  for (std::size_t at = 0; at < text.size();) {
-    std::size_t bad = 0;
-    const std::size_t length = detail::utf8_length(text, at, bad);
-    if (length == 0) fail("text", "not valid UTF-8 at byte " + std::to_string(at));
-    const auto lead = static_cast<unsigned char>(text[at]);
-    char32_t point = length == 1 ? lead : lead & (0x7fu >> length);
-    for (std::size_t i = 1; i < length; ++i) {
-      point = point << 6 | (static_cast<unsigned char>(text[at + i]) & 0x3fu);
-    }
-    out.points.push_back(point);
-    out.starts.push_back(at);
-    at += length;
-  }
-  out.starts.push_back(text.size());
-  return out;
-}
+decoded_text decode_utf8(std::string_view text);
+
+/// Where the character that begins at `at` in valid UTF-8 ends.
+std::size_t next_character(std::string_view text, std::size_t at);
 
 /// Whether every byte belongs to a valid sequence.
-inline bool is_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    std::size_t bad = 0;
-    const std::size_t length = detail::utf8_length(text, at, bad);
-    if (length == 0) return false;
-    at += length;
-  }
-  return true;
-}
+bool is_utf8(std::string_view text);
 
-inline void append_utf8(std::string& out, char32_t point) {
-  const auto put = [&](char32_t bits) { out += static_cast<char>(bits); };
-  if (point < 0x80) {
-    put(point);
-  } else if (point < 0x800) {
-    put(0xc0 | point >> 6);
-    put(0x80 | (point & 0x3f));
-  } else if (point < 0x10000) {
-    put(0xe0 | point >> 12);
-    put(0x80 | (point >> 6 & 0x3f));
-    put(0x80 | (point & 0x3f));
-  } else {
-    put(0xf0 | point >> 18);
-    put(0x80 | (point >> 12 & 0x3f));
-    put(0x80 | (point >> 6 & 0x3f));
-    put(0x80 | (point & 0x3f));
-  }
-}
+/// How many bytes at the end of `text` begin a character and want more to complete it: 0 to 3.
+std::size_t incomplete_utf8(std::string_view text);
+
+/// Appends the UTF-8 of `point`, at most U+10FFFF.
+void append_utf8(std::string& out, char32_t point);
 
 /// Bytes as text: each maximal piece that no valid sequence begins with becomes one U+FFFD.
-inline std::string to_valid_utf8(std::string_view bytes) {
-  std::string out;
-  for (std::size_t at = 0; at < bytes.size();) {
-    std::size_t bad = 0;
-    const std::size_t length = detail::utf8_length(bytes, at, bad);
-    if (length != 0) {
-      out += bytes.substr(at, length);
-    } else {
-      out += "\xef\xbf\xbd";
-    }
-    at += length != 0 ? length : bad;
-  }
-  return out;
-}
+std::string to_valid_utf8(std::string_view bytes);
 
 /// Every occurrence of `from` (not empty) in `text` replaced by `to`.
-inline std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t hit = text.find(from, at);
-    out += text.substr(at, hit - at);
-    if (hit == std::string_view::npos) break;
-    out += to;
-    at = hit + from.size();
-  }
-  return out;
-}
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 
 }  // namespace rota_lm
