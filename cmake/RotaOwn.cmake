@@ -34,8 +34,12 @@ add_library(rota::warnings ALIAS rota_warnings)
 add_library(rota_own INTERFACE)
 target_link_libraries(rota_own INTERFACE rota_warnings)
 target_compile_options(rota_own INTERFACE $<$<BOOL:${ROTA_MARCH}>:-march=${ROTA_MARCH}>)
-target_compile_definitions(rota_own INTERFACE ROTA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 add_library(rota::own ALIAS rota_own)
+
+add_library(rota_source_dir STATIC ${CMAKE_CURRENT_LIST_DIR}/source_dir.cpp)
+target_compile_definitions(rota_source_dir PRIVATE ROTA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+target_include_directories(rota_source_dir PUBLIC ${CMAKE_CURRENT_LIST_DIR})
+target_link_libraries(rota_own INTERFACE rota_source_dir)
 
 # Names a program after its file and puts it where its source lies: examples/lm/evaluate.cpp
 # becomes <build>/examples/lm/evaluate.

@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "adapt/options.hpp"
 #include "adapt/program.hpp"
@@ -28,7 +29,7 @@ using rota_lm_test::temp_folder;
 
 namespace {
 
-const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
 
 std::string some_text() {
   std::string out;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "results/adaptation_run.hpp"
 #include "temp_folder.hpp"
@@ -22,7 +23,7 @@ namespace {
 
 adaptation_setting tiny(const std::string& journal) {
   adaptation_setting s;
-  s.model = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
+  s.model = std::string(rota_own::source_dir()) + "/examples/lm/checkpoints/rota-synth";
   s.journal = journal;
   s.adapt_words = {"--prefix",       "64", "--continuation", "32",
                    "--calibrate-at", "96", "--batch",        "2"};

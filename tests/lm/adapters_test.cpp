@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "engine/adapter_file.hpp"
 #include "engine/model.hpp"
@@ -25,7 +26,7 @@ using rota_test::random_source;
 
 namespace {
 
-const std::string goldens = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/";
+const std::string goldens = std::string(rota_own::source_dir()) + "/tests/goldens/";
 
 matrix logits_of(const model& lm, const std::vector<token_id>& ids) {
   plain_cache cache(lm.config());

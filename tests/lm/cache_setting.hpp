@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "engine/model.hpp"
 #include "engine/safetensors.hpp"
@@ -20,9 +21,10 @@ constexpr std::size_t prefix = 40;
 
 struct setting {
   explicit setting(const std::string& name)
-      : lm(rota_lm::model::load(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name)) {
-    const rota_lm::safetensors_file file(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" +
-                                         name + "/golden.safetensors");
+      : lm(rota_lm::model::load(std::string(rota_own::source_dir()) + "/tests/goldens/micro/" +
+                                name)) {
+    const rota_lm::safetensors_file file(std::string(rota_own::source_dir()) +
+                                         "/tests/goldens/micro/" + name + "/golden.safetensors");
     for (const std::int64_t id : file.read_i64("input_ids")) {
       ids.push_back(static_cast<rota_lm::token_id>(id));
     }

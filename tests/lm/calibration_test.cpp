@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include <rota/cpu/score.hpp>
 #include <rota/score/value_norm.hpp>
@@ -24,7 +25,7 @@ namespace {
 
 using namespace rota_lm;
 
-const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
 
 std::string some_text() {
   std::string out;

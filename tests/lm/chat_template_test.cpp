@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "engine/json.hpp"
 #include "engine/tokenizer/jinja_strings.hpp"
@@ -19,7 +20,7 @@ using rota_lm_test::error_of;
 using rota_lm_test::one_line_with;
 
 json chats() {
-  return rota_lm::read_json(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/text/chats.json");
+  return rota_lm::read_json(std::string(rota_own::source_dir()) + "/tests/goldens/text/chats.json");
 }
 
 std::string refusal(const std::string& source) {

@@ -12,6 +12,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "engine/config.hpp"
 #include "engine/mapped_file.hpp"
@@ -29,7 +30,7 @@ namespace {
 using header = nlohmann::ordered_json;
 
 std::string micro(const std::string& name) {
-  return std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name;
+  return std::string(rota_own::source_dir()) + "/tests/goldens/micro/" + name;
 }
 
 /// A micro checkpoint in memory, to be changed and written.

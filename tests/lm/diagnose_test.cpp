@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "diagnose/report.hpp"
 #include "engine/json.hpp"
@@ -70,7 +71,7 @@ TEST_CASE("a sample's histogram, overlap and recalled relevance, counted by hand
 TEST_CASE(
     "diagnose on a micro checkpoint: the oracle overlaps with itself, shares stay in their "
     "bounds") {
-  const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+  const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
   const rota_lm_test::temp_folder folder;
   for (const char* name : {"/config.json", "/tokenizer.json", "/model.safetensors"}) {
     std::filesystem::copy_file(micro + name, folder.path() + name);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "evaluate/options.hpp"
 #include "temp_folder.hpp"
@@ -27,7 +28,7 @@ bool refused(const std::vector<const char*>& words, const char* part) {
 TEST_CASE("the demo is the defaults on our own checkpoint") {
   const options o = parse({"--demo"});
   CHECK(o.demo);
-  CHECK(o.model == std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth");
+  CHECK(o.model == std::string(rota_own::source_dir()) + "/examples/lm/checkpoints/rota-synth");
   CHECK(o.samples == 200);
   CHECK(o.context == 1024);
   CHECK(o.out == "build/demo");

@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "engine/generate.hpp"
 #include "engine/json.hpp"
@@ -31,7 +32,7 @@ using rota_lm::model;
 using rota_lm::token_id;
 using rota_lm::tokenizer;
 
-const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
 
 using rota_lm_test::long_micro;
 using rota_lm_test::read_text;

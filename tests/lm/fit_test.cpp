@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "engine/model.hpp"
 #include "engine/model_tag.hpp"
@@ -28,7 +29,7 @@ using rota_lm_test::one_line_with;
 using rota_lm_test::read_text;
 using rota_lm_test::temp_folder;
 
-const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
 
 fit_options parsed(std::vector<std::string> more) {
   std::vector<std::string> words = {"fit_predictor", "--model", micro, "--group-width", "8"};
@@ -82,7 +83,7 @@ TEST_CASE("fit_predictor fits a checkpoint from a text file, the same on any num
 
 TEST_CASE("texts for the unseen protocol are cut before any question, and ask for all there is") {
   const tokenizer text =
-      tokenizer::load(std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth");
+      tokenizer::load(std::string(rota_own::source_dir()) + "/examples/lm/checkpoints/rota-synth");
   const std::vector<synth::task> recall = {synth::task::needle, synth::task::vartrack,
                                            synth::task::choice};
   const text_lengths lengths{512, 300, 16};

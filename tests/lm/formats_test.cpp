@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "engine/json.hpp"
 #include "evaluate/answer.hpp"
@@ -35,7 +36,7 @@ using rota_lm_test::long_micro;
 using rota_lm_test::one_line_with;
 using rota_lm_test::temp_folder;
 
-const std::string files = std::string(ROTA_SOURCE_DIR) + "/tests/lm/formats";
+const std::string files = std::string(rota_own::source_dir()) + "/tests/lm/formats";
 
 std::vector<std::string> fields_of(const std::string& line) {
   return parse_csv(line, "f.csv").at(0).fields;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "engine/collectors.hpp"
 #include "engine/generate.hpp"
@@ -30,7 +31,7 @@ using rota_lm_test::error_of;
 using rota_lm_test::one_line_with;
 
 std::string micro(const std::string& name) {
-  return std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name;
+  return std::string(rota_own::source_dir()) + "/tests/goldens/micro/" + name;
 }
 
 std::vector<token_id> golden_ids(const std::string& name, const std::string& tensor) {

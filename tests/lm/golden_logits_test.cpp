@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "engine/model.hpp"
 #include "engine/plain_cache.hpp"
@@ -22,7 +23,7 @@ struct golden {
 };
 
 std::string micro(const std::string& name) {
-  return std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name;
+  return std::string(rota_own::source_dir()) + "/tests/goldens/micro/" + name;
 }
 
 golden read_golden(const std::string& folder) {
@@ -61,7 +62,8 @@ TEST_CASE("logits equal transformers', in one prefill") {
 }
 
 TEST_CASE("the trained model's logits equal transformers' too") {
-  const std::string folder = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
+  const std::string folder =
+      std::string(rota_own::source_dir()) + "/examples/lm/checkpoints/rota-synth";
   const golden g = read_golden(folder);
   const rota_lm::model model = rota_lm::model::load(folder);
   rota_lm::plain_cache cache(model.config());

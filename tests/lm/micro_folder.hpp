@@ -7,6 +7,7 @@
 #include <string>
 
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include "engine/json.hpp"
 #include "temp_folder.hpp"
@@ -23,7 +24,7 @@ inline std::string read_text(const std::string& path) {
 inline const std::string& long_micro() {
   static const temp_folder folder;
   static const std::string path = [] {
-    const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+    const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
     for (const char* name : {"/config.json", "/tokenizer.json", "/model.safetensors"}) {
       std::filesystem::copy_file(micro + name, folder.path() + name);
     }

@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 #include <rota/score/predictor_reference.hpp>
 
@@ -31,7 +32,7 @@ using rota_lm_test::one_line_with;
 using rota_lm_test::read_text;
 using rota_lm_test::temp_folder;
 
-const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 #include <sys/stat.h>
 
 #include "made_up_predictor.hpp"
@@ -19,7 +20,7 @@ using rota_lm_test::one_line_with;
 using rota_lm_test::read_text;
 using rota_lm_test::temp_folder;
 
-const std::string goldens = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/";
+const std::string goldens = std::string(rota_own::source_dir()) + "/tests/goldens/micro/";
 const std::string micro = goldens + "qwen2";
 
 }  // namespace

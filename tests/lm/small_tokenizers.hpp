@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include <source_dir.hpp>
+
 #include "engine/json.hpp"
 #include "engine/tokenizer/byte_alphabet.hpp"
 #include "engine/tokenizer/tokenizer.hpp"
@@ -13,7 +15,7 @@ namespace rota_lm_test {
 using rota_lm::json;
 
 inline std::string micro(const std::string& name) {
-  return std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name;
+  return std::string(rota_own::source_dir()) + "/tests/goldens/micro/" + name;
 }
 
 inline rota_lm::tokenizer make_tokenizer(const json& document) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "engine/tokenizer/utf8.hpp"
 #include "small_tokenizers.hpp"
@@ -25,7 +26,8 @@ using rota_lm_test::micro;
 using ids = std::vector<token_id>;
 
 json decodings() {
-  return rota_lm::read_json(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/text/decodings.json");
+  return rota_lm::read_json(std::string(rota_own::source_dir()) +
+                            "/tests/goldens/text/decodings.json");
 }
 
 /// All that a stream hands out, each piece checked.

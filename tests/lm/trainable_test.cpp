@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include <rota/train/cross_entropy.hpp>
 
@@ -19,7 +20,7 @@ using rota_test::random_source;
 namespace {
 
 model micro(const std::string& name) {
-  return model::load(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/" + name);
+  return model::load(std::string(rota_own::source_dir()) + "/tests/goldens/micro/" + name);
 }
 
 adapter_setting small_setting(const model_config& c) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 #include <sys/resource.h>
 
 #include "adapt/start.hpp"
@@ -25,7 +26,7 @@ using rota_lm_test::temp_folder;
 
 namespace {
 
-const std::string goldens = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/";
+const std::string goldens = std::string(rota_own::source_dir()) + "/tests/goldens/";
 
 std::vector<double> read_f64(const safetensors_file& file, const std::string& name) {
   const auto bytes = file.bytes(name);

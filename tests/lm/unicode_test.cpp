@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "engine/json.hpp"
 #include "engine/tokenizer/utf8.hpp"
@@ -19,7 +20,8 @@ using rota_lm::json;
 using rota_lm::unicode::nfc;
 
 json golden() {
-  return rota_lm::read_json(std::string(ROTA_SOURCE_DIR) + "/tests/goldens/text/normal_forms.json");
+  return rota_lm::read_json(std::string(rota_own::source_dir()) +
+                            "/tests/goldens/text/normal_forms.json");
 }
 
 std::string text_of(std::initializer_list<char32_t> points) {

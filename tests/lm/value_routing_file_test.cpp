@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <source_dir.hpp>
 
 #include "engine/adapted_model.hpp"
 #include "engine/adapter_file.hpp"
@@ -19,7 +20,7 @@ using rota_lm_test::temp_folder;
 
 namespace {
 
-const std::string micro = std::string(ROTA_SOURCE_DIR) + "/tests/goldens/micro/qwen2";
+const std::string micro = std::string(rota_own::source_dir()) + "/tests/goldens/micro/qwen2";
 
 /// What a run of adapt leaves that drops no values.
 routed_values plain_values(const model_config& c, const std::string& run) {

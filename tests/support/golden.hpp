@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <nlohmann/json.hpp>
+#include <source_dir.hpp>
 
 namespace rota_test {
 
@@ -17,7 +18,8 @@ class golden_file {
  public:
   /// name: below tests/goldens, e.g. "kvpress/llama_g2_n96.safetensors".
   explicit golden_file(const std::string& name) {
-    std::ifstream in(std::string(ROTA_SOURCE_DIR "/tests/goldens/") + name, std::ios::binary);
+    std::ifstream in(std::string(rota_own::source_dir()) + "/tests/goldens/" + name,
+                     std::ios::binary);
     if (!in) throw std::runtime_error("cannot open golden " + name);
     std::uint64_t size = 0;
     in.read(reinterpret_cast<char*>(&size), sizeof size);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <source_dir.hpp>
+
 #include <rota/core/types.hpp>
 
 #include "engine/error.hpp"
@@ -119,7 +121,8 @@ options option_reader::read() {
 
 void option_reader::fill_in_demo() {
   options& o = options_;
-  const std::string own = std::string(ROTA_SOURCE_DIR) + "/examples/lm/checkpoints/rota-synth";
+  const std::string own =
+      std::string(rota_own::source_dir()) + "/examples/lm/checkpoints/rota-synth";
   if (o.model.empty()) o.model = own;
   if (o.out.empty()) o.out = "build/demo";
   if (o.model != own || !o.predictor.empty()) return;
