@@ -220,7 +220,7 @@ TEST_CASE("pickled adapters and files of two runs are refused") {
   std::filesystem::copy_file(other.path() + "/adapter_config.json",
                              folder.path() + "/adapter_config.json",
                              std::filesystem::copy_options::overwrite_existing);
-  CHECK(one_line_with(message_of(folder.path(), lm.config()), "is of another run"));
+  CHECK(one_line_with(message_of(folder.path(), lm.config()), "does not belong to adapter_model"));
 }
 
 TEST_CASE("a truncated or altered adapter file is refused") {
