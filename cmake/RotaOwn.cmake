@@ -32,6 +32,7 @@ endif()
 add_library(rota::warnings ALIAS rota_warnings)
 
 add_library(rota_own INTERFACE)
+target_compile_features(rota_own INTERFACE cxx_std_20)
 target_link_libraries(rota_own INTERFACE rota_warnings)
 target_compile_options(rota_own INTERFACE $<$<BOOL:${ROTA_MARCH}>:-march=${ROTA_MARCH}>)
 add_library(rota::own ALIAS rota_own)

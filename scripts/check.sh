@@ -30,8 +30,9 @@ jobs=${JOBS:-$(nproc)}
 mkdir -p build/stages
 export CMAKE_GENERATOR=Ninja
 # Another checkout of the same sources finds these objects: paths below the checkout are relative,
-# and the folder that a compiler runs in is not part of what it is asked.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+# and the folder that a compiler runs in is not part of what it is asked. What a file includes is
+# taken from the compiler, so that nothing is preprocessed twice.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 began=$(date +%s) times=() logs=() broken=() skipped=()
 
 has() { [ -z "$1" ] || command -v "$1" >/dev/null || grep -qw "$1" /proc/cpuinfo; }

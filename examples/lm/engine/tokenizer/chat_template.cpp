@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/error.hpp"
 #include "engine/json.hpp"
 #include "engine/mapped_file.hpp"
