@@ -1,8 +1,17 @@
-# The same two programs for every consumer: one per target of the library.
+# The same programs for every consumer: one per target of the library. Warnings of an engine that asks
+# for more of them than we do: none may come from the library's headers.
 enable_testing()
+add_compile_options(-Wall -Wextra -Wsign-conversion -Wold-style-cast -Werror)
 add_executable(core_user ${CMAKE_CURRENT_LIST_DIR}/core_user.cpp)
 target_link_libraries(core_user PRIVATE rota::rota)
 add_executable(cpu_user ${CMAKE_CURRENT_LIST_DIR}/cpu_user.cpp)
 target_link_libraries(cpu_user PRIVATE rota::cpu)
+get_target_property(needs_of_cpu rota::cpu INTERFACE_LINK_LIBRARIES)
+if("${needs_of_cpu}" MATCHES Eigen)
+  message(FATAL_ERROR "rota::cpu needs Eigen: ${needs_of_cpu}")
+endif()
+add_executable(train_user ${CMAKE_CURRENT_LIST_DIR}/train_user.cpp)
+target_link_libraries(train_user PRIVATE rota::train)
+add_test(NAME train_user COMMAND train_user)
 add_test(NAME core_user COMMAND core_user)
 add_test(NAME cpu_user COMMAND cpu_user)

@@ -31,9 +31,8 @@ std::vector<rota::bf16> rounded(std::span<const float> x) {
 outputs_context behind_outputs(const scoring_context<element>::context_type& c,
                                const rota::output_gram& gram) {
   outputs_context out;
-  out.keys = c.keys;
-  out.values = c.values;
-  out.queries = c.queries;
+  static_cast<rota::context_views<element>&>(out) = c;
+  static_cast<rota::window_queries&>(out) = c;
   static_cast<rota::output_gram&>(out) = gram;
   return out;
 }

@@ -182,9 +182,10 @@ struct attention {
   }
 
   /// Packs a selection into store.data: store_bytes() of it, aligned to record_alignment.
-  template <class Backend, class Context>
+  template <class Backend, class Context, class Store>
   static status pack(const Backend& b, const Context& ctx, const selection& sel, const params& p,
-                     store_type& store, workspace ws) {
+                     Store& store, workspace ws) {
+    static_assert(require_own<Store>());
     if constexpr (detail::require_fill_parts<Context, fill>())
       return seam::packing(b, shape_of(ctx, p), ctx, sel, store, ws);
     else
@@ -209,9 +210,10 @@ struct attention {
 
   /// Scores, selects and packs one layer into store.data. store_too_small: what is kept needs more
   /// than store.capacity_bytes (max_store_bytes() is always enough).
-  template <class Backend, class Context>
-  static status compress(const Backend& b, const Context& ctx, const params& p, store_type& store,
+  template <class Backend, class Context, class Store>
+  static status compress(const Backend& b, const Context& ctx, const params& p, Store& store,
                          workspace ws) {
+    static_assert(require_own<Store>());
     if (status s = seam::checking(b, ctx); !s) return s;
     if (status s = check_shape(shape_of(ctx, p)); !s) return s;
     const byte_range all(ws.data, ws.bytes);
@@ -254,13 +256,14 @@ struct attention {
   /// queries without positions of their own have the last ones before from.next_position().
   template <class Backend, class Context>
   static std::size_t reroute_workspace_bytes(const Backend& b, const store_type& from,
-                                             const Context& parts,
-                                             const params& p) requires layout::selects {
+                                             const Context& parts, const params& p) {
+    static_assert(require_packed());
     return seam::rerouting_bytes<attention>(b, from, parts, p);
   }
   template <class Backend, class Context>
   static status reroute(const Backend& b, const store_type& from, const Context& parts,
-                        const params& p, store_type& to, workspace ws) requires layout::selects {
+                        const params& p, store_type& to, workspace ws) {
+    static_assert(require_packed());
     return seam::rerouting<attention>(b, from, parts, p, to, ws);
   }
 
@@ -271,7 +274,8 @@ struct attention {
   template <class Backend, class Context>
   static std::size_t reroute_within_workspace_bytes(const Backend& b, const store_type& from,
                                                     const Context& parts, const params& p,
-                                                    index_t cap_bytes) requires layout::selects {
+                                                    index_t cap_bytes) {
+    static_assert(require_packed());
     if constexpr (detail::require_eviction<token_selector>())
       return seam::rerouting_within_bytes<attention>(b, from, parts, p, cap_bytes);
     else
@@ -279,8 +283,8 @@ struct attention {
   }
   template <class Backend, class Context>
   static status reroute_within(const Backend& b, const store_type& from, const Context& parts,
-                               const params& p, index_t cap_bytes, store_type& to,
-                               workspace ws) requires layout::selects {
+                               const params& p, index_t cap_bytes, store_type& to, workspace ws) {
+    static_assert(require_packed());
     if constexpr (detail::require_eviction<token_selector>())
       return seam::rerouting_within<attention>(b, from, parts, p, cap_bytes, to, ws);
     else
@@ -291,7 +295,8 @@ struct attention {
 
   /// A number for the policies and all their parameters, protection included: what a saved store
   /// was made by. The tail's capacity is not part of it.
-  static std::uint64_t fingerprint(const params& p) requires layout::selects {
+  static std::uint64_t fingerprint(const params& p) {
+    static_assert(require_packed());
     if constexpr (!detail::require_described<fill>()) return 0;
     rota::fingerprint f;
     f.add("attention").add(p.protect.sinks).add(p.protect.window).add(p.drop_empty);
@@ -305,7 +310,8 @@ struct attention {
   /// Saves a store as the first saved_bytes(store) of `memory` (store/save.hpp): checksummed, with
   /// the fingerprint of `p` and the engine's number for the model. Host memory.
   static status save(const store_type& store, const params& p, std::uint64_t model,
-                     std::span<std::byte> memory) requires layout::selects {
+                     std::span<std::byte> memory) {
+    static_assert(require_packed());
     return rota::save(store, {fingerprint(p), model}, memory);
   }
 
@@ -313,7 +319,8 @@ struct attention {
   /// with the tail_capacity of p.store, if it was saved under the same `p` and `model`. Everything
   /// is checked before anything is written.
   static status restore(std::span<const std::byte> saved, const params& p, std::uint64_t model,
-                        store_type& to) requires layout::selects {
+                        store_type& to) {
+    static_assert(require_packed());
     return rota::restore(saved, {fingerprint(p), model}, p.store.tail_capacity, to);
   }
 
@@ -353,6 +360,22 @@ struct attention {
   }
 
  private:
+  static consteval bool require_packed() {
+    static_assert(
+        layout::selects,
+        "rota: re-routing, saving and restoring are of packed<E, W> stores; a dense or paged "
+        "store is the engine's own memory");
+    return true;
+  }
+  template <class Store>
+  static consteval bool require_own() {
+    static_assert(
+        std::is_same_v<Store, store_type>,
+        "rota: compress and pack write the operator's own op::store_type, packed_store<E, W> "
+        "for packed<E, W>; a dense or paged store is filled by append");
+    return true;
+  }
+
   /// The kinds of the levels that select.
   static score_normalization selecting(score_normalization kinds) {
     if (!token_selector::selects) kinds.tokens = layer_normalization::none;

@@ -1,6 +1,6 @@
 #pragma once
 
-// The CPU backend, whole. Link rota::cpu (Eigen, threads); keep to one -march per program.
+// The CPU backend, whole. Link rota::cpu (threads); keep to one -march per program.
 
 #include <rota/cpu/append.hpp>
 #include <rota/cpu/attend.hpp>

@@ -111,8 +111,25 @@ consteval bool require_described() {
   return described_policy<P>;
 }
 
+/// Never defined: the compiler's error about it names the policy and the part.
+template <class Policy, class Part>
+struct a_scorer_needs_a_part_that_the_context_does_not_carry;
+
+template <class Context, class Policy, class Needs>
+struct missing_part;
+template <class Context, class Policy, class First, class... Rest>
+struct missing_part<Context, Policy, needs<First, Rest...>> {
+  using type = typename std::conditional_t<
+      has_part<Context, First>::value, missing_part<Context, Policy, needs<Rest...>>,
+      std::type_identity<a_scorer_needs_a_part_that_the_context_does_not_carry<Policy, First>>>::
+      type;
+};
+
 template <class Context, class Policy>
 consteval bool require_parts() {
+  if constexpr (!provides<Context, Policy>)
+    static_assert(
+        sizeof(typename missing_part<Context, Policy, typename needs_of<Policy>::type>::type) > 0);
   static_assert(provides<Context, Policy>,
                 "rota: this scorer needs a part that the context does not carry; add what its "
                 "`needs` names: rota::context<E, rota::window_queries, ...>");
