@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -71,8 +72,8 @@ request parse(int argc, const char* const* argv) {
   line.count("threads", r.threads, 1, 256, "For attention and compression");
   line.group("Compression");
   line.number("kv-budget", r.budget, 0, 1,
-              "Compresses the prompt's cache to this share of its dense bytes; the generation goes "
-              "on from the packed store alone");
+              "Where given, compresses the prompt's cache to this share of its dense bytes; the "
+              "generation goes on from the packed store alone");
   line.number("rho", r.how.rho, 0, 1, "Share of the survivors' value groups that is kept");
   line.text("method", r.method_name, "SCORER:BUDGET[+SCORER:BUDGET[@RHO]], as in evaluate");
   line.text("predictor", r.how.predictor, "File of fit_predictor; --method may name it");
@@ -105,7 +106,10 @@ request parse(int argc, const char* const* argv) {
 /// A whole text from a file or standard input.
 std::string read_prompt(const std::string& path) {
   std::ifstream file;
-  if (path != "-") file.open(path, std::ios::binary);
+  if (path != "-") {
+    if (std::filesystem::is_directory(path)) fail("--prompt-file", path + ": is a folder");
+    file.open(path, std::ios::binary);
+  }
   std::istream& in = path == "-" ? std::cin : file;
   std::string text(std::istreambuf_iterator<char>(in), {});
   if (!in || in.bad()) fail("--prompt-file", printable(path) + ": cannot be read");
@@ -179,7 +183,7 @@ void run_prompt(const model& lm, const tokenizer& text, const rota::cpu::backend
   if (r.compresses) compress.emplace(prefill->make_compressor(r.how));
   if (!compress || !fits(*compress, r, dense_bytes)) {
     const std::string why = "a prompt of " + std::to_string(sample.prefill.size()) +
-                            " tokens is too short to compress: its first " +
+                            " token(s) is too short to compress: its first " +
                             std::to_string(r.how.sinks) + " and last " +
                             std::to_string(r.how.window) + " are kept whole";
     if (file) fail("--save-cache", why);

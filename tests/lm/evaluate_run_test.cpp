@@ -12,8 +12,10 @@
 
 #include "engine/generate.hpp"
 #include "engine/json.hpp"
+#include "engine/packed_cache.hpp"
 #include "engine/sampler.hpp"
 #include "evaluate/answer.hpp"
+#include "evaluate/attend_timing.hpp"
 #include "evaluate/compressor.hpp"
 #include "evaluate/counting_memory.hpp"
 #include "evaluate/json_report.hpp"
@@ -29,6 +31,7 @@ namespace {
 
 using namespace rota_lm::eval;
 using rota_lm::model;
+using rota_lm::packed_cache;
 using rota_lm::token_id;
 using rota_lm::tokenizer;
 
@@ -66,7 +69,8 @@ TEST_CASE("a budget in bytes is met from below, by every scorer and budget") {
       names.push_back(names.back() + "+value_norm:keep_ratio");
     }
   }
-  for (const char* rule : {"keep_ratio", "global_top_m", "adaptive_span"}) {
+  for (const char* rule :
+       {"keep_ratio", "global_top_m", "adaptive_span", "head_adaptive", "pyramid"}) {
     names.push_back(std::string("key_norm:keep_ratio+attention_mass:") + rule);
     names.push_back(std::string("attention_mass:") + rule);
     names.push_back(std::string("key_norm:keep_ratio+wo_norm:") + rule);

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include "micro_folder.hpp"
 #include "temp_folder.hpp"
 
 using namespace rota_lm::eval;

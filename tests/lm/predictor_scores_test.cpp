@@ -21,6 +21,7 @@
 #include "evaluate/split_scores.hpp"
 #include "evaluate/task_list.hpp"
 #include "made_up_predictor.hpp"
+#include "micro_folder.hpp"
 #include "temp_folder.hpp"
 
 namespace {

@@ -5,8 +5,15 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
+#include "engine/progress.hpp"
+#include "evaluate/counting_memory.hpp"
+#include "evaluate/journal.hpp"
+#include "evaluate/json_report.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/runner.hpp"
+#include "evaluate/task_list.hpp"
 #include "micro_folder.hpp"
 #include "temp_folder.hpp"
 

@@ -4,8 +4,9 @@
 #include <cstdio>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/error.hpp"
-#include "engine/json.hpp"
 #include "evaluate/json_report.hpp"
 #include "results/grid.hpp"
 #include "results/numbers.hpp"

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/json.hpp"
+#include <nlohmann/json.hpp>
+
 #include "evaluate/json_report.hpp"
 #include "results/numbers.hpp"
 

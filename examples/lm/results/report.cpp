@@ -5,7 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine/json.hpp"
+#include <nlohmann/json.hpp>
+
 #include "evaluate/json_report.hpp"
 #include "evaluate/table.hpp"
 #include "results/grid.hpp"
