@@ -38,8 +38,10 @@ unsigned char byte_at(const added_token& token, std::size_t at) {
 added_token_finder::added_token_finder(std::vector<added_token> tokens)
     : tokens_(std::move(tokens)) {
   std::ranges::stable_sort(tokens_, {}, &added_token::content);
-  const auto repeated = std::ranges::unique(tokens_, {}, &added_token::content);
-  tokens_.erase(repeated.begin(), repeated.end());
+  const auto same = [](const added_token& a, const added_token& b) {
+    return a.content == b.content;
+  };
+  tokens_.erase(std::unique(tokens_.begin(), tokens_.end(), same), tokens_.end());
   for (const added_token& token : tokens_) ++by_lead_[byte_at(token, 0) + 1u];
   std::partial_sum(by_lead_.begin(), by_lead_.end(), by_lead_.begin());
 }
@@ -76,10 +78,10 @@ const added_token* added_token_finder::match(std::string_view text, std::size_t 
     if (first == last || at + size == text.size()) break;
     const auto next = static_cast<unsigned char>(text[at + size]);
     if (byte_at(*first, size) == next && byte_at(*(last - 1), size) == next) continue;
-    const auto same = std::ranges::equal_range(
-        first, last, next, {}, [&](const added_token& token) { return byte_at(token, size); });
-    first = same.begin();
-    last = same.end();
+    first = std::partition_point(
+        first, last, [&](const added_token& token) { return byte_at(token, size) < next; });
+    last = std::partition_point(
+        first, last, [&](const added_token& token) { return byte_at(token, size) == next; });
   }
   return longest;
 }
