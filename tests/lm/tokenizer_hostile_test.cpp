@@ -133,7 +133,7 @@ TEST_CASE("parts may make a text 16 times as long, a short one 256 bytes") {
 
   // Each stretch between added tokens is prefixed: the bound is on all of them together.
   document["normalizer"] = {{"type", "Prepend"}, {"prepend", std::string(200, 'p')}};
-  document["added_tokens"] = {added(300, "<a>")};
+  document["added_tokens"] = json::array({added(300, "<a>")});
   CHECK(make_tokenizer(document).encode("x").size() == 201);
   const auto many = [&] { make_tokenizer(document).encode(repeated("x<a>", 1000)); };
   CHECK(one_line_with(error_of(many), "normalizer"));
