@@ -18,6 +18,7 @@
 #include "evaluate/counting_memory.hpp"
 #include "evaluate/journal.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/quality_chart.hpp"
 #include "evaluate/runner.hpp"
 #include "evaluate/task_list.hpp"
 #include "results/date.hpp"
@@ -144,11 +145,11 @@ std::vector<results::goal_cell> judged(const std::vector<finished_run>& runs) {
 }
 
 void write(const setting& s, const std::vector<finished_run>& runs) {
-  eval::ordered_json document;
+  nlohmann::ordered_json document;
   document["command"] = "make results-query-aware";
   document["date"] = results::today();
   document["threads"] = s.threads;
-  eval::ordered_json rows = eval::ordered_json::array();
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const finished_run& r : runs) results::add_rows(rows, r);
   const auto cells = judged(runs);
   document["goal"] = results::goal_json(cells, s.goal_samples);

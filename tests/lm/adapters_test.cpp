@@ -13,6 +13,7 @@
 #include "engine/model.hpp"
 #include "engine/model_tag.hpp"
 #include "engine/plain_cache.hpp"
+#include "engine/safetensors.hpp"
 #include "micro_folder.hpp"
 #include "support/random.hpp"
 #include "temp_folder.hpp"

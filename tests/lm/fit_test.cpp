@@ -19,6 +19,7 @@
 #include "fit/program.hpp"
 #include "fit/state_file.hpp"
 #include "fit/texts.hpp"
+#include "micro_folder.hpp"
 #include "temp_folder.hpp"
 
 namespace {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "made_up_predictor.hpp"
+#include "micro_folder.hpp"
 #include "temp_folder.hpp"
 
 namespace {

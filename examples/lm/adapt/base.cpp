@@ -7,6 +7,7 @@
 #include <rota/basis/hadamard.hpp>
 #include <rota/cpu/basis.hpp>
 
+#include "engine/checkpoint.hpp"
 #include "engine/rota_call.hpp"
 
 namespace rota_lm {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <rota/core/fingerprint.hpp>
+#include <rota/core/types.hpp>
 
 #include "adapt/course.hpp"
 #include "engine/adapter_file.hpp"

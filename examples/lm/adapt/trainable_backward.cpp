@@ -88,8 +88,11 @@ struct layer_backward {
     matrix dq = zeros(p.q), dk = zeros(p.k), dv = zeros(p.v), dstored = zeros(p.stored);
     layers.attention(layer, prefix)
         .backward({p.q, p.k, p.v, p.stored}, p.attention, dmixed, {dq, dk, dv, dstored});
-    at.rotate(dq, c.head_dim, rota::train::rope_backward<T>);
-    at.rotate(dk, c.head_dim, rota::train::rope_backward<T>);
+    const auto turn = [](auto cosine, auto sine, auto head) {
+      rota::train::rope_backward<T>(cosine, sine, head);
+    };
+    at.rotate(dq, c.head_dim, turn);
+    at.rotate(dk, c.head_dim, turn);
     if (c.qk_norm) {
       dq = heads_norm(p.q_norm, w.q_norm, dq);
       dk = heads_norm(p.k_norm, w.k_norm, dk);

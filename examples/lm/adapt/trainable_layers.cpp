@@ -85,8 +85,11 @@ void trainable_layers<T>::forward(std::size_t l, row parameters, const training_
     p.q = p.q_norm.forward(p.q, w.q_norm, eps);
     p.k = p.k_norm.forward(p.k, w.k_norm, eps);
   }
-  at.rotate(p.q, config_.head_dim, rota::train::rope<T>);
-  at.rotate(p.k, config_.head_dim, rota::train::rope<T>);
+  const auto turn = [](auto cosine, auto sine, auto head) {
+    rota::train::rope<T>(cosine, sine, head);
+  };
+  at.rotate(p.q, config_.head_dim, turn);
+  at.rotate(p.k, config_.head_dim, turn);
   store_prefix(l, parameters, s, p);
   p.attention = attention(l, s.prefix).forward({p.q, p.k, p.v, p.stored}, p.mixed);
   x += project(l, target::o, parameters, p.mixed, p);

@@ -32,6 +32,8 @@ std::string goal_cell::verdict() const {
 
 namespace {
 
+using eval::row_result;
+
 /// The share of dense accuracy that the goal asks for; 0: none.
 double wanted_share(const std::string& task, double budget) {
   if (budget == 0.375) return task == "choice" ? 0.999 : 0.98;

@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+#include "train/generator/lexicon.hpp"
+
 namespace synth = rota_lm::synth;
 
 namespace {
