@@ -101,6 +101,12 @@ TEST_CASE("texts for the unseen protocol are cut before any question, and ask fo
   }
 }
 
+TEST_CASE("a task that is named twice is drawn twice as often") {
+  const fit_options o = parsed({"--out", "x", "--tasks", "needle,choice,choice"});
+  CHECK(o.tasks ==
+        std::vector<synth::task>{synth::task::needle, synth::task::choice, synth::task::choice});
+}
+
 TEST_CASE("a calibration that cannot be is refused in one line") {
   const temp_folder folder;
   const std::string out = folder.path() + "/fitted";

@@ -1,6 +1,8 @@
 #include "fit/options.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <string_view>
 #include <utility>
 
@@ -23,6 +25,17 @@ constexpr std::array<std::pair<std::string_view, bool>, 2> protocol_names = {
 constexpr std::array<std::pair<std::string_view, slice_worth>, 2> worth_names = {
     {{"value_norm", slice_worth::value_norm}, {"wo_norm", slice_worth::wo_norm}}};
 
+/// A task that is named twice is drawn twice as often.
+std::vector<synth::task> read_tasks(const std::string& text) {
+  std::vector<synth::task> out;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    out.push_back(value_of_name(task_names, text.substr(at, comma - at), "--tasks"));
+    at = comma + 1;
+  }
+  return out;
+}
+
 void declare_files(command_line& line, fit_options& o) {
   line.group("Files");
   line.text("model", o.model, "Folder of a checkpoint in the Hugging Face format");
@@ -34,10 +47,13 @@ void declare_files(command_line& line, fit_options& o) {
   line.require("out");
 }
 
-void declare_texts(command_line& line, fit_options& o, std::vector<std::string>& tasks) {
+void declare_texts(command_line& line, fit_options& o) {
   line.group("Texts");
   line.text("text", o.text, "File to calibrate on");
-  line.texts("tasks", tasks, "Without --text, of the generator: " + list_of_names(task_names));
+  line.word(
+      "tasks", "needle,vartrack,choice",
+      [&](const std::string& text) { o.tasks = read_tasks(text); },
+      "Of the generator, in turn, without --text: " + list_of_names(task_names));
   name_option(line, "protocol", protocol_names, o.unseen,
               "Whether a generated text is cut after its question or before");
   line.count("samples", o.samples, 10, 10'000'000, "Texts, a tenth of which is held out");
@@ -79,16 +95,14 @@ void check(const command_line& line, const fit_options& o) {
 
 fit_options parse_fit_options(int argc, const char* const* argv) {
   fit_options o;
-  std::vector<std::string> tasks = {"needle", "vartrack", "choice"};
+  o.tasks = {synth::task::needle, synth::task::vartrack, synth::task::choice};
   command_line line("fit_predictor",
                     "Fits a predictor of relevance to a checkpoint, for tokens and value groups.");
   declare_files(line, o);
-  declare_texts(line, o, tasks);
+  declare_texts(line, o);
   declare_predictor(line, o);
   declare_training(line, o);
   line.parse(argc, argv);
-  for (const std::string& name : tasks)
-    o.tasks.push_back(value_of_name(task_names, name, "--tasks"));
   o.lengths.window = o.setting.window;
   check(line, o);
   return o;
