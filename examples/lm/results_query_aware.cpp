@@ -19,6 +19,7 @@
 #include "evaluate/journal.hpp"
 #include "evaluate/json_report.hpp"
 #include "evaluate/program.hpp"
+#include "evaluate/quality_chart.hpp"
 #include "evaluate/runner.hpp"
 #include "evaluate/task_list.hpp"
 #include "results/date.hpp"
