@@ -17,6 +17,7 @@
 #include "engine/text_file.hpp"
 #include "evaluate/counting_memory.hpp"
 #include "evaluate/journal.hpp"
+#include "evaluate/json_report.hpp"
 #include "evaluate/program.hpp"
 #include "evaluate/quality_chart.hpp"
 #include "evaluate/runner.hpp"
