@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include "engine/safetensors_writer.hpp"
 #include "fit/state_file.hpp"
 #include "temp_folder.hpp"
 

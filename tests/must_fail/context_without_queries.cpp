@@ -1,4 +1,4 @@
-// expect: a_scorer_needs_a_part_that_the_context_does_not_carry<rota::attention_mass, rota::window_queries
+// expect: a_scorer_needs_a_part_that_the_context_does_not_carry<rota::attention_mass
 #include <rota/cpu/score.hpp>
 #include <rota/rota.hpp>
 
