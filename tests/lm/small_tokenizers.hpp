@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include <nlohmann/json.hpp>
 #include <source_dir.hpp>
 
 #include "engine/json.hpp"
