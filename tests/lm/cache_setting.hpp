@@ -42,8 +42,8 @@ inline float worst(const rota_lm::matrix& a, const rota_lm::matrix& b) {
   return difference == difference ? difference : 1e9f;
 }
 
-rota_lm::matrix run(const rota_lm::model& lm, std::span<const rota_lm::token_id> ids,
-                    rota_lm::attention_cache& cache) {
+inline rota_lm::matrix run(const rota_lm::model& lm, std::span<const rota_lm::token_id> ids,
+                           rota_lm::attention_cache& cache) {
   return lm.forward(ids, cache, rota_lm::model::all_tokens);
 }
 
