@@ -1,6 +1,9 @@
 #pragma once
 
+#include <rota/cuda/fault.cuh>
 #include <rota/cuda/launch.cuh>
+#include <rota/cuda/ptx/memory.cuh>
+#include <rota/cuda/ptx/thread.cuh>
 #include <rota/policy/visibility.hpp>
 
 // What scoring by position needs when a store is routed again, on the device: the positions of the
