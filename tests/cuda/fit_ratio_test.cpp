@@ -142,7 +142,7 @@ void compare(std::uint64_t seed, index_t longest, Set set, tally& seen) {
 
 TEST_CASE("a budget in bytes on the device gives what it gives on the host") {
   tally seen;
-  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     compare<both<by_token<rota::keep_ratio>, by_group<rota::fixed_k>, rota::mean_fill>>(
         seed, 200, set_tokens{}, seen);
     compare<both<by_token<rota::keep_ratio_in<budget_scope::span>>, by_group<rota::keep_ratio>>>(
