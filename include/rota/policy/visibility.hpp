@@ -12,6 +12,15 @@ struct token_run {
   index_t last = 0;
 };
 
+/// The position of token i: data[i * stride], or i itself where `data` is null.
+struct token_positions {
+  const position_t* data = nullptr;
+  index_t stride = 1;
+  ROTA_HD position_t operator()(index_t i) const {
+    return data != nullptr ? data[i * stride] : static_cast<position_t>(i);
+  }
+};
+
 /// How many of n tokens lie at or before `position`; at(i), ascending, is the position of token i.
 template <class At>
 ROTA_HD index_t tokens_up_to(index_t n, index_t position, At&& at) {

@@ -43,9 +43,8 @@ struct select_problem {
 
   /// Of the first tokens, how many no later query sees. Reads positions: host memory.
   index_t expired() const {
-    return tokens_expired(tokens, sliding_window, [this](index_t i) {
-      return positions.data != nullptr ? positions(i) : static_cast<position_t>(i);
-    });
+    return tokens_expired(tokens, sliding_window,
+                          token_positions{positions.data, positions.stride[0]});
   }
   /// Tokens first_ranked() .. last_ranked() - 1 are neither protected nor expired.
   index_t first_ranked() const {
