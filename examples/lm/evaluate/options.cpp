@@ -212,10 +212,10 @@ void check_group_width(std::size_t head_dim, int width) {
   const auto w = static_cast<std::size_t>(width);
   const std::size_t most = w * static_cast<std::size_t>(rota::max_groups);
   if (head_dim % w == 0 && head_dim <= most) return;
-  fail("config.json: head_dim",
-       "heads of " + std::to_string(head_dim) + " cannot be cut into groups of " +
-           std::to_string(width) + ": packed caches take multiples of " + std::to_string(width) +
-           " up to " + std::to_string(most) + " (or of 8 up to 128, or of 16 up to 256, by width)");
+  fail("config.json: head_dim", "heads of " + std::to_string(head_dim) +
+                                    " cannot be packed in groups of " + std::to_string(width) +
+                                    ": groups of 8 take multiples of 8 up to 128, groups of 16 "
+                                    "multiples of 16 up to 256");
 }
 
 }  // namespace rota_lm::eval
