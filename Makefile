@@ -15,11 +15,11 @@ TOLERANCE ?= 0.1
         bench bench-all bench-peers bench-report bench-compare rota_bench fuzz format format-check tidy clean help
 
 # What each of the three suites is made of: scripts/stages.txt.
-test: ## build and test, fifteen minutes on two cores: sanitizers, the emulated GPU, documentation, examples
+test: ## build and test: sanitizers, the emulated GPU, documentation, examples
 	@scripts/setup.sh clang
 	@scripts/check.sh test
 
-test-all: ## every stage there is; may be stopped and goes on (STAGES="tsan clang" for some)
+test-all: ## every stage there is; may be stopped and goes on (STAGES="threads clang" for some)
 	@scripts/setup.sh clang format lint portability
 	@scripts/check.sh all $(STAGES)
 

@@ -26,6 +26,10 @@ fi
 
 suite=${1:?usage: check.sh SUITE [STAGE...]}
 shift
+[[ $suite =~ ^(test|ci|all)$ ]] || { echo "check.sh: no suite $suite: test, ci or all" && exit 2; }
+for name in "$@"; do
+  stages | grep -q "^$name"$'\x1f' || { echo "check.sh: no stage $name in $list" && exit 2; }
+done
 jobs=${JOBS:-$(nproc)}
 mkdir -p build/stages
 export CMAKE_GENERATOR=Ninja
@@ -98,8 +102,12 @@ printf '\nseconds             build   test\n'
 printf '%s\n' "${times[@]}"
 printf '%-16s %13d\n' "all" "$SECONDS"
 slowest() { # the objects that this run built, slowest first
-  cat build/*/.ninja_log 2>/dev/null | awk -v began="$began" '
-    $3 / 1e9 >= began && $4 ~ /\.o$/ { printf "%6.1f  %s\n", ($2 - $1) / 1000, $4 }' | sort -rn | head -10
+  awk -v began="$began" '
+    $3 / 1e9 >= began && $4 ~ /\.o$/ {
+      preset = FILENAME
+      gsub(/^build\/|\/.*/, "", preset)
+      printf "%6.1f  %s: %s\n", ($2 - $1) / 1000, preset, $4
+    }' build/*/.ninja_log 2>/dev/null | sort -rn | head -10
 }
 printf '\nslowest objects, seconds\n'
 slowest

@@ -1,5 +1,6 @@
 #!/bin/sh
-# check_stages.sh ROOT: CONTRIBUTING.md has the table of stages that ROOT/scripts/check.sh prints.
+# check_stages.sh ROOT: CONTRIBUTING.md has the table of stages that ROOT/scripts/check.sh prints,
+# and what is no stage or suite is refused, not passed without a test.
 set -eu
 cd "${1:?usage: check_stages.sh ROOT}"
 wanted=$(scripts/check.sh --table)
@@ -9,3 +10,10 @@ found=$(awk '/^\| stage \|/ { on = 1 } !/^\|/ { on = 0 } on' CONTRIBUTING.md)
   echo "$wanted"
   exit 1
 }
+for words in "all no_such_stage" "test checked no_such_stage" "no_such_suite"; do
+  # shellcheck disable=SC2086  # words are two arguments
+  if scripts/check.sh $words >/dev/null 2>&1; then
+    echo "scripts/check.sh $words: accepted"
+    exit 1
+  fi
+done
