@@ -12,11 +12,11 @@
 #include <doctest/doctest.h>
 
 #include "cache_setting.hpp"
-#include "engine/compress.hpp"
 #include "engine/dense_cache.hpp"
 #include "engine/model_tag.hpp"
 #include "engine/packed_cache.hpp"
 #include "engine/scoring_context.hpp"
+#include "span_compressor.hpp"
 #include "temp_folder.hpp"
 
 namespace {

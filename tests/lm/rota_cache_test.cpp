@@ -10,13 +10,13 @@
 #include <doctest/doctest.h>
 
 #include "cache_setting.hpp"
-#include "engine/compress.hpp"
 #include "engine/dense_cache.hpp"
 #include "engine/model.hpp"
 #include "engine/packed_cache.hpp"
 #include "engine/scoring_context.hpp"
 #include "masked_cache.hpp"
 #include "moment_oracle.hpp"
+#include "span_compressor.hpp"
 #include "temp_folder.hpp"
 
 namespace {

@@ -1,4 +1,6 @@
-// From a dense cache to a packed one, through Rota's public score, select and pack.
+// From a dense cache to a packed one by an operator that is a type: what the tests of caches
+// compare with. The programs compress by evaluate/compressor.hpp, whose methods are chosen at run
+// time.
 #pragma once
 
 #include <cstddef>

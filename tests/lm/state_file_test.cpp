@@ -103,6 +103,24 @@ TEST_CASE("a training state beyond the end of its run, or whose course is none, 
   }
 }
 
+TEST_CASE("a file that is no state, or another's, is said to be what it is not") {
+  const temp_folder folder;
+  const std::string path = folder.path() + "/state";
+  const training t;
+  const auto training_said = [&] {
+    return error_of([&] { load_training(path, "a run", {3, 2, 20}); });
+  };
+  const auto fit_said = [&] { return error_of([&] { load_fit(path, "a run", 3, 10); }); };
+  save_training(t.state, t.course, "run two", path);
+  CHECK(one_line_with(training_said(), "is the state of another run: run two"));
+  CHECK(one_line_with(fit_said(), "is not the state of a fit"));
+  safetensors_writer nothing;
+  nothing.add("parameters", {3}, t.state.parameters);
+  nothing.write(path);
+  CHECK(one_line_with(training_said(), "is not the state of a run"));
+  CHECK(one_line_with(fit_said(), "is not the state of a fit"));
+}
+
 TEST_CASE("the state of a fit is held to the same") {
   CHECK(fit_refused([](fit&) {}) == "");
   for (const float bad : {not_a_number, infinity}) {

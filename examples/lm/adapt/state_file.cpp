@@ -38,10 +38,7 @@ void save_training(const training_state<float>& s, const training_course& course
 saved_training load_training(const std::string& path, const std::string& run,
                              const training_size& size) {
   const safetensors_file file(path);
-  if (state_text(file, "format") != training_format)
-    fail(path, "is not the state of a training run");
-  if (state_text(file, "run") != run)
-    fail(path, "is the state of another run: " + printable(state_text(file, "run"), 400));
+  check_state(file, training_format, run, "run");
   saved_training out;
   out.state.step = static_cast<std::size_t>(state_number(file, "step", size.steps));
   out.state.parameters = state_vector(file, "parameters", size.parameters);

@@ -20,8 +20,7 @@ using packed_layer =
     rota::any_store<rota::packed_store<rota::bf16, 16>, rota::packed_store<rota::bf16, 8>,
                     rota::packed_store<float, 4>>;
 
-/// Compressed stores, decoded through Rota and appended to. Filled layer by layer by add_layer();
-/// see compress.hpp.
+/// Compressed stores, decoded through Rota and appended to. Filled layer by layer by add_layer().
 class packed_cache final : public attention_cache {
  public:
   explicit packed_cache(const model_config& config, rota::cpu::backend backend = {},

@@ -56,12 +56,7 @@ void save_fit(const rota::cpu::predictor_fit_state& s, const fit_course& course,
 saved_fit load_fit(const std::string& path, const std::string& run, std::size_t parameters,
                    std::size_t steps) {
   const safetensors_file file(path);
-  if (state_text(file, "format") != fit_state_format) {
-    fail(path, "is not the state of a fit");
-  }
-  if (state_text(file, "run") != run) {
-    fail(path, "is the state of another fit: " + state_text(file, "run"));
-  }
+  check_state(file, fit_state_format, run, "fit");
   saved_fit out;
   rota::cpu::predictor_fit_state& s = out.state;
   s.step = static_cast<rota::index_t>(state_number(file, "step", steps));

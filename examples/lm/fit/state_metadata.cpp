@@ -21,10 +21,14 @@ std::uint64_t state_number(const safetensors_file& file, const std::string& key,
   return value;
 }
 
-const std::string& state_text(const safetensors_file& file, const char* key) {
-  const auto found = file.metadata().find(key);
-  if (found == file.metadata().end()) fail(file.path(), "is not the state of a fit");
-  return found->second;
+void check_state(const safetensors_file& file, const std::string& format, const std::string& run,
+                 const std::string& kind) {
+  const auto& all = file.metadata();
+  const auto its_format = all.find("format"), its_run = all.find("run");
+  if (its_format == all.end() || its_format->second != format || its_run == all.end())
+    fail(file.path(), "is not the state of a " + kind);
+  if (its_run->second != run)
+    fail(file.path(), "is the state of another " + kind + ": " + printable(its_run->second, 400));
 }
 
 std::vector<float> state_vector(const safetensors_file& file, const std::string& name,

@@ -14,8 +14,9 @@ namespace rota_lm {
 std::uint64_t state_number(const safetensors_file& file, const std::string& key,
                            std::uint64_t most);
 
-/// Throws where the file is not a state.
-const std::string& state_text(const safetensors_file& file, const char* key);
+/// Throws unless the file is a state of this format and of this run; `kind` ("fit") names it.
+void check_state(const safetensors_file& file, const std::string& format, const std::string& run,
+                 const std::string& kind);
 
 /// A tensor [size] of finite numbers.
 std::vector<float> state_vector(const safetensors_file& file, const std::string& name,
