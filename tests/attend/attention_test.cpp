@@ -1,33 +1,14 @@
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <new>
 
 #include <doctest/doctest.h>
 
 #include <rota/cpu/cpu.hpp>
 #include <rota/rota.hpp>
 
+#include "support/counted_new.hpp"
 #include "support/memory.hpp"
 #include "support/random_layer.hpp"
-
-namespace {
-std::atomic<long> allocations{0};
-}
-
-// Counts what this executable allocates, to show that operators do not. Not inlined: g++ 12 would
-// see malloc paired with delete, or new with free, and warn.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  ++allocations;
-  if (void* p = std::malloc(bytes ? bytes : 1)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept {
-  std::free(p);
-}
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
 
 namespace {
 

@@ -3,9 +3,9 @@
 // allocated, and what the store holds does not drift from what was put in. ROTA_LONG_TESTS=N: N
 // times ten thousand steps.
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -14,27 +14,9 @@
 #include <rota/cpu/cpu.hpp>
 #include <rota/rota.hpp>
 
+#include "support/counted_new.hpp"
 #include "support/memory.hpp"
 #include "support/plain_cache.hpp"
-
-namespace {
-
-std::int64_t allocations = 0;  // by operator new, of the whole program
-
-}  // namespace
-
-// Not inlined: g++ 12 takes half of an inlined pair for a mismatch.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  ++allocations;
-  if (void* const memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace {
 
