@@ -19,7 +19,7 @@ failed=0
 for name in "$@"; do
   log=build/fuzz/$name.log
   mkdir -p "build/fuzz/corpus/$name"
-  if build/fuzz/tests/fuzz/"$name" -max_total_time="$seconds" -max_len=2048 -timeout=10 \
+  if build/fuzz/tests/fuzz/"$name" -max_total_time="$seconds" -max_len=2048 -len_control=0 -timeout=10 \
     -rss_limit_mb=1024 -malloc_limit_mb=512 -print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
     "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
     result=passed

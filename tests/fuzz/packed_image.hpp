@@ -58,31 +58,47 @@ struct packed_image {
   }
 };
 
-/// Overwrites numbers of `memory`, as many as the bytes tell of; half of them in its first `index`
-/// bytes, where headers lie.
-inline void spoil(FuzzedDataProvider& bytes, std::span<std::byte> memory, std::size_t index) {
+/// Where a sound store's index lies: all before its records, and each record up to its keys.
+template <class Store>
+std::vector<std::span<std::byte>> index_of(const Store& store) {
+  std::vector<std::span<std::byte>> parts{{store.data, store.header().records_at}};
+  for (std::uint64_t i = 0; i < store.header().record_count; ++i) {
+    std::byte* const at = store.data + store.record_offsets()[i];
+    rota::record_header r;
+    std::memcpy(&r, at, sizeof r);
+    const rota::record_layout places = rota::layout_record(
+        store.shape(), static_cast<rota::value_order>(r.order), r.tokens, r.slices);
+    parts.emplace_back(at, static_cast<std::size_t>(places.keys));
+  }
+  return parts;
+}
+
+/// Overwrites one number of `part`, aligned to its size.
+inline void spoil_number(FuzzedDataProvider& bytes, std::span<std::byte> part) {
   static constexpr std::array<std::uint64_t, 8> telling = {
       0, ~std::uint64_t{0}, INT32_MAX, 0x80000000u, INT64_MAX, std::uint64_t{1} << 63, 257, 64};
-  for (int edits = 0; edits < 12 && bytes.remaining_bytes() > 0; ++edits) {
-    const std::size_t reach = bytes.ConsumeBool() ? std::min(index, memory.size()) : memory.size();
-    const std::size_t width = std::size_t{1} << bytes.ConsumeIntegralInRange(0, 3);
-    if (reach < width) return;
-    const std::size_t at =
-        bytes.ConsumeIntegralInRange<std::size_t>(0, (reach - width) / width) * width;
-    std::uint64_t number = 0;
-    std::memcpy(&number, memory.data() + at, width);
-    switch (bytes.ConsumeIntegralInRange(0, 2)) {
-      case 0:
-        number = bytes.PickValueInArray(telling);
-        break;
-      case 1:
-        number += static_cast<std::uint64_t>(bytes.ConsumeIntegralInRange(-16, 16));
-        break;
-      default:
-        number = bytes.ConsumeIntegral<std::uint64_t>();
-    }
-    std::memcpy(memory.data() + at, &number, width);
+  const std::size_t width = std::size_t{1} << bytes.ConsumeIntegralInRange(0, 3);
+  const std::size_t at =
+      bytes.ConsumeIntegralInRange<std::size_t>(0, part.size() / width - 1) * width;
+  std::uint64_t number = 0;
+  std::memcpy(&number, part.data() + at, width);
+  switch (bytes.ConsumeIntegralInRange(0, 2)) {
+    case 0:
+      number = bytes.PickValueInArray(telling);
+      break;
+    case 1:
+      number += static_cast<std::uint64_t>(bytes.ConsumeIntegralInRange(-16, 16));
+      break;
+    default:
+      number = bytes.ConsumeIntegral<std::uint64_t>();
   }
+  std::memcpy(part.data() + at, &number, width);
+}
+
+/// Overwrites numbers of some of the parts: few, since the first wrong one ends the reading.
+inline void spoil(FuzzedDataProvider& bytes, const std::vector<std::span<std::byte>>& parts) {
+  for (int edits = bytes.ConsumeIntegralInRange(1, 4); edits > 0; --edits)
+    spoil_number(bytes, parts[bytes.ConsumeIntegralInRange<std::size_t>(0, parts.size() - 1)]);
 }
 
 template <class Store>

@@ -36,11 +36,20 @@ void one_saved_form(FuzzedDataProvider& bytes, index_t code_rank) {
   static const aligned_memory saved_coded = saved_form(coded.store);
   const aligned_memory& good = code_rank > 0 ? saved_coded : saved_plain;
   const std::size_t cut = bytes.ConsumeBool() ? bytes.ConsumeIntegralInRange(0, 400) : 0;
-  const aligned_memory memory(good.size() - std::min(cut, good.size()));
+  aligned_memory memory(good.size());
   std::memcpy(memory.data(), good.data(), memory.size());
   const index_t capacity = bytes.ConsumeBool() ? -1 : bytes.ConsumeIntegral<std::int32_t>() % 4000;
+  constexpr std::size_t header_bytes = sizeof(rota::saved_header);
+  auto parts = index_of(typename Layout::store_type{
+      memory.data() + header_bytes, static_cast<index_t>(memory.size() - header_bytes)});
+  parts.emplace_back(memory.data(), header_bytes);
+  spoil(bytes, parts);
+  if (cut > 0) {
+    aligned_memory part(memory.size() - cut);
+    std::memcpy(part.data(), memory.data(), part.size());
+    memory = std::move(part);
+  }
   const std::span<std::byte> saved(memory.data(), memory.size());
-  spoil(bytes, saved, 464);
   if (saved.size() >= sizeof(rota::saved_header)) {
     auto* const header = reinterpret_cast<rota::saved_header*>(saved.data());
     header->checksum = rota::detail::checksum_of(saved);

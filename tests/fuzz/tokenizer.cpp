@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "fuzz/target.hpp"
 #include "fuzz/tokenizer_document.hpp"
 

@@ -12,10 +12,16 @@ void one_store(FuzzedDataProvider& bytes, index_t code_rank) {
   static const packed_image<Layout> plain, coded(3);
   const packed_image<Layout>& image = code_rank > 0 ? coded : plain;
   const std::size_t cut = bytes.ConsumeBool() ? bytes.ConsumeIntegralInRange(0, 300) : 0;
-  const aligned_memory memory(image.memory.size() - std::min(cut, image.memory.size()));
+  aligned_memory memory(image.memory.size());
   std::memcpy(memory.data(), image.memory.data(), memory.size());
-  spoil(bytes, {memory.data(), memory.size()}, 400);
   typename Layout::store_type store{memory.data(), static_cast<index_t>(memory.size())};
+  spoil(bytes, index_of(store));
+  if (cut > 0) {  // less memory than the store says, and no more behind it
+    aligned_memory part(memory.size() - cut);
+    std::memcpy(part.data(), memory.data(), part.size());
+    memory = std::move(part);
+    store = {memory.data(), static_cast<index_t>(memory.size())};
+  }
   if (!rota::verify(store)) return;
   use(store);
   require(rota::verify(store).ok(), "a sound store stays sound");
